@@ -1,0 +1,1 @@
+"""The pure middle: values, errors, the state table and the seams. Standard library only."""

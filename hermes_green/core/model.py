@@ -1,0 +1,233 @@
+"""The values that travel: frozen, slotted, complete at birth.
+
+Ids are the platform's own, unprefixed. Wall times are seconds since the epoch. Mappings hold
+JSON values only, because every one of them may be stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Literal, Mapping
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+ChatType = Literal["dm", "group", "channel"]
+
+
+class Secret:
+    """A value that must not be seen: repr, str, format and JSON are ``***``; ``reveal()`` tells it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself, at the last moment before it goes on the wire."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return format("***", spec)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(("Secret", self._value))
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Secret is not serialised")
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who or where on a platform. ``extra`` is the adapter's own, stored and handed back untouched."""
+
+    child: str
+    chat_id: str
+    chat_type: ChatType
+    thread_id: str | None = None
+    user_id: str | None = None
+    user_name: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A piece of media: ``ref`` is what the platform needs to fetch it, ``path`` where it lies once fetched."""
+
+    kind: Literal["image", "file", "audio", "video"]
+    ref: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    name: str = ""
+    mime: str = ""
+    size: int | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """A message from a platform in neutral form.
+
+    ``keys``: every id under which the platform may send it again; any key seen before is a
+    duplicate. ``reply_ref``: what a reply to this very message needs (msg_id, webhook, req_id),
+    stored with the row and copied to each part. ``mentioned``: the bot was addressed (true in DMs).
+    ``sent_at``: the platform's wall time in seconds, None where it gives none.
+    """
+
+    keys: tuple[str, ...]
+    peer: Peer
+    message_id: str
+    text: str
+    attachments: tuple[Attachment, ...] = ()
+    reply_ref: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    mentioned: bool = True
+    sent_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer before it is rendered. ``seq_used``: reply numbers already spent on the same message."""
+
+    text: str
+    peer: Peer
+    reply_ref: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    media: tuple[Attachment, ...] = ()
+    seq_used: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One outbox row as an adapter's ``send`` sees it.
+
+    ``key``: 128 random bits (32 hex digits), the same on every retry. ``reply_seq``: this part's
+    number among the replies to one message, from 1, never reused. ``ordinal``: its place in its
+    reply, from 0. ``attempt``: 1 on the first try. ``handle``: the draft it finishes.
+    ``not_after`` and ``key_expires``: wall seconds.
+    """
+
+    key: str
+    reply_seq: int
+    ordinal: int
+    peer: Peer
+    payload: Mapping[str, Any]
+    reply_ref: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    handle: Mapping[str, Any] | None = None
+    not_after: float | None = None
+    key_expires: float | None = None
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The platform's proof of delivery: its id of the message ("" where it gives none) and when."""
+
+    id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of an agent's answer; texts append. ``usage`` comes with the last one, where known."""
+
+    text: str = ""
+    media: tuple[Attachment, ...] = ()
+    usage: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One line of a session's history."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One call of an agent. ``id`` is stable over reruns, ``attempt`` counts them from 1."""
+
+    id: str
+    attempt: int
+    session_id: str
+    child: str
+    platform: str
+    account: str
+    chat_id: str
+    chat_type: ChatType
+    thread_id: str | None
+    user_id: str | None
+    user_name: str | None
+    text: str
+    attachments: tuple[Attachment, ...] = ()
+    history: tuple[Message, ...] = ()
+    locale: str = "en"
+
+
+class Unit(StrEnum):
+    """In what a platform counts a message's length."""
+
+    BYTES = "bytes"
+    UTF16 = "utf16"
+    CHARS = "chars"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most ``count`` sends per ``seconds``, per chat or per account."""
+
+    count: int
+    seconds: float
+    scope: Literal["chat", "account"] = "chat"
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What a platform can do, as data, per kind of chat.
+
+    limit, unit: length of one part after rendering. parts: most parts to one inbound (None: any).
+    key_lifetime: seconds for which a repeated send key is recognised (None: no key; ``inf``: for
+    ever). reply_window: seconds after the inbound in which a reply is accepted. ack_deadline:
+    seconds in which a frame must be acknowledged. send_needs_link: sends only work while the link
+    is up. handover: the platform announces the end of a link and a second one may be opened
+    beside it. refuse: what to do with a frame that cannot be taken. lookup: the platform can be
+    asked whether a part arrived (``Adapter.find``).
+    """
+
+    limit: int = 4000
+    unit: Unit = Unit.CHARS
+    parts: int | None = None
+    edits: bool = False
+    streaming: bool = False
+    threads: bool = False
+    typing: bool = False
+    media: bool = False
+    lookup: bool = False
+    rates: tuple[Rate, ...] = ()
+    key_lifetime: float | None = None
+    reply_window: float | None = None
+    ack_deadline: float | None = None
+    send_needs_link: bool = False
+    handover: bool = False
+    refuse: Literal["frame", "link"] = "link"
+
+
+@dataclass(frozen=True, slots=True)
+class CapsTable:
+    """Caps by kind of chat, with a default for kinds not listed."""
+
+    default: Caps
+    by_type: Mapping[str, Caps] = field(default_factory=dict)
+
+    def of(self, chat_type: str) -> Caps:
+        """The caps of one kind of chat."""
+        return self.by_type.get(chat_type, self.default)

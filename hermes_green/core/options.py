@@ -1,0 +1,74 @@
+"""Options: how settings are declared, and the keys that every platform's file has.
+
+A group of settings is a frozen dataclass. The annotation of a field is its type (``str``,
+``Secret``, ``int``, ``float``, ``bool``, ``list[str]``, ``Literal[...]``, ``X | None``, another such
+dataclass, ``dict[str, Any]``), and ``key()`` gives its default and the sentence of help that errors
+and documents print. The loader reads these declarations; adapters receive the values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, field
+from typing import Any, Literal
+
+
+def key(
+    default: Any = MISSING,
+    *,
+    help: str,
+    factory: Any = MISSING,
+    live: bool = False,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    url: tuple[str, ...] = (),
+) -> Any:
+    """A settings field.
+
+    No default and no factory: the user must set it (for a platform: once it is enabled).
+    ``live``: a change applies without restarting anything. ``url``: the schemes allowed in an
+    address ("" is always allowed where it is the default).
+    """
+    meta = {"help": help, "live": live, "minimum": minimum, "maximum": maximum, "url": url}
+    if factory is not MISSING:
+        return field(default_factory=factory, metadata=meta)
+    if default is not MISSING:
+        return field(default=default, metadata=meta)
+    return field(metadata=meta)
+
+
+HTTP = ("http", "https")
+SOCKET = ("ws", "wss")
+PROXY = ("http", "socks5", "socks5h")
+
+DmPolicy = Literal["pairing", "open", "allowlist", "closed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Who may talk to the agent."""
+
+    dm: DmPolicy = key("pairing", help="who may write in direct chats", live=True)
+    group: DmPolicy = key("allowlist", help="in which groups the bot answers", live=True)
+    users: list[str] = key(factory=list, help="ids of users who may write", live=True)
+    groups: list[str] = key(factory=list, help="ids of groups in which the bot answers", live=True)
+    admins: list[str] = key(factory=list, help="ids of users who may use admin commands", live=True)
+    require_mention: bool = key(True, help="in groups, answer only when mentioned", live=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformOptions:
+    """The keys that every ``<platform>.yaml`` has; a platform's ``Settings`` adds its own."""
+
+    enabled: bool = key(False, help="true turns the platform on")
+    accounts: dict[str, Any] = key(factory=dict, help="name -> overrides of this file's keys; one child each")
+    api_base: str = key("", help="scheme, host and port for every HTTP call of the platform", url=HTTP)
+    ws_base: str = key("", help="the socket's address, where the platform's answer shall not decide", url=SOCKET)
+    ca_file: str = key("", help="PEM file of a private certificate authority")
+    proxy: str = key("", help="http://host:port or socks5://host:port; NO_PROXY is honoured", url=PROXY)
+    ping_interval: float | None = key(None, help="seconds between our heartbeats; null: the platform's own", minimum=0.05)
+    ping_timeout: float | None = key(None, help="seconds until a heartbeat's answer is due; null: the platform's own", minimum=0.05)
+    access: Access | None = key(None, help="overrides of gateway.yaml's access for this platform", live=True)
+    dial_budget: list[list[float]] | None = key(
+        None, help="[[dials, seconds], ...]; null: the platform's own", live=True
+    )
+    streaming: Literal["auto", "off"] = key("auto", help="drafts (cards, edits) where the platform can", live=True)
