@@ -21,14 +21,16 @@ def key(
     minimum: float | None = None,
     maximum: float | None = None,
     url: tuple[str, ...] = (),
+    masked: bool = False,
 ) -> Any:
     """A settings field.
 
     No default and no factory: the user must set it (for a platform: once it is enabled).
     ``live``: a change applies without restarting anything. ``url``: the schemes allowed in an
-    address ("" is always allowed where it is the default).
+    address ("" is always allowed where it is the default). ``masked``: its values may hold
+    credentials and are not shown.
     """
-    meta = {"help": help, "live": live, "minimum": minimum, "maximum": maximum, "url": url}
+    meta = {"help": help, "live": live, "minimum": minimum, "maximum": maximum, "url": url, "masked": masked}
     if factory is not MISSING:
         return field(default_factory=factory, metadata=meta)
     if default is not MISSING:
