@@ -17,7 +17,7 @@ from wsproto.utilities import LocalProtocolError
 from hermes_green.sim.kit_http import READ, Request, reset, shut
 
 if TYPE_CHECKING:
-    from hermes_green.sim.kit import Simulator
+    from hermes_green.sim.kit_server import Server
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _STALL_STEP = 0.02
@@ -35,7 +35,7 @@ class Link:
     ``send`` does nothing and the platform's ``closed`` was or will be called exactly once.
     """
 
-    def __init__(self, sim: Simulator, sock: Any, request: Request, number: int, trailing: bytes) -> None:
+    def __init__(self, sim: Server, sock: Any, request: Request, number: int, trailing: bytes) -> None:
         self.sim = sim
         self.id = number
         self.request = request
