@@ -1,0 +1,236 @@
+"""From an event's JSON to a neutral message; pure.
+
+Shapes: open.feishu.cn "Receive message" (schema 2.0) and lark-oapi 1.7.5 ``api/im/v1/model``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from hermes_green.core.errors import BadFrame
+from hermes_green.core.model import Attachment, Inbound, Peer
+
+MESSAGE = "im.message.receive_v1"
+
+_MENTION = re.compile(r"(@_(?:user_\d+|all))( ?)")
+
+# What is shown for kinds that carry no text, and what stands in for their media.
+_KINDS = {
+    "image": "[image]",
+    "file": "[file]",
+    "folder": "[folder]",
+    "audio": "[audio]",
+    "media": "[video]",
+    "sticker": "[sticker]",
+    "interactive": "[card]",
+    "share_chat": "[shared chat]",
+    "share_user": "[shared contact]",
+    "merge_forward": "[forwarded messages]",
+    "location": "[location]",
+    "todo": "[task]",
+    "vote": "[vote]",
+    "video_chat": "[video call]",
+    "calendar": "[calendar event]",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bot:
+    """Who we are on the platform, as far as is known; both empty before the platform has told."""
+
+    open_id: str = ""
+    name: str = ""
+
+    def is_me(self, mention: Mapping[str, Any]) -> bool:
+        """Does a ``mentions`` entry mean us? Without our open_id, a mentioned bot of our name does,
+        or, where the name is unknown too, any bot: without ``im:message.group_msg`` a group's messages
+        only reach the bots they mention."""
+        if self.open_id:
+            return _text(_dict(mention.get("id")).get("open_id")) == self.open_id
+        if _text(mention.get("mentioned_type")) != "bot":
+            return False
+        return not self.name or _text(mention.get("name")) == self.name
+
+
+def parse(payload: bytes, *, child: str, bot: Bot = Bot()) -> Inbound | None:
+    """The neutral message in one event; None means valid, but not for us.
+
+    Everything but a user's message is not for us: reactions (our own come back too), recalls, chats
+    entered, members, cards, and messages of apps.
+
+    Raises:
+        BadFrame: not an event, or a message event without what a message must have.
+    """
+    try:
+        event = json.loads(payload)
+        if not isinstance(event, dict):
+            raise BadFrame(f"an event is a JSON object, not {type(event).__name__}")
+        return _parse(event, child, bot)
+    except BadFrame:
+        raise
+    except Exception as error:  # parse border: whatever a stranger's JSON makes us stumble over
+        raise BadFrame(f"{type(error).__name__}: {error}") from error
+
+
+def _parse(event: dict[str, Any], child: str, bot: Bot) -> Inbound | None:
+    header = _dict(event.get("header"))
+    if _text(header.get("event_type")) != MESSAGE:
+        return None
+    body = _need(event, "event", dict)
+    message = _need(body, "message", dict)
+    message_id, chat_id = _need(message, "message_id", str), _need(message, "chat_id", str)
+    kind = _need(message, "message_type", str)
+    sender = _dict(body.get("sender"))
+    user_id = _text(_dict(sender.get("sender_id")).get("open_id"))
+    if _text(sender.get("sender_type")) in ("app", "bot") or (bot.open_id and user_id == bot.open_id):
+        return None
+    if kind == "system":
+        return None
+    dm = _text(message.get("chat_type")) == "p2p"
+    thread_id = _text(message.get("thread_id")) or None
+    content = _content(message)
+    mentions = [entry for entry in _list(message.get("mentions")) if isinstance(entry, dict)]
+    text, attachments = _body(kind, content, message_id)
+    text = _mentions(text, mentions, bot)
+    event_id = _text(header.get("event_id"))
+    reply_ref: dict[str, Any] = {"message_id": message_id}
+    if thread_id:
+        reply_ref["in_thread"] = True
+    return Inbound(
+        keys=(event_id, message_id) if event_id else (message_id,),
+        peer=Peer(
+            child=child,
+            chat_id=chat_id,
+            chat_type="dm" if dm else "group",
+            thread_id=thread_id,
+            user_id=user_id or None,
+        ),
+        message_id=message_id,
+        text=text,
+        attachments=attachments,
+        reply_ref=reply_ref,
+        mentioned=dm or any(bot.is_me(entry) for entry in mentions),
+        sent_at=_seconds(message.get("create_time")),
+    )
+
+
+def _content(message: dict[str, Any]) -> dict[str, Any]:
+    raw = message.get("content")
+    if raw is None or raw == "":
+        return {}
+    if not isinstance(raw, str):
+        raise BadFrame("content is not a string")
+    content = json.loads(raw)
+    if not isinstance(content, dict):
+        raise BadFrame("content is not a JSON object in a string")
+    return content
+
+
+def _body(kind: str, content: dict[str, Any], message_id: str) -> tuple[str, tuple[Attachment, ...]]:
+    """Text and media of one message."""
+    if kind == "text":
+        return _text(content.get("text")), ()
+    if kind == "post":
+        return _post(content, message_id)
+    text = _KINDS.get(kind, f"[{kind[:40]}]")
+    name = _text(content.get("file_name")) or _text(content.get("name"))
+    if name and kind in ("file", "folder", "media", "location"):
+        text = f"{text[:-1]}: {name}]"
+    media = {"image": "image", "file": "file", "audio": "audio", "media": "video"}.get(kind)
+    if media is None:
+        return text, ()
+    key = _text(content.get("image_key" if kind == "image" else "file_key"))
+    return text, (_attachment(media, key, message_id, name),) if key else ()
+
+
+def _attachment(kind: Any, key: str, message_id: str, name: str = "") -> Attachment:
+    # The resource address takes "image" for images and "file" for everything else.
+    ref = {"message_id": message_id, "key": key, "type": "image" if kind == "image" else "file"}
+    return Attachment(kind=kind, ref=ref, name=name)
+
+
+def _post(content: dict[str, Any], message_id: str) -> tuple[str, tuple[Attachment, ...]]:
+    """A rich text as plain text: its title, then a line per paragraph."""
+    if not isinstance(content.get("content"), list):
+        # As it is sent, and in some forwarded messages: one body per language.
+        content = next((body for body in content.values() if isinstance(body, dict)), {})
+    lines: list[str] = []
+    media: list[Attachment] = []
+    if title := _text(content.get("title")):
+        lines.append(title)
+    for paragraph in _list(content.get("content")):
+        elements = [element for element in _list(paragraph) if isinstance(element, dict)]
+        lines.append("".join(_element(element, message_id, media) for element in elements).strip("\n"))
+    return "\n".join(lines), tuple(media)
+
+
+def _element(element: dict[str, Any], message_id: str, media: list[Attachment]) -> str:
+    tag = _text(element.get("tag"))
+    text = _text(element.get("text"))
+    if tag == "a":
+        href = _text(element.get("href"))
+        return f"[{text}]({href})" if href and text and text != href else text or href
+    if tag == "at":
+        # ``user_id`` is the key of an entry in ``mentions``, replaced with those of a text message.
+        key = _text(element.get("user_id"))
+        return key if _MENTION.fullmatch(key) else "@" + (_text(element.get("user_name")) or key)
+    if tag == "code_block":
+        return f"\n```{_text(element.get('language')).lower()}\n{text.rstrip()}\n```\n"
+    if tag == "emotion":
+        return f":{_text(element.get('emoji_type'))}:"
+    if tag == "hr":
+        return "---"
+    if tag in ("img", "media"):
+        key = _text(element.get("image_key" if tag == "img" else "file_key"))
+        if key:
+            media.append(_attachment("image" if tag == "img" else "video", key, message_id))
+        return "[image]" if tag == "img" else "[video]"
+    return text
+
+
+def _mentions(text: str, mentions: list[dict[str, Any]], bot: Bot) -> str:
+    """Keys become names; our own mention goes, for it is an address and not a part of the message.
+
+    ``@_all`` becomes ``@all``; it addresses the room, not the bot.
+    """
+    names: dict[str, str] = {}
+    for entry in mentions:
+        name = " ".join(_text(entry.get("name")).split())
+        names[_text(entry.get("key"))] = "" if bot.is_me(entry) else f"@{name}"
+    names["@_all"] = "@all"
+
+    def shown(match: re.Match[str]) -> str:
+        key, blank = match.groups()
+        name = names.get(key, key)
+        return name + blank if name else ""
+
+    return _MENTION.sub(shown, text).strip()
+
+
+def _need(source: dict[str, Any], name: str, kind: type) -> Any:
+    value = source.get(name)
+    if not isinstance(value, kind) or not value:
+        raise BadFrame(f"a message event without {name}")
+    return _text(value) if kind is str else value
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str:
+    """A string that can be stored: JSON may escape half a surrogate pair, UTF-8 has no place for it."""
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""
+
+
+def _seconds(value: Any) -> float | None:
+    """Seconds for a string of milliseconds; None for nonsense."""
+    text = value if isinstance(value, str) else ""
+    return int(text) / 1000 if text.isascii() and text.isdigit() and len(text) <= 15 else None

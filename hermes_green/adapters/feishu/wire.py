@@ -1,0 +1,220 @@
+"""Frames of the long connection: the only file that knows the protobuf schema and the SDK's insides.
+
+Protocol facts: lark-oapi 1.7.5 ``ws/pb/pbbp2_pb2.py``, ``ws/client.py``, ``ws/const.py``, ``ws/enum.py``;
+assembly of parts: @larksuiteoapi/node-sdk 1.74.0.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import math
+import sys
+from collections import OrderedDict
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from hermes_green.core.clock import Clock
+from hermes_green.core.errors import BadFrame
+
+CONTROL, DATA = 0, 1
+PING, PONG, EVENT = "ping", "pong", "event"
+
+# One event is at most a message of 150 KB with its envelope; the bounds leave room and end a flood.
+MAX_PARTS = 1024
+MAX_EVENT_BYTES = 4 * 1024 * 1024
+MAX_OPEN = 64
+PARTS_TIMEOUT = 10.0
+
+
+def _load_light() -> Any:
+    """The ``Frame`` message class, without the package's API tree.
+
+    ``import lark_oapi.anything`` loads 11,000 modules (1.6 s, 150 MB) because the package's
+    ``__init__`` imports every API. Bare package objects that only have a ``__path__`` stand in for the
+    two ``__init__`` files while the schema is loaded, and are taken away again, so that a full import
+    later in the same process works. Should the SDK's layout change, the full import is the fallback.
+    """
+    name = "lark_oapi.ws.pb.pbbp2_pb2"
+    stubs: dict[str, ModuleType] = {}
+    try:
+        if "lark_oapi" not in sys.modules:
+            spec = importlib.util.find_spec("lark_oapi")
+            if spec is not None and spec.submodule_search_locations:
+                root = list(spec.submodule_search_locations)
+                for package, paths in (("lark_oapi", root), ("lark_oapi.ws", [f"{path}/ws" for path in root])):
+                    stub = ModuleType(package)
+                    stub.__path__ = paths
+                    stubs[package] = sys.modules[package] = stub
+        return importlib.import_module(name).Frame
+    except (ImportError, AttributeError):
+        _forget(stubs)
+        return importlib.import_module(name).Frame
+    finally:
+        _forget(stubs)
+
+
+def _forget(stubs: dict[str, ModuleType]) -> None:
+    for package, stub in stubs.items():
+        if sys.modules.get(package) is stub:
+            del sys.modules[package]
+
+
+Frame: Any = _load_light()
+
+
+def decode(data: bytes | str) -> Any:
+    """The protobuf ``Frame`` in one WebSocket message.
+
+    Raises:
+        BadFrame: not a frame (text, truncated, a required field missing).
+    """
+    if isinstance(data, str):
+        raise BadFrame("a text message where only binary frames are defined")
+    frame = Frame()
+    try:
+        frame.ParseFromString(data)
+        complete = frame.IsInitialized()
+    except Exception as error:  # parse border: the SDK's decoder raises whatever its tables stumble over
+        raise BadFrame(f"not a frame: {type(error).__name__}: {error}") from error
+    if not complete:  # it could not be echoed, and so not be acknowledged
+        raise BadFrame("a frame without one of its required fields")
+    return frame
+
+
+def headers_of(frame: Any) -> dict[str, str]:
+    """The frame's headers; of a repeated one the first counts, as in the SDK."""
+    headers: dict[str, str] = {}
+    for header in frame.headers:
+        headers.setdefault(header.key, header.value)
+    return headers
+
+
+def ping(service: int) -> bytes:
+    """Our application-level heartbeat; ``service`` is the URL's ``service_id``."""
+    frame = Frame()
+    frame.SeqID = 0
+    frame.LogID = 0
+    frame.service = service
+    frame.method = CONTROL
+    _add_header(frame, "type", PING)
+    return frame.SerializeToString()
+
+
+def acknowledgement(frame: Any, milliseconds: int, code: int = 200) -> bytes:
+    """The answer to a DATA frame: the same frame with our verdict for a payload.
+
+    ``milliseconds``: from receipt to now, told in the header ``biz_rt``. 200 stops redelivery, 500
+    asks for it.
+    """
+    answer = Frame()
+    answer.CopyFrom(frame)
+    _add_header(answer, "biz_rt", str(milliseconds))
+    answer.payload = json.dumps({"code": code, "headers": None, "data": None}, separators=(",", ":")).encode()
+    return answer.SerializeToString()
+
+
+def _add_header(frame: Any, key: str, value: str) -> None:
+    header = frame.headers.add()
+    header.key = key
+    header.value = value
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConfig:
+    """What the server tells the client about its rhythm: the heartbeat's interval, in seconds."""
+
+    ping_interval: float | None = None
+
+
+def client_config(source: Any) -> ClientConfig:
+    """Read ``ClientConfig`` from the endpoint's answer or a pong's payload; nonsense counts as unsaid."""
+    if isinstance(source, (bytes, str)):
+        try:
+            source = json.loads(source) if source else {}
+        except (ValueError, RecursionError):
+            source = {}
+    value = source.get("PingInterval") if isinstance(source, dict) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+        return ClientConfig()
+    return ClientConfig(ping_interval=float(value))
+
+
+@dataclass(slots=True)
+class _Parts:
+    """The parts of one push that have come so far."""
+
+    total: int
+    until: float
+    size: int
+    parts: dict[int, bytes]
+
+
+class Assembler:
+    """Puts pushes that came in several frames together again.
+
+    Parts of one push share ``message_id`` and ``sum``, ``seq`` counts from 0, and they may come in any
+    order within 10 s. Late, oversized and surplus pushes are dropped: they were not acknowledged, so
+    the platform sends them again.
+    """
+
+    def __init__(self, clock: Clock, timeout: float = PARTS_TIMEOUT) -> None:
+        self._clock = clock
+        self._timeout = timeout
+        self._open: OrderedDict[str, _Parts] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, frame: Any) -> bytes | None:
+        """The whole payload once its last part is here, else None.
+
+        Raises:
+            BadFrame: headers that make no sense, or more than 4 MiB.
+        """
+        headers = headers_of(frame)
+        total = _number(headers, "sum", 1)
+        seq = _number(headers, "seq", 0)
+        if total <= 1:
+            return bytes(frame.payload)
+        push = headers.get("message_id", "")
+        if not push or total > MAX_PARTS or not 0 <= seq < total:
+            raise BadFrame(f"part {seq} of {total} of push {push!r}")
+        now = self._clock.monotonic()
+        self._expire(now)
+        entry = self._open.get(push)
+        if entry is None:
+            while len(self._open) >= MAX_OPEN:
+                self._open.popitem(last=False)
+            entry = self._open[push] = _Parts(total, now + self._timeout, 0, {})
+        if entry.total != total:
+            del self._open[push]
+            raise BadFrame(f"push {push!r} has {entry.total} parts, then {total}")
+        entry.size += len(frame.payload) - len(entry.parts.get(seq, b""))
+        entry.parts[seq] = bytes(frame.payload)
+        if entry.size > MAX_EVENT_BYTES:
+            del self._open[push]
+            raise BadFrame(f"push {push!r} exceeds {MAX_EVENT_BYTES} bytes")
+        if len(entry.parts) < total:
+            return None
+        del self._open[push]
+        return b"".join(entry.parts[index] for index in range(total))
+
+    def _expire(self, now: float) -> None:
+        # Insertion order is order of deadline, so the oldest are in front.
+        while self._open:
+            push, entry = next(iter(self._open.items()))
+            if entry.until > now:
+                return
+            del self._open[push]
+
+
+def _number(headers: dict[str, str], name: str, default: int) -> int:
+    value = headers.get(name, "")
+    if value == "":
+        return default
+    if not (value.isascii() and value.isdigit() and len(value) < 10):
+        raise BadFrame(f"header {name} is {value[:40]!r}")
+    return int(value)

@@ -1,0 +1,1 @@
+"""Neutral knowledge about text and media that several platforms share; pure, imports core only."""

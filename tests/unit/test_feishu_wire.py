@@ -1,0 +1,150 @@
+"""Frames of the long connection are read, answered and put together as the SDKs do, only more strictly."""
+
+import json
+import random
+import subprocess
+import sys
+
+import pytest
+
+from hermes_green.adapters.feishu import wire
+from hermes_green.core.clock import ManualClock
+from hermes_green.core.errors import BadFrame
+
+PING = bytes.fromhex("0800100018f681801020002a0c0a0474797065120470696e67")  # service 33554678
+PONG = PING[:-4] + b"pong" + b'\x42\x1c{"PingInterval":90,"x":null}'
+
+
+def data_frame(payload, push="push-1", total=1, seq=0, kind="event"):
+    frame = wire.Frame()
+    frame.SeqID, frame.LogID, frame.service, frame.method = 7, 2**63 + 1, 33554678, wire.DATA
+    frame.LogIDNew = "log"
+    for key, value in [("type", kind), ("message_id", push), ("sum", total), ("seq", seq), ("trace_id", "t")]:
+        header = frame.headers.add()
+        header.key, header.value = key, str(value)
+    frame.payload = payload
+    return frame
+
+
+def test_a_ping_is_the_recorded_frame_with_every_required_field_present():
+    assert wire.ping(33554678) == PING
+
+
+def test_a_pong_is_read_with_its_configuration():
+    frame = wire.decode(PONG)
+    assert frame.method == wire.CONTROL
+    assert wire.headers_of(frame)["type"] == wire.PONG
+    assert wire.client_config(frame.payload).ping_interval == 90
+
+
+@pytest.mark.parametrize("said", [b"", b"{", b"[]", {"PingInterval": 0}, {"PingInterval": True}, {"PingInterval": "9"}, None])
+def test_a_configuration_that_makes_no_sense_counts_as_unsaid(said):
+    assert wire.client_config(said).ping_interval is None
+
+
+def test_an_acknowledgement_is_the_same_frame_with_our_verdict():
+    frame = wire.decode(data_frame(b'{"event":1}').SerializeToString())
+    answer = wire.decode(wire.acknowledgement(frame, 12))
+    assert json.loads(answer.payload) == {"code": 200, "headers": None, "data": None}
+    assert (answer.SeqID, answer.LogID, answer.service, answer.method) == (7, 2**63 + 1, 33554678, wire.DATA)
+    assert wire.headers_of(answer) == {**wire.headers_of(frame), "biz_rt": "12"}
+    assert bytes(frame.payload) == b'{"event":1}', "the frame itself is left alone"
+
+
+@pytest.mark.parametrize("raw", ["text", b"", b"\x08", PING[:-1], PING[2:], b"\xff" * 20])
+def test_what_is_no_frame_is_a_bad_frame(raw):
+    with pytest.raises(BadFrame):
+        wire.decode(raw)
+
+
+def test_parts_come_together_in_any_order_and_leave_nothing_behind():
+    parts = wire.Assembler(ManualClock())
+    assert parts.add(data_frame(b"c", total=3, seq=2)) is None
+    assert parts.add(data_frame(b"x", push="other", total=2, seq=0)) is None
+    assert parts.add(data_frame(b"a", total=3, seq=0)) is None
+    assert parts.add(data_frame(b"a", total=3, seq=0)) is None
+    assert parts.add(data_frame(b"b", total=3, seq=1)) == b"abc"
+    assert len(parts) == 1
+
+
+def test_an_empty_part_counts_as_come():
+    parts = wire.Assembler(ManualClock())
+    assert parts.add(data_frame(b"", total=2, seq=0)) is None
+    assert parts.add(data_frame(b"b", total=2, seq=1)) == b"b"
+
+
+def test_a_single_frame_is_whole_also_without_headers_of_parts():
+    assert wire.Assembler(ManualClock()).add(data_frame(b"abc", total="", seq="")) == b"abc"
+
+
+def test_parts_that_stay_alone_are_forgotten_in_time():
+    clock = ManualClock()
+    parts = wire.Assembler(clock)
+    parts.add(data_frame(b"a", total=2, seq=0))
+    clock.advance(wire.PARTS_TIMEOUT + 1)
+    assert parts.add(data_frame(b"b", total=2, seq=1)) is None
+
+
+def test_open_pushes_and_bytes_are_bounded():
+    parts = wire.Assembler(ManualClock())
+    for number in range(wire.MAX_OPEN * 3):
+        parts.add(data_frame(b"a", push=f"p{number}", total=2, seq=0))
+    assert len(parts) == wire.MAX_OPEN
+    half = b"x" * (wire.MAX_EVENT_BYTES // 2 + 1)
+    parts.add(data_frame(half, push="big", total=3, seq=0))
+    with pytest.raises(BadFrame):
+        parts.add(data_frame(half, push="big", total=3, seq=1))
+
+
+@pytest.mark.parametrize("total, seq", [(2, 2), (2, -1), ("x", 0), (10**6, 0), (2, "1e3"), ("9" * 5000, 0)])
+def test_headers_of_parts_that_make_no_sense_are_a_bad_frame(total, seq):
+    with pytest.raises(BadFrame):
+        wire.Assembler(ManualClock()).add(data_frame(b"a", total=total, seq=seq))
+
+
+def test_a_push_that_changes_its_number_of_parts_is_a_bad_frame():
+    parts = wire.Assembler(ManualClock())
+    parts.add(data_frame(b"a", total=2, seq=0))
+    with pytest.raises(BadFrame):
+        parts.add(data_frame(b"b", total=3, seq=1))
+    assert len(parts) == 0
+
+
+def test_mutated_frames_never_raise_anything_but_bad_frame():
+    rng = random.Random(7)
+    parts = wire.Assembler(ManualClock())
+    seeds = [PING, PONG] + [data_frame(b'{"a":1}' * 5, total=n, seq=0).SerializeToString() for n in (1, 2)]
+    for _ in range(3000):
+        raw = bytearray(rng.choice(seeds))
+        for _ in range(rng.randint(1, 5)):
+            where = rng.randrange(len(raw))
+            choice = rng.random()
+            if choice < 0.6:
+                raw[where] = rng.randrange(256)
+            elif choice < 0.8:
+                del raw[where:]
+            else:
+                raw[where:where] = rng.randbytes(rng.randint(1, 9))
+            if not raw:
+                break
+        try:
+            frame = wire.decode(bytes(raw))
+            parts.add(frame)
+            wire.acknowledgement(frame, 0)
+            wire.client_config(frame.payload)
+        except BadFrame:
+            pass
+
+
+def test_the_schema_loads_light_and_leaves_no_stand_in_behind():
+    code = (
+        "import sys\n"
+        "from hermes_green.adapters.feishu import wire\n"
+        "assert 'lark_oapi' not in sys.modules and 'lark_oapi.ws' not in sys.modules\n"
+        "assert len([m for m in sys.modules if m.startswith('lark_oapi')]) < 60\n"
+        "import importlib.util\n"
+        "assert importlib.util.find_spec('lark_oapi').origin.endswith('__init__.py')\n"
+        "from lark_oapi.ws.pb.pbbp2_pb2 import Frame\n"
+        "assert Frame is wire.Frame\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
