@@ -9,7 +9,7 @@ and documents print. The loader reads these declarations; adapters receive the v
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, field
-from typing import Any, Literal
+from typing import Any, Callable, Literal
 
 
 def key(
@@ -22,15 +22,24 @@ def key(
     maximum: float | None = None,
     url: tuple[str, ...] = (),
     masked: bool = False,
+    check: Callable[[Any], str] | None = None,
 ) -> Any:
     """A settings field.
 
     No default and no factory: the user must set it (for a platform: once it is enabled).
     ``live``: a change applies without restarting anything. ``url``: the schemes allowed in an
     address ("" is always allowed where it is the default). ``masked``: its values may hold
-    credentials and are not shown.
+    credentials and are not shown. ``check``: says what is wrong with a value, or "".
     """
-    meta = {"help": help, "live": live, "minimum": minimum, "maximum": maximum, "url": url, "masked": masked}
+    meta = {
+        "help": help,
+        "live": live,
+        "minimum": minimum,
+        "maximum": maximum,
+        "url": url,
+        "masked": masked,
+        "check": check,
+    }
     if factory is not MISSING:
         return field(default_factory=factory, metadata=meta)
     if default is not MISSING:
@@ -57,6 +66,13 @@ class Access:
     require_mention: bool = key(True, help="in groups, answer only when mentioned", live=True)
 
 
+def _bad_budget(budget: list[list[float]]) -> str:
+    for pair in budget or ():
+        if len(pair) != 2 or pair[0] < 1 or pair[0] != int(pair[0]) or pair[1] <= 0:
+            return f"{pair} is not a pair [dials, seconds]"
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformOptions:
     """The keys that every ``<platform>.yaml`` has; a platform's ``Settings`` adds its own."""
@@ -67,10 +83,14 @@ class PlatformOptions:
     ws_base: str = key("", help="the socket's address, where the platform's answer shall not decide", url=SOCKET)
     ca_file: str = key("", help="PEM file of a private certificate authority")
     proxy: str = key("", help="http://host:port or socks5://host:port; NO_PROXY is honoured", url=PROXY)
-    ping_interval: float | None = key(None, help="seconds between our heartbeats; null: the platform's own", minimum=0.05)
-    ping_timeout: float | None = key(None, help="seconds until a heartbeat's answer is due; null: the platform's own", minimum=0.05)
+    ping_interval: float | None = key(
+        None, help="seconds between our heartbeats; null: the platform's own", minimum=0.05
+    )
+    ping_timeout: float | None = key(
+        None, help="seconds until a heartbeat's answer is due; null: the platform's own", minimum=0.05
+    )
     access: Access | None = key(None, help="overrides of gateway.yaml's access for this platform", live=True)
     dial_budget: list[list[float]] | None = key(
-        None, help="[[dials, seconds], ...]; null: the platform's own", live=True
+        None, help="[[dials, seconds], ...]; null: the platform's own", live=True, check=_bad_budget
     )
     streaming: Literal["auto", "off"] = key("auto", help="drafts (cards, edits) where the platform can", live=True)

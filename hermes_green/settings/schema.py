@@ -31,7 +31,11 @@ HookEvent = Literal[
 class Http:
     """The gateway's own web server."""
 
-    host: str = key("127.0.0.1", help="address to listen on; anything but loopback needs http.token")
+    host: str = key(
+        "127.0.0.1",
+        help="address to listen on; anything but loopback needs http.token",
+        check=lambda value: "" if value.strip() else "an address must be named",
+    )
     port: int = key(8787, help="port to listen on; 0 picks a free one", minimum=0, maximum=65535)
     token: Secret = key(Secret(""), help="bearer token that requests must carry; needed when host is not loopback")
 
@@ -135,7 +139,7 @@ class Turns:
     timeout: float = key(600, help="seconds for a turn", minimum=0.05, live=True)
     on_crash: Literal["rerun", "notify", "drop"] = key("rerun", help="what becomes of a turn cut by a crash", live=True)
     poison_limit: int = key(3, help="crashes after which a message is given up", minimum=1, live=True)
-    merge_window: float = key(0, help="seconds to wait for more of a message; 0 waits for nothing", minimum=0, live=True)
+    merge_window: float = key(0, help="seconds to wait for more of a message; 0: none", minimum=0, live=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +166,7 @@ class Delivery:
     """How replies reach the platforms."""
 
     max_age: float = key(86400, help="seconds after which an inbound message is marked stale", minimum=0, live=True)
-    give_up_after: float = key(14400, help="seconds of trying before a reply becomes a dead letter", minimum=0, live=True)
+    give_up_after: float = key(14400, help="seconds after which a reply becomes a dead letter", minimum=0, live=True)
     on_unknown: Literal["resend", "hold"] = key(
         "resend", help="what to do when a send may or may not have arrived", live=True
     )
@@ -194,7 +198,11 @@ class Hook:
 class Gateway:
     """gateway.yaml as it stands."""
 
-    data_dir: str = key("var", help="where the gateway keeps its data; relative to the configuration directory's parent")
+    data_dir: str = key(
+        "var",
+        help="where the gateway keeps its data; relative to the configuration directory's parent",
+        check=lambda value: "" if value.strip() else "a directory must be named",
+    )
     locale: Literal["en", "zh"] = key("en", help="language of the gateway's own sentences", live=True)
     http: Http = key(Http(), help="the gateway's own web server")
     log: Log = key(Log(), help="what is logged, and where")
