@@ -124,6 +124,22 @@ class BadFrame(HermesError):
     """A frame that cannot be parsed: quarantine it, acknowledge it, count it."""
 
 
+class UnknownChild(HermesError):
+    """No child of that id; ``known`` are the ids there are."""
+
+    def __init__(self, id: str, known: tuple[str, ...] = ()) -> None:
+        there = f"; there are: {', '.join(known)}" if known else "; no child is configured"
+        super().__init__(f"no child is called {id!r}{there}", code="unknown_child")
+        self.id = id
+        self.known = known
+
+
+class UnknownChat(HermesError):
+    """A chat id from outside whose kind cannot be told; ``field`` names the input that is wrong."""
+
+    field = "chat"
+
+
 class IllegalMove(HermesError):
     """A state machine was asked for a transition its table does not list."""
 

@@ -85,6 +85,11 @@ class Bucket:
         """Book one send."""
         self._spent.append(now)
 
+    def refund(self) -> None:
+        """The send booked last did not happen."""
+        if self._spent:
+            self._spent.pop()
+
     def close(self, now: float, seconds: float) -> None:
         """The platform asked for ``seconds`` of silence."""
         self._closed_until = max(self._closed_until, now + seconds)
