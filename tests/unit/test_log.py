@@ -1,0 +1,183 @@
+"""The log: one place, no secrets, standard output left alone."""
+
+import json
+import logging
+import warnings
+
+import gevent
+import pytest
+from loguru import logger
+
+from hermes_green.core.model import Secret
+from hermes_green.ops import log
+
+SECRET = 'hunter2 "quoted"/slash'
+
+
+@pytest.fixture
+def setup(monkeypatch):
+    monkeypatch.setattr(log, "redact", log.Redactor())
+    hub = gevent.get_hub()
+    yield log.setup
+    logger.remove()
+    log._sinks.clear()
+    logger.configure(patcher=None)
+    logging.basicConfig(handlers=[], force=True)
+    logging.captureWarnings(False)
+    hub.__dict__.pop("print_exception", None)
+    monkeypatch.undo()
+
+
+@pytest.fixture(autouse=True)
+def hook(monkeypatch):
+    import sys
+
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+
+
+def test_lines_go_to_standard_error_and_never_to_standard_output(setup, capsys):
+    setup()
+    logger.info("hello {}", "world")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith(" INFO    hello world\n")
+
+
+def test_a_secret_is_hidden_in_message_extra_and_traceback(setup, capsys):
+    setup(secrets=[Secret(SECRET), Secret("")])
+
+    def fail():
+        raise ValueError(f"bad {SECRET}")
+
+    logger.bind(key=SECRET).warning("using {}", SECRET)
+    logger.warning("as json {} and in an address {}", json.dumps(SECRET), "hunter2%20%22quoted%22%2Fslash")
+    try:
+        fail()
+    except ValueError:
+        logger.exception("it failed")
+    err = capsys.readouterr().err
+    assert "hunter2" not in err
+    assert "ValueError: bad ***" in err
+    assert "in fail" in err
+
+
+def test_values_of_variables_stay_out_of_tracebacks(setup, capsys):
+    setup()
+    private = "chat text nobody asked to log"
+    try:
+        len(private) / 0
+    except ZeroDivisionError:
+        logger.exception("it failed")
+    assert "nobody asked" not in capsys.readouterr().err
+
+
+def test_json_lines_are_whole_and_hide_secrets_too(setup, capsys):
+    setup(format="json", secrets=[Secret(SECRET)])
+    try:
+        raise ValueError(SECRET)
+    except ValueError:
+        logger.bind(child="web").exception("failed with {}", SECRET)
+    line = json.loads(capsys.readouterr().err)
+    assert line["level"] == "ERROR"
+    assert line["message"] == "failed with ***"
+    assert line["child"] == "web"
+    assert line["exception"].endswith("ValueError: ***")
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("wss://host/ws?device_id=1&access_key=abc&ticket=t-1", "wss://host/ws?device_id=1&access_key=***&ticket=***"),
+        ("GET https://host/x?access_token=abc#y", "GET https://host/x?access_token=***#y"),
+        ("{'Authorization': 'Bearer abc.def'}", "{'Authorization': 'Bearer ***'}"),
+        ("authorization: Bot abc", "authorization: Bot ***"),
+        ("monkey=1 and keyboard?layout=de", "monkey=1 and keyboard?layout=de"),
+    ],
+)
+def test_tickets_in_addresses_and_headers_are_hidden_unannounced(text, shown):
+    assert log.Redactor()(text) == shown
+
+
+def test_short_lived_tokens_are_hidden_and_forgotten_in_time():
+    redact = log.Redactor()
+    redact.add(["the-fixed-one"])
+    for n in range(log.MAX_TOKENS + 1):
+        redact.add([f"token-{n:04}"], short_lived=True)
+    assert redact("token-0200 the-fixed-one") == "*** ***"
+    assert redact("token-0000") == "token-0000"
+
+
+def test_a_secret_within_a_longer_one_does_not_uncover_the_rest():
+    redact = log.Redactor()
+    redact.add(["abcd", "abcdefgh"])
+    assert redact("abcdefgh") == "***"
+
+
+def test_the_level_can_change_while_running(setup, capsys):
+    setup(level="info")
+    logger.debug("one")
+    log.set_level("DEBUG")
+    logger.debug("two")
+    log.set_level("ERROR")
+    logger.warning("three")
+    err = capsys.readouterr().err
+    assert "one" not in err and "two" in err and "three" not in err
+    assert err.count("two") == 1
+
+
+def test_libraries_log_here_and_only_what_matters(setup, capsys):
+    setup(secrets=[Secret(SECRET)])
+    logging.getLogger("some.sdk").info("chatter")
+    logging.getLogger("some.sdk").error("100%% {broken} %s", SECRET)
+    warnings.warn("old fashioned")
+    err = capsys.readouterr().err
+    assert "chatter" not in err
+    assert "{broken} ***" in err
+    assert "old fashioned" in err
+
+
+def test_a_library_with_handlers_of_its_own_is_brought_into_line(setup, capsys):
+    import sys
+
+    theirs = logging.getLogger("talkative")
+    theirs.addHandler(logging.StreamHandler(sys.stdout))
+    theirs.setLevel(logging.DEBUG)
+    setup()
+    log.route_stdlib(names=["talkative"])
+    theirs.debug("chatter")
+    theirs.error("real")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "chatter" not in err and err.count("real") == 1
+
+
+def test_a_greenlet_that_dies_alone_is_logged_without_its_secrets(setup, capsys):
+    setup(secrets=[Secret(SECRET)])
+
+    def die():
+        raise RuntimeError(SECRET)
+
+    gevent.spawn(die).join()
+    gevent.sleep(0)
+    err = capsys.readouterr().err
+    assert "unhandled in" in err and "RuntimeError: ***" in err and "hunter2" not in err
+
+
+def test_a_value_that_cannot_be_shown_does_not_fail_the_code_that_logs_it(setup, capsys):
+    class Rude:
+        def __str__(self):
+            raise RuntimeError
+
+    setup()
+    logger.bind(x=Rude()).info("hello")
+    assert "could not be rendered" in capsys.readouterr().err
+
+
+def test_the_file_is_private_and_rotates(setup, tmp_path):
+    setup(file=str(tmp_path / "logs" / "g.log"), max_mb=0.002, keep=2)
+    for n in range(200):
+        logger.info("line {} {}", n, "x" * 50)
+    files = sorted((tmp_path / "logs").iterdir())
+    assert 2 <= len(files) <= 3
+    assert all(file.stat().st_mode & 0o777 == 0o600 for file in files)
+    assert "line 199" in (tmp_path / "logs" / "g.log").read_text()
