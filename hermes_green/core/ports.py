@@ -48,9 +48,10 @@ class Port(Protocol):
     def quarantine(self, raw: bytes | str, error: Exception, ack: Ack | None = None) -> None:
         """Hand in a frame that could not be parsed: stored, counted, then acknowledged."""
 
-    def ready(self, who: str, link: Any = None) -> None:
+    def ready(self, who: str, link: Any = None, *, proof_within: float | None = None) -> None:
         """The platform has answered: the link works. ``who`` names the bot for status and log;
-        ``link`` is handed to ``send`` while this run is the current one.
+        ``link`` is handed to ``send`` while this run is the current one; ``proof_within``: seconds
+        within which the platform is heard on a link that works (status ``connected``).
 
         Raises:
             LinkLost: the runtime has ended this run already.
@@ -392,6 +393,9 @@ class Store(Protocol):
 
     def history(self, session_id: str, turns: int) -> Sequence[Message]:
         """The last ``turns`` pairs, oldest first."""
+
+    def rekey(self, child: str, old: str, new: str) -> None:
+        """A chat has changed its id: its sessions, waiting rows and undelivered parts follow."""
 
     def sessions(self, limit: int = 100) -> Sequence[SessionInfo]:
         """The most recently used sessions."""
