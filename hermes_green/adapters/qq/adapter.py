@@ -1,0 +1,121 @@
+"""The QQ adapter: one object per bot; a link is a local value of ``run``."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from hermes_green.adapters.qq import wire
+from hermes_green.adapters.qq.conversation import Conversation, Standing
+from hermes_green.adapters.qq.cursor import MEMO, Session
+from hermes_green.adapters.qq.render import LIMIT, PARTS, UNIT, render
+from hermes_green.adapters.qq.rest import BUSY, Rest, body_of, send_error
+from hermes_green.adapters.qq.settings import Settings, intents_of
+from hermes_green.core.clock import Clock, SystemClock
+from hermes_green.core.errors import AuthRejected, SendCollision, SendRetry, Throttled
+from hermes_green.core.model import Caps, CapsTable, Part, Peer, Rate, Receipt, Reply
+from hermes_green.core.ports import Context, Port
+from hermes_green.link.websocket import DialOptions, UpgradeRefused, WebSocket, dial
+
+# bot-docs send.md: a message may be answered for 60 min in direct chats, for 5 min elsewhere, and a
+# repeated (msg_id, msg_seq) is recognised as long. Guild direct messages share the table's "dm";
+# their 5 min are the platform's to say (304027). Guild messages have no documented msg_seq.
+_C2C = Caps(limit=LIMIT, unit=UNIT, parts=PARTS, reply_window=3600.0, key_lifetime=3600.0)
+_GROUP = Caps(limit=LIMIT, unit=UNIT, parts=PARTS, reply_window=300.0, key_lifetime=300.0)
+_CHANNEL = Caps(
+    limit=LIMIT,
+    unit=UNIT,
+    parts=PARTS,
+    reply_window=300.0,
+    send_needs_link=True,
+    rates=(Rate(5, 1.0, "chat"),),
+)
+_PREFIXES: Mapping[str, tuple[Any, str]] = {
+    "user": ("dm", wire.Kind.C2C),
+    "group": ("group", wire.Kind.GROUP),
+    "channel": ("channel", wire.Kind.CHANNEL),
+    "dm": ("dm", wire.Kind.GUILD_DM),
+}
+
+
+class QQAdapter:
+    """Translator for one bot. ``core.ports.Adapter`` says what its methods promise."""
+
+    caps = CapsTable(default=_C2C, by_type={"dm": _C2C, "group": _GROUP, "channel": _CHANNEL})
+
+    def __init__(self, settings: Settings, ctx: Context, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._ctx = ctx
+        self._clock = clock or SystemClock()
+        self._rest = Rest(settings, self._clock)
+        self._standing = Standing()
+
+    def run(self, port: Port) -> None:
+        """Token, gateway, socket, then the conversation until it ends."""
+        settings = self._settings
+        session = Session.of_memo(self._ctx.memo(MEMO), settings.app_id, intents_of(settings))
+        token = self._rest.token()
+        ws = self._dial(settings.ws_base or self._discover(token, session))
+        talk = Conversation(port, ws, self._ctx, settings, self._standing, session, token, self._rest.drop)
+        try:
+            port.on_close(talk.leave)
+            talk.live()
+        finally:
+            ws.close(wire.LEAVING)
+
+    def _discover(self, token: str, session: Session | None) -> str:
+        gateway = self._rest.gateway(token)
+        if session is None and gateway.remaining == 0:
+            raise Throttled("QQ allows no more session starts today", after=max(1.0, gateway.reset_after))
+        return gateway.url
+
+    def _dial(self, url: str) -> WebSocket:
+        try:
+            return dial(url, DialOptions(ca_file=self._settings.ca_file, proxy=self._settings.proxy))
+        except UpgradeRefused as refused:
+            if refused.status == 429:
+                raise Throttled("the gateway asks to wait", after=BUSY, code="429") from refused
+            raise
+
+    def send(self, part: Part, link: Any) -> Receipt:
+        """POST one text; its (msg_id, msg_seq) is the row's own on every attempt."""
+        path, body = wire.path_of(part.peer), wire.message(part)
+        if link is None and self.caps.of(part.peer.chat_type).send_needs_link:
+            raise SendRetry("guild channels take messages only while the gateway link is up", after=1.0)
+        try:
+            answer = self._rest.post(path, body)
+        except AuthRejected as rejected:
+            raise self._rejected(rejected) from rejected
+        said = body_of(answer)
+        # 201 and 202: taken, and published once it was audited; their code says so.
+        if answer.status in (201, 202) or (answer.status < 300 and said.get("id")):
+            return Receipt(str(said.get("id") or ""), self._clock.wall())
+        error = send_error(answer, said)
+        if isinstance(error, SendCollision):
+            if part.attempt > 1:
+                return Receipt("", self._clock.wall())  # an earlier attempt, whose answer was lost, arrived
+            self._ctx.count("sends", "collision")
+        if isinstance(error, AuthRejected):
+            raise self._rejected(error)
+        raise error
+
+    def _rejected(self, error: AuthRejected) -> SendRetry:
+        """Halt the child; the message waits for a human."""
+        self._ctx.reject(error)
+        return SendRetry(error.text, after=BUSY, scope="account", code=error.code, action=error.action)
+
+    def render(self, reply: Reply) -> tuple[Mapping[str, Any], ...]:
+        """Texts of at most 4,000 characters, five to a message."""
+        return render(reply)
+
+    def peer_of(self, chat: str) -> Peer | None:
+        """``user:``, ``group:``, ``channel:`` or ``dm:`` (a guild's) before an id; ids alone look alike."""
+        prefix, _, chat_id = chat.partition(":")
+        if prefix not in _PREFIXES or not chat_id:
+            return None
+        chat_type, kind = _PREFIXES[prefix]
+        user_id = chat_id if kind == wire.Kind.C2C else None
+        return Peer(self._ctx.child, chat_id, chat_type, user_id=user_id, extra={"kind": kind})
+
+    def close(self) -> None:
+        """Close the pooled HTTP connections."""
+        self._rest.close()

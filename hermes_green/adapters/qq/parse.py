@@ -1,0 +1,152 @@
+"""Parse: a dispatch of the gateway as a neutral message; pure.
+
+Source of the fields: bot-docs develop/api-v2/server-inter/message/send-receive/event.md and
+guild message objects; ``is_you`` from the official openclaw-qqbot types.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any, Literal, Mapping
+
+from hermes_green.adapters.qq.wire import Frame, Kind
+from hermes_green.core.errors import BadFrame
+from hermes_green.core.model import Attachment, ChatType, Inbound, Peer
+
+# event -> kind of chat, its neutral type, the field with the chat's id, does it mention us
+_EVENTS: Mapping[str, tuple[str, ChatType, str, bool]] = {
+    "C2C_MESSAGE_CREATE": (Kind.C2C, "dm", "", True),
+    "GROUP_AT_MESSAGE_CREATE": (Kind.GROUP, "group", "group_openid", True),
+    "GROUP_MESSAGE_CREATE": (Kind.GROUP, "group", "group_openid", False),
+    "AT_MESSAGE_CREATE": (Kind.CHANNEL, "channel", "channel_id", True),
+    "MESSAGE_CREATE": (Kind.CHANNEL, "channel", "channel_id", False),
+    "DIRECT_MESSAGE_CREATE": (Kind.GUILD_DM, "dm", "guild_id", True),
+}
+_USER_ID = {Kind.C2C: "user_openid", Kind.GROUP: "member_openid", Kind.CHANNEL: "id", Kind.GUILD_DM: "id"}
+_LEADING_MENTION = re.compile(r"^\s*<@!?\w+>")
+
+
+def parse(frame: Frame, child: str, bot_id: str = "") -> Inbound | None:
+    """Neutral message for a dispatch; None means valid, but not for us.
+
+    ``bot_id``: our own user id, where known; it tells mentions of us from others'.
+
+    Raises:
+        BadFrame: an event that must be a message lacks what makes it one.
+    """
+    event = _EVENTS.get(frame.t)
+    if event is None:
+        return None
+    kind, chat_type, chat_field, mentioned = event
+    d = frame.d
+    if not isinstance(d, dict):
+        raise BadFrame(f"{frame.t} without an object")
+    author = d.get("author")
+    if not isinstance(author, dict):
+        raise BadFrame(f"{frame.t} without author")
+    if author.get("bot") is True or (bot_id and author.get("id") == bot_id):
+        return None
+    message_id = _required(d, "id", frame.t)
+    user_id = _text(author, _USER_ID[kind]) or _text(author, "id")
+    # A direct chat is its user; everything else has an id of its own.
+    chat_id = _required(d, chat_field, frame.t) if chat_field else user_id
+    if not user_id:
+        raise BadFrame(f"{frame.t} without the author's id")
+    attachments = tuple(_attachments(d.get("attachments")))
+    text = _content(d, frame.t, bot_id)
+    if not text and attachments:
+        text = " ".join(f"[{each.kind}]" for each in attachments)
+    return Inbound(
+        keys=(message_id,),
+        peer=Peer(
+            child=child,
+            chat_id=chat_id,
+            chat_type=chat_type,
+            user_id=user_id,
+            user_name=_text(author, "username") or None,
+            extra={"kind": kind},
+        ),
+        message_id=message_id,
+        text=text,
+        attachments=attachments,
+        reply_ref={"msg_id": message_id},
+        mentioned=mentioned or _mentions_us(d.get("mentions"), bot_id),
+        sent_at=_wall(d.get("timestamp")),
+    )
+
+
+def _text(holder: Mapping[str, Any], name: str) -> str:
+    value = holder.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _required(d: Mapping[str, Any], name: str, event: str) -> str:
+    value = _text(d, name)
+    if not value:
+        raise BadFrame(f"{event} without {name}")
+    return value
+
+
+def _content(d: Mapping[str, Any], event: str, bot_id: str) -> str:
+    """The text without the mention that addressed us; groups strip theirs and leave a blank."""
+    content = d.get("content")
+    if content is None:
+        return ""
+    if not isinstance(content, str):
+        raise BadFrame(f"{event} whose content is no text")
+    if bot_id:
+        content = re.sub(rf"<@!?{re.escape(bot_id)}>", "", content)
+    elif event == "AT_MESSAGE_CREATE":
+        content = _LEADING_MENTION.sub("", content)
+    return content.strip()
+
+
+def _mentions_us(mentions: Any, bot_id: str) -> bool:
+    if not isinstance(mentions, list):
+        return False
+    return any(
+        isinstance(each, dict) and (each.get("is_you") is True or (bot_id != "" and each.get("id") == bot_id))
+        for each in mentions
+    )
+
+
+def _attachments(listed: Any) -> list[Attachment]:
+    """What can be understood of the attachments; the rest is no reason to lose the message."""
+    found = []
+    for each in listed if isinstance(listed, list) else ():
+        if not isinstance(each, dict) or not _text(each, "url"):
+            continue
+        mime, url, size = _text(each, "content_type"), _text(each, "url"), each.get("size")
+        if "://" not in url:
+            url = "https://" + url.lstrip("/")
+        found.append(
+            Attachment(
+                kind=_media_kind(mime),
+                ref={"url": url},
+                name=_text(each, "filename"),
+                mime=mime if "/" in mime else "",
+                size=size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
+            )
+        )
+    return found
+
+
+def _media_kind(mime: str) -> Literal["image", "file", "audio", "video"]:
+    head = mime.partition("/")[0]
+    if head == "image":
+        return "image"
+    if head == "video":
+        return "video"
+    return "audio" if head in ("voice", "audio") else "file"
+
+
+def _wall(stamp: Any) -> float | None:
+    """Wall seconds of an RFC 3339 stamp; None where there is none to understand."""
+    if not isinstance(stamp, str) or not stamp:
+        return None
+    try:
+        when = datetime.fromisoformat(stamp)
+    except ValueError:
+        return None
+    return when.timestamp() if when.tzinfo else None

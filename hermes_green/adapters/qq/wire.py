@@ -1,0 +1,234 @@
+"""Wire: opcodes, payloads and close codes of the QQ gateway, and the addresses of its REST calls.
+
+Pure. Sources: bot-docs develop/api-v2/dev-prepare/interface-framework/event-emit.md (opcodes, order,
+resume), error-trace/websocket.md (close codes), qq-botpy 1.2.1 gateway.py and api.py, botgo errs/err.go.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Any, Mapping
+from urllib.parse import quote
+
+from hermes_green.core.codes import Code
+from hermes_green.core.errors import (
+    AuthRejected,
+    BadFrame,
+    ConfError,
+    HermesError,
+    LinkLost,
+    SendRefused,
+    Throttled,
+)
+from hermes_green.core.model import Part, Peer
+
+API_BASE = "https://api.sgroup.qq.com"
+TOKEN_BASE = "https://bots.qq.com"
+TOKEN_PATH = "/app/getAppAccessToken"
+GATEWAY_PATH = "/gateway/bot"
+
+# The code of our own close frame. 1000 could be read as "the session is over"; the SDKs that resume
+# terminate the socket without any, which looks like 1006.
+LEAVING = 4000
+
+
+class Op(IntEnum):
+    """What a payload is for; 12 and 13 belong to webhooks only."""
+
+    DISPATCH = 0
+    HEARTBEAT = 1
+    IDENTIFY = 2
+    RESUME = 6
+    RECONNECT = 7
+    INVALID_SESSION = 9
+    HELLO = 10
+    HEARTBEAT_ACK = 11
+
+
+class Kind:
+    """Kinds of chat as ``Peer.extra["kind"]`` names them; each has its own address to send to."""
+
+    C2C = "c2c"
+    GROUP = "group"
+    CHANNEL = "channel"
+    GUILD_DM = "guild_dm"
+
+
+PATHS: Mapping[str, str] = MappingProxyType(
+    {
+        Kind.C2C: "/v2/users/{}/messages",
+        Kind.GROUP: "/v2/groups/{}/messages",
+        Kind.CHANNEL: "/channels/{}/messages",
+        Kind.GUILD_DM: "/dms/{}/messages",
+    }
+)
+_KIND_OF_TYPE = {"dm": Kind.C2C, "group": Kind.GROUP, "channel": Kind.CHANNEL}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One payload from the gateway. ``s``: its sequence number, on dispatches only."""
+
+    op: int
+    d: Any = None
+    s: int | None = None
+    t: str = ""
+
+
+def decode(raw: str | bytes) -> Frame:
+    """The payload in a WebSocket message.
+
+    Raises:
+        BadFrame: it is not one.
+    """
+    try:
+        payload = json.loads(raw)
+    except ValueError as error:
+        raise BadFrame(f"not JSON: {error}") from error
+    if not isinstance(payload, dict):
+        raise BadFrame("a payload must be an object")
+    op, s, t = payload.get("op"), payload.get("s"), payload.get("t")
+    if not _is_int(op):
+        raise BadFrame("a payload without op")
+    return Frame(op, payload.get("d"), s if _is_int(s) else None, t if isinstance(t, str) else "")
+
+
+def interval_of(hello: Frame) -> float:
+    """Seconds between heartbeats, from op 10.
+
+    Raises:
+        LinkLost: hello names none, and without one no link can be kept.
+    """
+    value = hello.d.get("heartbeat_interval") if isinstance(hello.d, dict) else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
+        raise LinkLost("hello without heartbeat_interval", code="hello")
+    return value / 1000.0
+
+
+def heartbeat(seq: int | None) -> str:
+    """Op 1; ``seq`` None before any event was seen."""
+    return _encode(Op.HEARTBEAT, seq)
+
+
+def identify(token: str, intents: int) -> str:
+    """Op 2: begin a session. Group and direct chats are never sharded, so the shard is 0 of 1."""
+    return _encode(
+        Op.IDENTIFY, {"token": f"QQBot {token}", "intents": intents, "shard": [0, 1], "properties": {}}
+    )
+
+
+def resume(token: str, session_id: str, seq: int) -> str:
+    """Op 6: go on with a session; every event after ``seq`` comes again."""
+    return _encode(Op.RESUME, {"token": f"QQBot {token}", "session_id": session_id, "seq": seq})
+
+
+def _encode(op: Op, d: Any) -> str:
+    return json.dumps({"op": int(op), "d": d}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+# --- sending -----------------------------------------------------------------------------------
+
+
+def kind_of(peer: Peer) -> str:
+    """The kind of chat a peer is; by its type where nothing more is known."""
+    kind = peer.extra.get("kind")
+    return kind if kind in PATHS else _KIND_OF_TYPE[peer.chat_type]
+
+
+def path_of(peer: Peer) -> str:
+    """Where to POST a message for a peer."""
+    if not peer.chat_id:
+        raise SendRefused("a message without a chat")
+    return PATHS[kind_of(peer)].format(quote(peer.chat_id, safe=""))
+
+
+def message(part: Part) -> dict[str, Any]:
+    """The body of a text message.
+
+    ``msg_seq`` is the row's own number, so that a repeated send is recognised; the platform takes it
+    with a ``msg_id`` only.
+    """
+    body: dict[str, Any] = {"content": str(part.payload.get("content", "")), "msg_type": 0}
+    msg_id = part.reply_ref.get("msg_id")
+    if msg_id:
+        body["msg_id"] = msg_id
+        body["msg_seq"] = part.reply_seq
+    return body
+
+
+# --- close codes -------------------------------------------------------------------------------
+
+
+class ProtocolFault(HermesError):
+    """The gateway says that we broke the protocol: our bug, to be counted and reported as a crash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What a close code means: the error to raise, and whether the session may be resumed.
+
+    ``drop_token``: it needs a new token first. ``narrow``: fewer events must be asked for.
+    """
+
+    code: Code
+    keeps: bool = False
+    drop_token: bool = False
+    narrow: bool = False
+
+
+_BUG = "This is a fault of the gateway program: please report it with the log."
+_CONF = "Mend intents in qq.yaml, or leave it out."
+_AGAIN = Closing(Code(LinkLost, "the session is not valid"))
+_INTERNAL = Closing(Code(LinkLost, "QQ's gateway had an internal error"))
+_ANY = Closing(Code(LinkLost, "closed by QQ"), keeps=True)
+
+CLOSES: Mapping[int, Closing] = MappingProxyType(
+    {
+        4001: Closing(Code(ProtocolFault, "QQ did not know an opcode of ours", _BUG)),
+        4002: Closing(Code(ProtocolFault, "QQ could not read a payload of ours", _BUG)),
+        4003: Closing(Code(LinkLost, "not authenticated")),
+        4004: Closing(Code(LinkLost, "the token is not valid"), keeps=True, drop_token=True),
+        4005: Closing(Code(LinkLost, "already authenticated")),
+        4006: _AGAIN,
+        4007: Closing(Code(LinkLost, "the sequence number is not valid")),
+        4008: Closing(Code(Throttled, "payloads were sent too fast", after=60.0), keeps=True),
+        4009: Closing(Code(LinkLost, "the connection has expired"), keeps=True),
+        4010: Closing(Code(ConfError, "QQ refuses the shard", _BUG)),
+        4011: Closing(Code(ConfError, "QQ demands sharding", "The bot is in more guilds than one link may serve.")),
+        4012: Closing(Code(ConfError, "QQ refuses the protocol's version", _BUG)),
+        4013: Closing(Code(ConfError, "QQ does not know the events asked for", _CONF)),
+        4014: Closing(Code(LinkLost, "events were asked for without permission"), narrow=True),
+        **{code: _INTERNAL for code in range(4900, 4914)},
+        4914: Closing(
+            Code(AuthRejected, "the bot is offline: only the sandbox is open to it", "Publish the bot on q.qq.com.")
+        ),
+        4915: Closing(Code(AuthRejected, "the bot is banned", "Appeal on q.qq.com.")),
+    }
+)
+
+# Nothing less can be asked for than what every bot has.
+NOTHING_GRANTED = Code(
+    ConfError,
+    "QQ does not grant the events of group and direct chats",
+    "Let the bot use groups and direct messages on q.qq.com, or set intents in qq.yaml to what it has.",
+)
+
+
+def closing(code: int | None) -> Closing:
+    """The meaning of a close code; unknown ones (1001, 1006, none) are network: resume."""
+    return CLOSES.get(code, _ANY) if code is not None else _ANY
+
+
+def closed(code: int | None, reason: str = "") -> HermesError:
+    """The error for a close frame."""
+    error = closing(code).code.build(code if code is not None else "no code", reason)
+    if isinstance(error, LinkLost):
+        error.status = code
+    return error

@@ -1,0 +1,155 @@
+"""What the gateway dispatches, as neutral messages."""
+
+from __future__ import annotations
+
+import copy
+import random
+
+import pytest
+
+from hermes_green.adapters.qq.parse import parse
+from hermes_green.adapters.qq.wire import Frame
+from hermes_green.core.errors import BadFrame
+
+C2C = {
+    "id": "ROBOT1.0_abc",
+    "author": {"user_openid": "U0"},
+    "content": "123",
+    "timestamp": "2023-11-06T13:37:18+08:00",
+}
+GROUP = {
+    "id": "ROBOT1.0_def",
+    "author": {"member_openid": "M0"},
+    "group_openid": "G0",
+    "content": " /ask this",
+    "timestamp": "2023-11-06T13:37:18+08:00",
+}
+GUILD = {
+    "id": "08a1",
+    "guild_id": "77",
+    "channel_id": "88",
+    "author": {"id": "99", "username": "Ada", "bot": False},
+    "content": "<@!5> what <@!6> said",
+    "mentions": [{"id": "5", "username": "bot", "bot": True}],
+    "seq": 101,
+    "timestamp": "2023-11-06T13:37:18+08:00",
+}
+DIRECT = {**GUILD, "content": "psst", "mentions": None, "src_guild_id": "66", "direct_message": True}
+
+
+def read(event, d, bot_id="5"):
+    return parse(Frame(0, d, 3, event), "qq/a", bot_id)
+
+
+def test_a_direct_message_is_answered_under_its_own_id():
+    inbound = read("C2C_MESSAGE_CREATE", C2C)
+    assert inbound.keys == ("ROBOT1.0_abc",) and inbound.message_id == "ROBOT1.0_abc"
+    assert (inbound.peer.child, inbound.peer.chat_id, inbound.peer.chat_type) == ("qq/a", "U0", "dm")
+    assert inbound.peer.user_id == "U0" and inbound.peer.extra == {"kind": "c2c"}
+    assert inbound.text == "123" and inbound.mentioned
+    assert inbound.reply_ref == {"msg_id": "ROBOT1.0_abc"}
+    assert inbound.sent_at == 1699249038.0
+
+
+def test_a_group_message_loses_the_blank_its_mention_left():
+    inbound = read("GROUP_AT_MESSAGE_CREATE", GROUP)
+    assert (inbound.peer.chat_id, inbound.peer.chat_type, inbound.peer.user_id) == ("G0", "group", "M0")
+    assert inbound.text == "/ask this" and inbound.mentioned
+
+
+def test_group_talk_that_does_not_address_us_says_so():
+    assert not read("GROUP_MESSAGE_CREATE", GROUP).mentioned
+    assert read("GROUP_MESSAGE_CREATE", {**GROUP, "mentions": [{"is_you": True}]}).mentioned
+    assert not read("GROUP_MESSAGE_CREATE", {**GROUP, "mentions": [{"id": "9"}, None]}).mentioned
+
+
+def test_a_guild_message_loses_our_mention_and_keeps_others():
+    inbound = read("AT_MESSAGE_CREATE", GUILD)
+    assert (inbound.peer.chat_id, inbound.peer.chat_type) == ("88", "channel")
+    assert (inbound.peer.user_id, inbound.peer.user_name) == ("99", "Ada")
+    assert inbound.text == "what <@!6> said"
+    assert read("AT_MESSAGE_CREATE", GUILD, bot_id="").text == "what <@!6> said"
+
+
+def test_guild_talk_is_for_us_only_where_it_mentions_us():
+    assert read("MESSAGE_CREATE", GUILD).mentioned
+    assert not read("MESSAGE_CREATE", GUILD, bot_id="4").mentioned
+
+
+def test_a_guild_direct_message_is_answered_to_the_guild_of_its_session():
+    inbound = read("DIRECT_MESSAGE_CREATE", DIRECT)
+    assert (inbound.peer.chat_id, inbound.peer.chat_type) == ("77", "dm")
+    assert inbound.peer.extra == {"kind": "guild_dm"} and inbound.mentioned
+
+
+def test_media_without_words_is_named_in_the_text():
+    listed = [
+        {"content_type": "image/png", "filename": "a.png", "size": 12, "url": "https://h/a"},
+        {"content_type": "voice", "filename": "b.silk", "url": "//h/b"},
+        {"content_type": "video/mp4", "url": "h/c"},
+        {"content_type": "file", "filename": "d.pdf", "url": "https://h/d", "size": -1},
+        {"content_type": "image/png"},
+        "nonsense",
+    ]
+    inbound = read("C2C_MESSAGE_CREATE", {**C2C, "content": "", "attachments": listed})
+    assert inbound.text == "[image] [audio] [video] [file]"
+    assert [each.kind for each in inbound.attachments] == ["image", "audio", "video", "file"]
+    assert [each.ref["url"] for each in inbound.attachments] == ["https://h/a", "https://h/b", "https://h/c", "https://h/d"]
+    assert inbound.attachments[0].size == 12 and inbound.attachments[3].size is None
+    assert inbound.attachments[0].mime == "image/png" and inbound.attachments[1].mime == ""
+
+
+def test_words_beside_media_stay_as_they_are():
+    listed = [{"content_type": "image/png", "url": "https://h/a"}]
+    assert read("C2C_MESSAGE_CREATE", {**C2C, "attachments": listed}).text == "123"
+
+
+@pytest.mark.parametrize("author", [{"id": "99", "bot": True}, {"id": "5"}])
+def test_what_bots_say_is_not_for_us(author):
+    assert read("AT_MESSAGE_CREATE", {**GUILD, "author": author}) is None
+
+
+@pytest.mark.parametrize("event", ["FRIEND_ADD", "GUILD_CREATE", "INTERACTION_CREATE", "RESUMED", "SOMETHING_NEW", ""])
+def test_other_events_are_valid_but_not_for_us(event):
+    assert read(event, {"anything": 1}) is None
+
+
+@pytest.mark.parametrize(
+    "event, d",
+    [
+        ("C2C_MESSAGE_CREATE", None),
+        ("C2C_MESSAGE_CREATE", "text"),
+        ("C2C_MESSAGE_CREATE", {**C2C, "id": ""}),
+        ("C2C_MESSAGE_CREATE", {**C2C, "author": None}),
+        ("C2C_MESSAGE_CREATE", {**C2C, "author": {}}),
+        ("C2C_MESSAGE_CREATE", {**C2C, "content": {"a": 1}}),
+        ("GROUP_AT_MESSAGE_CREATE", {**GROUP, "group_openid": 5}),
+        ("AT_MESSAGE_CREATE", {**GUILD, "channel_id": None}),
+        ("DIRECT_MESSAGE_CREATE", {**DIRECT, "guild_id": ""}),
+    ],
+)
+def test_a_message_that_lacks_what_makes_it_one_is_a_bad_frame(event, d):
+    with pytest.raises(BadFrame):
+        read(event, d)
+
+
+@pytest.mark.parametrize("stamp", [None, "", "yesterday", 12, "2023-11-06T13:37:18"])
+def test_a_time_nobody_understands_is_no_time(stamp):
+    assert read("C2C_MESSAGE_CREATE", {**C2C, "timestamp": stamp}).sent_at is None
+
+
+def test_no_damage_to_a_message_raises_anything_but_a_bad_frame():
+    draw = random.Random(7)
+    junk = [None, True, 0, -1, "", "x", [], [None], {}, {"id": []}, 1e300]
+    for _ in range(3000):
+        event, d = draw.choice([("C2C_MESSAGE_CREATE", C2C), ("GROUP_AT_MESSAGE_CREATE", GROUP), ("AT_MESSAGE_CREATE", GUILD)])
+        d = copy.deepcopy(d)
+        for _ in range(draw.randint(1, 3)):
+            d[draw.choice([*d, "attachments", "mentions"])] = draw.choice(junk)
+        if isinstance(d.get("author"), dict) and draw.random() < 0.3:
+            d["author"] = {"id": draw.choice(junk), "user_openid": draw.choice(junk), "bot": draw.choice(junk)}
+        try:
+            inbound = read(event, d)
+        except BadFrame:
+            continue
+        assert inbound is None or (inbound.message_id and inbound.peer.chat_id and isinstance(inbound.text, str))
