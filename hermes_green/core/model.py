@@ -62,6 +62,11 @@ class Peer:
     extra: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
 
+def lane_of(peer: Peer) -> str:
+    """The outbox FIFO of a peer: its chat, whatever the thread."""
+    return peer.chat_id
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """A piece of media: ``ref`` is what the platform needs to fetch it, ``path`` where it lies once fetched."""

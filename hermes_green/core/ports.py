@@ -427,5 +427,3 @@ class Store(Protocol):
         was being sent becomes due at once and uncertain."""
 
     def close(self) -> None: ...
-
-

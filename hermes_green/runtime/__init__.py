@@ -1,0 +1,1 @@
+"""The living middle: children, turns and deliveries, each greenlet owned and bounded."""

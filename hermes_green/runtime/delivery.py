@@ -1,0 +1,294 @@
+"""Delivery: from an outbox row to a receipt, for as long as it takes; each chat in its own order.
+
+A lane (a chat, or a thread of one) has a greenlet while it has rows that may move. The class of
+the SendError decides what becomes of a row; nothing here knows a platform.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Mapping, Protocol
+
+import gevent
+from gevent.event import Event
+
+from hermes_green.core.clock import Clock
+from hermes_green.core.errors import (
+    LeaseLost,
+    SendCollision,
+    SendError,
+    SendRefused,
+    SendRetry,
+    SendUnknown,
+    StoreAway,
+)
+from hermes_green.core.model import Caps
+from hermes_green.core.ports import Adapter, OutLease, Settled, Store
+from hermes_green.runtime.events import Bus
+from hermes_green.runtime.gates import Gates
+from hermes_green.runtime.hooks import Hooks
+
+STORE_RETRY = 0.5
+SEND_TIMEOUT = 90.0
+RETRY_MIN = 0.5
+RETRY_MAX = 60.0
+# A sleeping lane looks again this often, whatever it was told.
+LOOK_AGAIN = 60.0
+
+
+class Place(Protocol):
+    """The child a part is sent through."""
+
+    id: str
+    platform: str
+    account: str
+    adapter: Adapter
+    link: Any
+    sends: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """gateway.yaml ``delivery``; seconds."""
+
+    give_up_after: float = 14_400.0
+    on_unknown: str = "resend"
+
+
+class Meters(Protocol):
+    """The figures a delivery leaves."""
+
+    def delivery(self, child: str, outcome: str, seconds: float) -> None: ...
+
+
+class Delivery:
+    """``place(child)`` finds the child or None; ``rules()`` answers the rules in force."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        log: Any,
+        bus: Bus,
+        hooks: Hooks,
+        meters: Meters,
+        place: Callable[[str], Place | None],
+        rules: Callable[[], Rules],
+        draw: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._log = log
+        self._bus = bus
+        self._hooks = hooks
+        self._meters = meters
+        self._place = place
+        self._rules = rules
+        self._draw = draw
+        self._gates = Gates(clock)
+        self._lanes: dict[tuple[str, str], Event] = {}
+        self._workers: dict[tuple[str, str], gevent.Greenlet] = {}
+        self._sleeping: set[tuple[str, str]] = set()
+        self._held: dict[str, set[str]] = {}
+        self._idle = Event()
+        self._idle.set()
+        self._closed = False
+        self._sending = 0
+
+    # --- what others tell ---
+
+    def wake(self, child: str, lane: str) -> None:
+        """A lane has rows, or a reason to look again."""
+        key = (child, lane)
+        bell = self._lanes.get(key)
+        if bell is not None:
+            bell.set()
+        elif not self._closed:
+            self._lanes[key] = Event()
+            worker = self._workers[key] = gevent.spawn(self._work, key)
+            worker.name = f"delivery-{child}-{lane}"
+            self._idle.clear()
+
+    def wake_child(self, child: str) -> None:
+        """The child's state or link has changed: held lanes look again."""
+        for lane in self._held.pop(child, set()):
+            self.wake(child, lane)
+
+    def wake_all(self, waiting: Mapping[tuple[str, str], float]) -> None:
+        """Take up what a boot found."""
+        for child, lane in waiting:
+            self.wake(child, lane)
+
+    @property
+    def sending(self) -> int:
+        """Sends in flight."""
+        return self._sending
+
+    def drain(self, timeout: float) -> None:
+        """Give rows that are due a last ``timeout`` seconds, then end all workers between two sends."""
+        deadline = self._clock.monotonic() + timeout
+        while self._clock.monotonic() < deadline and (self._sending or self._due()):
+            gevent.sleep(0.05)
+        self._closed = True
+        for bell in self._lanes.values():
+            bell.set()
+        self._idle.wait(max(0.5, min(2.0, deadline - self._clock.monotonic())))
+        gevent.killall(list(self._workers.values()), block=True, timeout=2)
+
+    def _due(self) -> bool:
+        """True while a lane may send at once."""
+        return any(not worker.dead and key not in self._sleeping for key, worker in self._workers.items())
+
+    # --- a lane's greenlet ---
+
+    def _work(self, key: tuple[str, str]) -> None:
+        child, lane = key
+        bell = self._lanes[key]
+        try:
+            while not self._closed:
+                bell.clear()
+                wait = self._step(child, lane)
+                if wait is None:
+                    if not bell.is_set():
+                        return
+                elif wait > 0:
+                    self._sleeping.add(key)
+                    bell.wait(min(wait, LOOK_AGAIN))
+                    self._sleeping.discard(key)
+        finally:
+            self._sleeping.discard(key)
+            del self._lanes[key]
+            del self._workers[key]
+            if not self._workers:
+                self._idle.set()
+
+    def _step(self, child: str, lane: str) -> float | None:
+        """One row forward. Seconds to wait (0: go on at once); None: nothing to do here for now."""
+        place = self._place(child)
+        if place is None or not place.sends:
+            self._held.setdefault(child, set()).add(lane)
+            return None
+        # Booked before the lease is asked for, because asking lets other lanes through the same gate.
+        wait = self._gates.enter(place.adapter, child, lane)
+        if wait > 0:
+            return wait
+        lease: OutLease | float | None = None
+        try:
+            lease = self._store.lease_outbox(child, lane, self._clock.wall())
+        except StoreAway as error:
+            self._log.debug("the store is away, delivery waits: {}", error)
+            return STORE_RETRY
+        finally:
+            if not isinstance(lease, OutLease):
+                self._gates.leave(child, lane)
+        if lease is None:
+            return None
+        if not isinstance(lease, OutLease):
+            return max(0.001, lease - self._clock.wall())
+        self._sending += 1
+        try:
+            settled = self._send(place, lease)
+        finally:
+            self._sending -= 1
+        self._settle(place, lease, settled)
+        return 0.0
+
+    def _send(self, place: Place, lease: OutLease) -> Settled:
+        part = lease.part
+        caps = place.adapter.caps.of(part.peer.chat_type)
+        verdict = self._before(place, lease, caps)
+        if verdict is not None:
+            return verdict
+        if caps.send_needs_link and place.link is None:
+            self._held.setdefault(place.id, set()).add(lease.lane)
+            at = self._clock.wall() + 1.0
+            return Settled("retry", at=at, reason="waiting for the link", uncertain=lease.uncertain)
+        # An attempt that certainly did not arrive is none, as far as the platform's memory of keys goes.
+        part = part if lease.uncertain else replace(part, attempt=1)
+        try:
+            with gevent.Timeout(SEND_TIMEOUT, SendUnknown(f"no answer in {SEND_TIMEOUT:.0f} s")):
+                receipt = place.adapter.send(part, place.link)
+            return Settled("delivered", receipt=receipt)
+        except SendError as error:
+            return self._after(lease, error)
+        except Exception as error:  # border: child exit; a bug in send must not stop the lane
+            self._log.exception("sending through {} crashed: this is a bug", place.id)
+            return self._after(lease, SendUnknown(f"the adapter crashed: {error!r}"))
+
+    def _before(self, place: Place, lease: OutLease, caps: Caps) -> Settled | None:
+        """Reasons not to send (again), each known before a byte leaves."""
+        now = self._clock.wall()
+        part = lease.part
+        if part.not_after is not None and now > part.not_after and not lease.uncertain:
+            return Settled("dead", reason="window closed")
+        if now - lease.born_at > self._rules().give_up_after:
+            return Settled("dead", reason=f"not delivered in {self._rules().give_up_after:.0f} s")
+        if not lease.uncertain:
+            return None
+        if part.key_expires is not None and now < part.key_expires:
+            return None
+        if caps.lookup:
+            try:
+                found = place.adapter.find(part)  # type: ignore[attr-defined]
+            except SendError as error:
+                return Settled("retry", at=now + self._backoff(part.attempt), reason=str(error), uncertain=True)
+            return Settled("delivered", receipt=found) if found is not None else None
+        if part.not_after is not None and now > part.not_after:
+            return Settled("dead", reason="window closed; whether it arrived is unknown")
+        if self._rules().on_unknown == "hold":
+            return Settled("held", reason="perhaps delivered; held by on_unknown")
+        return None
+
+    def _after(self, lease: OutLease, error: SendError) -> Settled:
+        """The class of the error is the policy."""
+        now = self._clock.wall()
+        part = lease.part
+        reason = str(error)
+        if isinstance(error, SendRefused):
+            return Settled("dead", reason=reason)
+        if isinstance(error, SendCollision):
+            return Settled("renumber", at=now, reason=reason)
+        if isinstance(error, SendRetry):
+            self._gates.close(lease.child, lease.lane, error)
+            at = now + max(error.after, self._backoff(part.attempt))
+            return Settled("retry", at=at, reason=reason, uncertain=lease.uncertain)
+        return Settled("retry", at=now + self._backoff(part.attempt), reason=reason, uncertain=True)
+
+    def _backoff(self, attempt: int) -> float:
+        ceiling = min(RETRY_MAX, RETRY_MIN * 2 ** min(attempt, 20))
+        return self._draw(ceiling / 2, ceiling)
+
+    def _settle(self, place: Place, lease: OutLease, settled: Settled) -> None:
+        while True:
+            try:
+                self._store.settle(lease, settled, self._clock.wall())
+                break
+            except StoreAway as error:
+                self._log.warning("a receipt waits for the store: {}", error)
+                gevent.sleep(STORE_RETRY)
+            except LeaseLost:
+                self._log.error("outbox row {} was settled by somebody else", lease.row)
+                return
+        facts = {
+            "child": place.id,
+            "platform": place.platform,
+            "account": place.account,
+            "chat_id": lease.part.peer.chat_id,
+            "chat_type": lease.part.peer.chat_type,
+            "thread_id": lease.part.peer.thread_id,
+            "user_id": lease.part.peer.user_id,
+            "row": lease.row,
+        }
+        if settled.state == "delivered":
+            self._meters.delivery(place.id, "delivered", self._clock.wall() - lease.born_at)
+            self._bus.publish("delivery:done", **facts)
+        elif settled.state in {"dead", "held"}:
+            self._log.warning("a reply is now a dead letter ({}): {}", settled.state, settled.reason)
+            self._meters.delivery(place.id, settled.state, self._clock.wall() - lease.born_at)
+            self._hooks.fire("delivery:dead", {**facts, "reason": settled.reason})
+            self._bus.publish("delivery:dead", **facts, reason=settled.reason)
+        else:
+            self._log.info("a reply is sent again later: {}", settled.reason)
+            self._bus.publish("delivery:retry", **facts, reason=settled.reason)

@@ -1,0 +1,109 @@
+"""DialBook: the durable budget of one child's credential, asked before every dial, off the hub."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Mapping, Protocol, Sequence
+
+from hermes_green.core.errors import Throttled
+
+Windows = tuple[tuple[float, float], ...]
+
+
+class Ledger(Protocol):
+    """The fsynced record of one credential; every method blocks."""
+
+    def book(self, kind: str, budget: Windows, *, reserve: int = 0) -> None: ...
+
+    def usage(self, kind: str, budget: Windows) -> Sequence[Mapping[str, Any]]: ...
+
+    def note(self, kind: str, **data: Any) -> None: ...
+
+    def boot_wait(self, seconds: float) -> float: ...
+
+    def was_ready(self, fingerprint: str) -> bool: ...
+
+    def fingerprint(self, secret: str) -> str: ...
+
+
+class DialBook:
+    """See ``runtime.child.Dials``.
+
+    ``budgets``: kind -> ((count, seconds), ...), the default of the platform; ``override`` answers
+    the operator's ``dial_budget`` for kind ``dial`` (None: the platform's own; empty: no limit).
+    """
+
+    BOOT_WINDOW = 300.0
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        offhub: Callable[..., Any],
+        budgets: Mapping[str, Windows],
+        override: Callable[[], Windows | None],
+        secret: str,
+        reserve: int,
+        count: Callable[[str], None],
+    ) -> None:
+        self._ledger = ledger
+        self._offhub = offhub
+        self._budgets = budgets
+        self._override = override
+        self._secret = secret
+        self._reserve = reserve
+        self._count = count
+        self._accepted = False
+        self._booted = False
+
+    def before_dial(self, *, handover: bool) -> None:
+        """Book one dial. The first of a process also keeps its distance from the starts before it.
+
+        Raises:
+            Throttled: with code ``budget_spent``, ``ledger_away`` or ``boot_spacing``, and exactly how long.
+        """
+        if not self._booted:
+            self._booted = True
+            wait = self._offhub(self._ledger.boot_wait, self.BOOT_WINDOW)
+            if wait > 0:
+                raise Throttled(
+                    f"several starts in {self.BOOT_WINDOW:.0f} s without a link: the first dial waits {wait:.0f} s",
+                    after=wait,
+                    code="boot_spacing",
+                )
+        try:
+            self._book("dial", 0 if handover else self._reserve)
+        except Throttled:
+            self._count("refused")
+            raise
+        self._count("made")
+
+    def spend(self, kind: str) -> None:
+        """Book one of another kind; a kind without a budget is free."""
+        self._book(kind, 0)
+
+    def accepted(self) -> None:
+        """The platform accepted this secret; remembered by a keyed fingerprint, not by itself."""
+        if not self._accepted:
+            self._offhub(self._remember)
+            self._accepted = True
+
+    def was_accepted(self) -> bool:
+        """True when this secret was READY before, in this process or an earlier one."""
+        return self._accepted or bool(self._offhub(self._recall))
+
+    def usage(self) -> list[Mapping[str, Any]]:
+        """``[{window, used, limit}]`` of the dial budget; ``window`` in seconds."""
+        return list(self._offhub(self._ledger.usage, "dial", self.windows("dial")))
+
+    def windows(self, kind: str) -> Windows:
+        """The budget in force."""
+        override = self._override() if kind == "dial" else None
+        return override if override is not None else self._budgets.get(kind, ())
+
+    def _book(self, kind: str, reserve: int) -> None:
+        self._offhub(lambda: self._ledger.book(kind, self.windows(kind), reserve=reserve))
+
+    def _remember(self) -> None:
+        self._ledger.note("ready", fp=self._ledger.fingerprint(self._secret))
+
+    def _recall(self) -> bool:
+        return self._ledger.was_ready(self._ledger.fingerprint(self._secret))

@@ -1,0 +1,63 @@
+"""Express: rows that never enter a lane, because they cost no agent call: refusals, crowding, and
+commands that must be answered even while an agent is stuck. One bounded greenlet per child."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import gevent
+from gevent.queue import Full, Queue
+
+from hermes_green.core.clock import Clock
+from hermes_green.core.errors import LeaseLost, StoreAway
+from hermes_green.core.ports import Lease, Store
+
+BOUND = 2_000
+TTL = 120.0
+STORE_RETRY = 0.5
+
+
+class Express:
+    """``do(row, work)``: lease the row past its lane and run ``work(lease)``, which ends it."""
+
+    def __init__(self, child: str, store: Store, clock: Clock, log: Any, worker: str) -> None:
+        self._store = store
+        self._clock = clock
+        self._log = log
+        self._worker = worker
+        self._queue: Queue[tuple[int, Callable[[Lease], None]]] = Queue(BOUND)
+        self._greenlet = gevent.spawn(self._run)
+        self._greenlet.name = f"express-{child}"
+
+    def do(self, row: int, work: Callable[[Lease], None]) -> bool:
+        """Queue one row; False when there is no room: the row stays waiting and is taken up later."""
+        try:
+            self._queue.put_nowait((row, work))
+            return True
+        except Full:
+            self._log.warning("express full: row {} waits for the next start", row)
+            return False
+
+    def close(self) -> None:
+        """End the greenlet; rows not yet closed stay waiting."""
+        self._greenlet.kill(timeout=2)
+
+    def _run(self) -> None:
+        while True:
+            row, work = self._queue.get()
+            try:
+                self._one(row, work)
+            except LeaseLost as error:
+                self._log.error("row {} was taken by somebody else: {}", row, error)
+            except Exception:  # border: one row's failure must not end the express greenlet
+                self._log.exception("row {} could not be closed", row)
+
+    def _one(self, row: int, work: Callable[[Lease], None]) -> None:
+        while True:
+            try:
+                lease = self._store.lease_row(row, self._worker, TTL, self._clock.wall())
+                break
+            except StoreAway:
+                gevent.sleep(STORE_RETRY)
+        if lease is not None:
+            work(lease)

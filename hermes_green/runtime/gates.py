@@ -1,0 +1,63 @@
+"""Gates: how fast a child may send, per chat and in all; they learn from every "not so fast"."""
+
+from __future__ import annotations
+
+from hermes_green.core.clock import Clock
+from hermes_green.core.errors import SendRetry
+from hermes_green.core.pacing import Bucket
+from hermes_green.core.ports import Adapter
+
+# Beyond this many chats, gates without memory are forgotten.
+REMEMBER = 4_096
+
+
+class Gates:
+    """Buckets filled from ``caps.rates``, one set per child and one per lane."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._buckets: dict[tuple[str, str], list[Bucket]] = {}
+
+    def enter(self, adapter: Adapter, child: str, lane: str) -> float:
+        """Book one send and answer 0, or book nothing and answer the seconds until one is allowed."""
+        now = self._clock.monotonic()
+        buckets = self._of(adapter, child, lane)
+        wait = max((bucket.wait(now) for bucket in buckets), default=0.0)
+        if wait <= 0:
+            for bucket in buckets:
+                bucket.spend(now)
+            if len(self._buckets) > REMEMBER:
+                self._forget(now)
+        return max(0.0, wait)
+
+    def leave(self, child: str, lane: str) -> None:
+        """What was booked last was not sent after all."""
+        for key in ((child, ""), (child, lane)):
+            for bucket in self._buckets.get(key, ()):
+                bucket.refund()
+
+    def close(self, child: str, lane: str, error: SendRetry) -> None:
+        """The platform (or a token that could not be had) asks for silence."""
+        if error.after <= 0:
+            return
+        now = self._clock.monotonic()
+        key = (child, "") if error.scope == "account" else (child, lane)
+        buckets = self._buckets.setdefault(key, [])
+        if not buckets:
+            buckets.append(Bucket(1_000_000, 1.0))
+        for bucket in buckets:
+            bucket.close(now, error.after)
+
+    def _of(self, adapter: Adapter, child: str, lane: str) -> list[Bucket]:
+        found: list[Bucket] = []
+        for key, scope in (((child, ""), "account"), ((child, lane), "chat")):
+            if key not in self._buckets:
+                rates = [rate for rate in adapter.caps.default.rates if rate.scope == scope]
+                self._buckets[key] = [Bucket(rate.count, rate.seconds) for rate in rates]
+            found.extend(self._buckets[key])
+        return found
+
+    def _forget(self, now: float) -> None:
+        idle = [key for key, buckets in self._buckets.items() if all(bucket.idle(now) for bucket in buckets)]
+        for key in idle:
+            del self._buckets[key]

@@ -1,0 +1,153 @@
+"""Gateway: the running whole as the web server, the signals and the command line see it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Mapping
+
+import gevent
+
+from hermes_green.core.clock import Clock
+from hermes_green.core.errors import HermesError, UnknownChat
+from hermes_green.core.machine import State
+from hermes_green.core.model import Reply
+from hermes_green.core.ports import Counts, Sent, Store
+from hermes_green.runtime import snapshot
+from hermes_green.runtime.events import Bus, Subscription
+from hermes_green.runtime.house import House
+from hermes_green.runtime.records import Records
+from hermes_green.runtime.turn import render
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the process says of itself; ``started_at`` wall seconds."""
+
+    version: str
+    pid: int
+    started_at: float
+
+
+class Gateway:
+    """The composition root hands in how to reload and how to stop. ``records``: what was written down."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        house: House,
+        store: Store,
+        clock: Clock,
+        log: Any,
+        bus: Bus,
+        offhub: Callable[..., Any],
+        lag_ms: Callable[[], float],
+        reload: Callable[[], dict[str, Any]],
+        stop: Callable[[], None],
+    ) -> None:
+        self.records = Records(store, clock, house.resume)
+        self._identity = identity
+        self._house = house
+        self._supervisor = house.supervisor
+        self._store = store
+        self._clock = clock
+        self._log = log
+        self._bus = bus
+        self._offhub = offhub
+        self._lag_ms = lag_ms
+        self._reload = reload
+        self._stop = stop
+
+    def status(self) -> dict[str, Any]:
+        """The status JSON."""
+        return snapshot.status(
+            version=self._identity.version,
+            pid=self._identity.pid,
+            started_at=self._identity.started_at,
+            hub_lag_ms=self._lag_ms(),
+            counts=self.counts(),
+            turns=self._house.lanes.active,
+            children=self._supervisor.children,
+            clock=self._clock,
+            dials=self._dials_of,
+        )
+
+    def counts(self) -> Counts:
+        """Rows by state; all zero while the store is away."""
+        try:
+            return self._store.counts(self._clock.wall())
+        except HermesError as error:
+            self._log.debug("the store cannot count: {}", error)
+            return Counts()
+
+    def _dials_of(self, id: str) -> list[Mapping[str, Any]]:
+        member = self._house.members.get(id)
+        return member.dials.usage() if member is not None else []
+
+    def health(self) -> dict[str, Any]:
+        """While this answers, the hub turns."""
+        try:
+            with gevent.Timeout(2.0, HermesError("no answer within 2 s")):
+                self._store.ping()
+            store = "ok"
+        except HermesError as error:
+            store = f"away: {error}"
+        return {"hub_lag_ms": self._lag_ms(), "pid": self._identity.pid, "store": store}
+
+    def readiness(self, id: str | None = None) -> tuple[bool, dict[str, Any]]:
+        """Whether every child (or one) is READY, and which are not and why; raises UnknownChild."""
+        children = [self._supervisor.child(id)] if id else list(self._supervisor.children.values())
+        late = [child for child in children if child.state is not State.READY]
+        faults = [
+            {"child": c.id, "state": str(c.state), "reason": c.reason.text, "action": c.reason.action} for c in late
+        ]
+        return not late, {"ready": not late, "not_ready": faults}
+
+    def send(
+        self, child: str, chat: str, text: str, thread: str | None = None, reply_to: str | None = None, key: str = ""
+    ) -> Sent:
+        """Commit a message of the operator's own.
+
+        Raises:
+            UnknownChild, UnknownChat, KeyReused, StoreAway.
+        """
+        place = self._supervisor.child(child)
+        peer = place.adapter.peer_of(chat)
+        if peer is None:
+            raise UnknownChat(
+                f"the kind of chat {chat!r} cannot be told from its id",
+                code="unknown_chat",
+                action="write user:, group:, channel: or dm: before it",
+            )
+        peer = replace(peer, child=child, thread_id=thread or peer.thread_id)
+        ref = {"message_id": reply_to} if reply_to else {}
+        parts = render(place.adapter, Reply(text, peer, ref), self._offhub)
+        body = json.dumps([child, chat, text, thread, reply_to], ensure_ascii=False)
+        digest = hashlib.sha256(body.encode()).hexdigest()
+        sent = self._store.enqueue(key or secrets.token_hex(16), digest, child, parts, self._clock.wall())
+        self._house.wake(child, peer)
+        return sent
+
+    def sent(self, id: str) -> Sent | None:
+        """The state of an earlier send."""
+        return self._store.sent(id)
+
+    def command(self, child: str, verb: str) -> dict[str, Any]:
+        """``start``, ``stop`` or ``restart`` one child; its status. Raises UnknownChild."""
+        self._supervisor.command(child, verb)
+        found = self._supervisor.child(child)
+        return snapshot.child_status(found, self._clock, self._dials_of(child))
+
+    def reload(self) -> dict[str, Any]:
+        """Apply what changed in the configuration; ``{ok, changed, restart_required, errors}``."""
+        return self._reload()
+
+    def stop(self) -> None:
+        """Begin to stop; returns at once."""
+        self._stop()
+
+    def subscribe(self) -> Subscription:
+        return self._bus.subscribe()

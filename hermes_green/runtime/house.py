@@ -1,0 +1,151 @@
+"""House: the children under one roof, with the rules, lanes and deliveries they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+
+from hermes_green.core.clock import Clock
+from hermes_green.core.machine import State
+from hermes_green.core.model import Inbound, Peer, lane_of
+from hermes_green.core.options import Access
+from hermes_green.core.ports import Store
+from hermes_green.runtime.child import Child
+from hermes_green.runtime.delivery import Delivery
+from hermes_green.runtime.desk import Desk
+from hermes_green.runtime.dials import DialBook
+from hermes_green.runtime.events import Bus
+from hermes_green.runtime.express import Express
+from hermes_green.runtime.hooks import Hooks
+from hermes_green.runtime.lanes import Lanes
+from hermes_green.runtime.policy import Policy
+from hermes_green.runtime.supervisor import Supervisor
+from hermes_green.runtime.turn import Turns
+
+# The drain leaves this much of its budget for deliveries and for closing links.
+DRAIN_TAIL = 3.0
+
+
+def session_of(peer: Peer) -> str:
+    """The session a message belongs to: a chat of a child, or one thread of it."""
+    base = f"{peer.child}:{peer.chat_id}"
+    return f"{base}:{peer.thread_id}" if peer.thread_id else base
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A child with what belongs to it and must end with it."""
+
+    child: Child
+    express: Express
+    dials: DialBook
+
+
+class House:
+    """Two-step construction: ``connect`` brings the parts that themselves ask the house."""
+
+    def __init__(
+        self, *, store: Store, clock: Clock, log: Any, bus: Bus, hooks: Hooks, supervisor: Supervisor, policy: Policy
+    ) -> None:
+        self.policy = policy
+        self.supervisor = supervisor
+        self.members: dict[str, Member] = {}
+        self._store = store
+        self._clock = clock
+        self._log = log
+        self._bus = bus
+        self._hooks = hooks
+        self.lanes: Lanes
+        self.delivery: Delivery
+        self._desk: Desk
+
+    def connect(self, lanes: Lanes, turns: Turns, delivery: Delivery) -> None:
+        """Bring in what works for the children."""
+        self.lanes, self.delivery = lanes, delivery
+        self._desk = Desk(self, lanes, turns, self._log)
+
+    # --- what its parts ask ---
+
+    def access(self, child: str) -> Access:
+        return self.policy.access_of(child)
+
+    def express(self, child: str) -> Express:
+        return self.members[child].express
+
+    def state(self, child: str) -> str:
+        return str(self.supervisor.child(child).state)
+
+    def locale(self) -> str:
+        return self.policy.locale
+
+    def queue_per_session(self) -> int:
+        return self.policy.queue_per_session
+
+    def place(self, child: str) -> Child | None:
+        """The child, for a turn or a delivery; None when it is not configured any more."""
+        return self.supervisor.children.get(child)
+
+    def route(self, row: int, inbound: Inbound, session_id: str) -> None:
+        """A row was committed."""
+        self._bus.publish(
+            "message:received", child=inbound.peer.child, chat_id=inbound.peer.chat_id, message_id=inbound.message_id
+        )
+        self._desk.route(row, inbound, session_id)
+
+    def wake(self, child: str, peer: Peer) -> None:
+        """A peer has new parts."""
+        self.delivery.wake(child, lane_of(peer))
+
+    def moved(self, child: Child) -> None:
+        """A child changed its state."""
+        name = {State.READY: "adapter:ready", State.WAITING: "adapter:lost", State.HALTED: "adapter:halted"}
+        event = name.get(child.state)
+        if event is not None:
+            facts = {"child": child.id, "platform": child.platform, "account": child.account}
+            self._hooks.fire(event, {**facts, "reason": child.reason.text})
+        self.delivery.wake_child(child.id)
+
+    # --- its life ---
+
+    def enlist(self, member: Member) -> None:
+        """Take a child in and dial."""
+        self.members[member.child.id] = member
+        self.supervisor.add(member.child)
+        self.delivery.wake_child(member.child.id)
+
+    def dismiss(self, id: str) -> Child:
+        """Stop a child for good and free what it owns."""
+        child = self.supervisor.remove(id)
+        member = self.members.pop(id)
+        child.free()
+        member.express.close()
+        return child
+
+    def resume(self) -> None:
+        """Take up what an earlier process left: cut and parked turns, undelivered parts."""
+        waiting = self._store.sessions_waiting()
+        lanes = self._store.lanes_waiting()
+        if waiting or lanes:
+            self._log.info("taking up {} waiting messages and {} chats with replies", sum(waiting.values()), len(lanes))
+        self.lanes.offer_all(waiting)
+        self.delivery.wake_all(lanes)
+
+    def drain(self, seconds: float) -> None:
+        """Finish or park turns, send what is due, close every link: at most ``seconds`` and 5 more."""
+        deadline = self._clock.monotonic() + seconds
+        for member in self.members.values():
+            member.child.intake.refuse()
+        parked = self.lanes.drain(max(0.0, seconds - DRAIN_TAIL))
+        if parked:
+            self._log.info("{} turns are parked and go on at the next start", parked)
+        self.delivery.drain(max(0.5, deadline - self._clock.monotonic()))
+        self.supervisor.stop_all(timeout=4.0)
+        ends = [gevent.spawn(self._release, member) for member in self.members.values()]
+        gevent.joinall(ends, timeout=2.5)
+        self.supervisor.close()
+
+    def _release(self, member: Member) -> None:
+        member.express.close()
+        member.child.free()

@@ -1,0 +1,163 @@
+"""Intake: from a frame in a reader's hand to a committed row, and only then the platform's ack.
+
+One per child. The reader puts and goes back to ``recv``; a writer greenlet commits in batches and
+in order; an ack greenlet runs the continuations, so that a slow socket never delays a commit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Callable, Mapping, Sequence
+
+import gevent
+from gevent.event import Event
+
+from hermes_green.core.clock import Clock
+from hermes_green.core.errors import LinkLost, StoreAway
+from hermes_green.core.model import Inbound, Peer
+from hermes_green.core.pacing import Backoff
+from hermes_green.core.ports import Ack, Intake as Item, Store
+
+BOUND = 1_000
+BATCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One thing a run handed in: a message and/or a memo, or a frame that could not be parsed."""
+
+    inbound: Inbound | None
+    ack: Ack | None
+    memo: Mapping[str, Any]
+    raw: bytes | None = None
+    error: str = ""
+
+
+class Intake:
+    """The bounded, ordered way of one child's messages into the store.
+
+    ``route(row, inbound, session_id)`` is called for every new row, after its commit.
+    """
+
+    def __init__(
+        self,
+        child: str,
+        store: Store,
+        clock: Clock,
+        log: Any,
+        session_of: Callable[[Peer], str],
+        route: Callable[[int, Inbound, str], None],
+    ) -> None:
+        self.child = child
+        self.away = ""
+        self._store = store
+        self._clock = clock
+        self._log = log
+        self._session_of = session_of
+        self._route = route
+        self._offers: deque[Offer] = deque()
+        self._acks: deque[tuple[Ack, bool]] = deque()
+        self._more = Event()
+        self._more_acks = Event()
+        self._empty = Event()
+        self._empty.set()
+        self.closed = False
+        self._writer = gevent.spawn(self._write)
+        self._writer.name = f"intake-{child}"
+        self._acker = gevent.spawn(self._acknowledge)
+        self._acker.name = f"acks-{child}"
+
+    def offer(self, offer: Offer) -> None:
+        """Queue one thing; never waits.
+
+        Raises:
+            LinkLost: the queue is full.
+        """
+        if len(self._offers) >= BOUND:
+            raise LinkLost("intake full: the store does not keep up", code="intake_full")
+        self._offers.append(offer)
+        self._empty.clear()
+        self._more.set()
+
+    @property
+    def depth(self) -> int:
+        """Offers not yet committed."""
+        return len(self._offers)
+
+    def drained(self, timeout: float) -> bool:
+        """Wait until everything offered is committed; False when that takes longer."""
+        return bool(self._empty.wait(timeout))
+
+    def refuse(self) -> None:
+        """Take no more; what was taken is still committed."""
+        self.closed = True
+
+    def close(self, timeout: float) -> None:
+        """Refuse, drain within ``timeout`` and end both greenlets."""
+        self.refuse()
+        self._empty.wait(timeout)
+        gevent.killall([self._writer, self._acker], block=True, timeout=2)
+
+    def _write(self) -> None:
+        backoff = Backoff(0.1, 2.0)
+        while True:
+            self._more.wait()
+            head = [self._offers[i] for i in range(min(BATCH, len(self._offers)))]
+            try:
+                batch, rows = self._commit(head)
+            except StoreAway as error:
+                # The head stays where it is, so order is never skipped; the reader learns of it
+                # only when the queue is full.
+                if not self.away:
+                    self._log.warning("the store is away, intake waits: {}", error)
+                self.away = str(error)
+                gevent.sleep(0.05 + backoff.next())
+                continue
+            backoff.reset()
+            self.away = ""
+            self._after(batch, rows)
+            for _ in batch:
+                self._offers.popleft()
+            if not self._offers:
+                self._more.clear()
+                self._empty.set()
+
+    def _commit(self, batch: Sequence[Offer]) -> tuple[Sequence[Offer], Sequence[int | None]]:
+        """Commit the longest head of one kind: messages and memos together, a bad frame by itself."""
+        first = batch[0]
+        now = self._clock.wall()
+        if first.raw is not None:
+            self._store.quarantine(self.child, first.raw, first.error, now)
+            return batch[:1], [None]
+        good: list[Offer] = []
+        for offer in batch:
+            if offer.raw is not None:
+                break
+            good.append(offer)
+        items = [
+            Item(offer.inbound, self._session_of(offer.inbound.peer) if offer.inbound else "", offer.memo)
+            for offer in good
+        ]
+        return good, self._store.accept(self.child, items, now)
+
+    def _after(self, batch: Sequence[Offer], rows: Sequence[int | None]) -> None:
+        for offer, row in zip(batch, rows):
+            if offer.ack is not None:
+                self._acks.append((offer.ack, row is not None))
+                self._more_acks.set()
+            if row is not None and offer.inbound is not None:
+                self._route(row, offer.inbound, self._session_of(offer.inbound.peer))
+
+    def _acknowledge(self) -> None:
+        while True:
+            self._more_acks.wait()
+            while self._acks:
+                ack, taken = self._acks.popleft()
+                try:
+                    ack(taken)
+                except LinkLost as error:
+                    self._log.debug("an ack was lost with its link, the platform will send again: {}", error)
+                except Exception:  # border: an adapter's continuation must not end the ack greenlet
+                    self._log.exception("an ack failed")
+            self._more_acks.clear()

@@ -1,0 +1,193 @@
+"""Lanes: each session's messages one after the other, all sessions side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Mapping
+
+import gevent
+from gevent.event import Event
+from gevent.lock import BoundedSemaphore
+
+from hermes_green.core.clock import Clock
+from hermes_green.core.errors import LeaseLost, StoreAway
+from hermes_green.core.ports import Lease, Store
+
+STORE_RETRY = 0.5
+# A lease outlives its turn by this much, so that ending the turn is always still ours.
+LEASE_SLACK = 120.0
+
+
+@dataclass(slots=True)
+class Lane:
+    """One session's greenlet while it has work; forgotten when it has none."""
+
+    pending: int = 0
+    busy: Lease | None = None
+    greenlet: gevent.Greenlet | None = None
+    turn: gevent.Greenlet | None = None
+
+
+class Lanes:
+    """Leases rows and runs ``turn(lease)`` for each; at most one turn a session, ``max_parallel`` in all.
+
+    Turns that were cut by a crash before (attempt 2 and more) run one at a time, so that the one
+    that kills the process takes nobody with it again.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        log: Any,
+        turn: Callable[[Lease], None],
+        cancelled: Callable[[Lease], None],
+        worker: str,
+        *,
+        max_parallel: int,
+        timeout: float,
+    ) -> None:
+        self.timeout = timeout
+        self._store = store
+        self._clock = clock
+        self._log = log
+        self._turn = turn
+        self._cancelled = cancelled
+        self._worker = worker
+        self._room = BoundedSemaphore(max_parallel)
+        self._alone = BoundedSemaphore(1)
+        self._lanes: dict[str, Lane] = {}
+        self._idle = Event()
+        self._idle.set()
+        self._draining = False
+        self._active = 0
+
+    # --- what others may ask ---
+
+    @property
+    def active(self) -> int:
+        """Turns running now."""
+        return self._active
+
+    def waiting(self, session_id: str) -> int:
+        """Rows of a session that wait or run."""
+        lane = self._lanes.get(session_id)
+        return lane.pending if lane is not None else 0
+
+    def busy(self, session_id: str) -> Lease | None:
+        """The lease being worked on, or None."""
+        lane = self._lanes.get(session_id)
+        return lane.busy if lane is not None else None
+
+    def offer(self, session_id: str, rows: int = 1) -> None:
+        """A session has ``rows`` more waiting rows."""
+        lane = self._lanes.setdefault(session_id, Lane())
+        lane.pending += rows
+        if lane.greenlet is None and not self._draining:
+            self._idle.clear()
+            lane.greenlet = gevent.spawn(self._work, session_id, lane)
+            lane.greenlet.name = f"lane-{session_id}"
+
+    def offer_all(self, waiting: Mapping[str, int]) -> None:
+        """Take up what a boot found."""
+        for session_id, rows in waiting.items():
+            self.offer(session_id, rows)
+
+    def cancel(self, session_id: str) -> bool:
+        """Kill the turn in progress; ``cancelled(lease)`` then ends its row. False: there was none."""
+        lane = self._lanes.get(session_id)
+        if lane is None or lane.turn is None:
+            return False
+        lane.turn.kill(Cancelled, block=False)
+        return True
+
+    def drain(self, timeout: float) -> int:
+        """Lease no more, let turns finish within ``timeout``, park the rest; how many were parked."""
+        self._draining = True
+        self._idle.wait(max(0.0, timeout))
+        turns = [lane.turn for lane in self._lanes.values() if lane.turn is not None]
+        gevent.killall(turns, Parked, block=False)
+        greenlets = [lane.greenlet for lane in self._lanes.values() if lane.greenlet is not None]
+        gevent.joinall(greenlets, timeout=3)
+        gevent.killall(greenlets, block=True, timeout=1)
+        return len(turns)
+
+    # --- a lane's greenlet ---
+
+    def _work(self, session_id: str, lane: Lane) -> None:
+        try:
+            while lane.pending > 0 and not self._draining:
+                with self._room:
+                    self._one(session_id, lane)
+        finally:
+            lane.greenlet = None
+            if lane.pending <= 0 or self._draining:
+                self._lanes.pop(session_id, None)
+            if not any(other.greenlet is not None for other in self._lanes.values()):
+                self._idle.set()
+
+    def _one(self, session_id: str, lane: Lane) -> None:
+        """Work on the session's next row."""
+        known = lane.pending
+        if self._draining:
+            return
+        try:
+            ttl = self.timeout + LEASE_SLACK
+            lease = self._store.lease_session(session_id, self._worker, ttl, self._clock.wall())
+        except StoreAway as error:
+            self._log.debug("the store is away, session {} waits: {}", session_id, error)
+            gevent.sleep(STORE_RETRY)
+            return
+        if lease is None:
+            # Rows offered while we asked are not among those the store has denied.
+            lane.pending -= known
+            return
+        lane.busy = lease
+        self._active += 1
+        try:
+            if lease.attempt > 1:
+                with self._alone:
+                    self._guard(lease, lane)
+            else:
+                self._guard(lease, lane)
+        finally:
+            self._active -= 1
+            lane.busy = None
+            lane.pending -= 1
+
+    def _guard(self, lease: Lease, lane: Lane) -> None:
+        """The turn in a greenlet of its own, so that it can be killed without the lane."""
+        turn = lane.turn = gevent.spawn(self._run, lease)
+        turn.name = f"turn-{lease.turn_id}"
+        try:
+            turn.join()
+        finally:
+            lane.turn = None
+        # A greenlet killed before its first step runs no handler of its own: its end is read here.
+        if isinstance(turn.value, Parked):
+            self._park(lease)
+        elif isinstance(turn.value, Cancelled):
+            self._cancelled(lease)
+
+    def _run(self, lease: Lease) -> None:
+        try:
+            self._turn(lease)
+        except LeaseLost:
+            self._log.error("turn {} lost its lease; whoever has it now answers", lease.turn_id)
+        except Exception:  # border: a turn
+            self._log.exception("turn {} failed outside the agent: this is a bug", lease.turn_id)
+
+    def _park(self, lease: Lease) -> None:
+        try:
+            self._store.release(lease, self._clock.wall())
+            self._log.info("turn {} is parked and goes on at the next start", lease.turn_id)
+        except (StoreAway, LeaseLost) as error:
+            self._log.warning("turn {} could not be parked, it is rerun as cut: {}", lease.turn_id, error)
+
+
+class Cancelled(gevent.GreenletExit):
+    """The chat asked to stop this turn."""
+
+
+class Parked(gevent.GreenletExit):
+    """The gateway stops; the turn is given back."""

@@ -1,0 +1,48 @@
+"""Records: what is written down, for those who look afterwards; works without a running gateway."""
+
+from __future__ import annotations
+
+from typing import Callable, Sequence
+
+from hermes_green.core.clock import Clock
+from hermes_green.core.ports import DeadLetter, Line, Message, SessionInfo, Store
+
+
+class Records:
+    """Dead letters, sessions and transcripts; ``resume`` is called when a row waits again."""
+
+    def __init__(self, store: Store, clock: Clock, resume: Callable[[], None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._resume = resume
+
+    def dead(self, limit: int = 100) -> Sequence[DeadLetter]:
+        """The newest dead letters."""
+        return self._store.dead(limit)
+
+    def dead_retry(self, id: str) -> bool:
+        """Back into its queue; False: there is no such dead letter."""
+        done = self._store.dead_retry(id, self._clock.wall())
+        if done:
+            self._resume()
+        return done
+
+    def dead_drop(self, id: str) -> bool:
+        """Forget one; False: there is no such dead letter."""
+        return self._store.dead_drop(id, self._clock.wall())
+
+    def sessions(self, limit: int = 100) -> Sequence[SessionInfo]:
+        """The most recently used sessions."""
+        return self._store.sessions(limit)
+
+    def reset_session(self, id: str) -> bool:
+        """Begin anew; False: there was nothing."""
+        return self._store.reset_session(id, self._clock.wall())
+
+    def session(self, id: str, turns: int = 20) -> Sequence[Message]:
+        """The last lines of a session's history."""
+        return self._store.history(id, turns)
+
+    def transcript(self, child: str, chat: str, limit: int = 100) -> Sequence[Line]:
+        """The last lines of a chat, both directions."""
+        return self._store.transcript(child, chat, limit)

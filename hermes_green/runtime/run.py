@@ -1,0 +1,183 @@
+"""Run: one numbered life of a link, and the port through which its adapter is served."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Literal, Mapping, Protocol
+
+import gevent
+
+from hermes_green.core.clock import Clock
+from hermes_green.core.errors import LinkLost
+from hermes_green.core.model import EMPTY, Inbound
+from hermes_green.core.ports import Ack, Adapter
+from hermes_green.runtime.intake import Intake, Offer
+
+END_GRACE = 5.0
+
+
+class Owner(Protocol):
+    """What a run needs of the child it belongs to; all of it returns at once, but ``gate`` and ``spend``."""
+
+    id: str
+    adapter: Adapter
+    intake: Intake
+    clock: Clock
+    log: Any
+
+    def gate(self, run: Run) -> None:
+        """Before the first network call: budgets, spacing, the store. Raises Throttled."""
+
+    def spend(self, kind: str) -> None:
+        """Book a budget in mid-run. Raises Throttled."""
+
+    def on_ready(self, run: Run) -> None:
+        """The platform answered."""
+
+    def on_retire(self, run: Run, grace: float) -> None:
+        """The platform will end this link."""
+
+    def on_end(self, run: Run, error: BaseException | None) -> None:
+        """The run is over."""
+
+    def on_heartbeat(self, outcome: str) -> None:
+        """A heartbeat was sent, answered or missed."""
+
+    def on_inbound(self) -> None:
+        """A message came in."""
+
+
+class Run:
+    """One greenlet around ``adapter.run``; the Port of ``core.ports``.
+
+    Void once it was told to end or has ended: then the port takes nothing any more, and what a
+    stray greenlet of the adapter still does has no effect.
+    """
+
+    def __init__(self, owner: Owner, number: int, *, handover: bool = False) -> None:
+        self.number = number
+        self.handover = handover
+        self.who = ""
+        self.link: Any = None
+        self.ready_at: float | None = None
+        self.proof_at: float | None = None
+        self.proof_within: float | None = None
+        self.error: BaseException | None = None
+        self.grace = 0.0
+        self._owner = owner
+        self._void = False
+        self._over = False
+        self._close: Callable[[], None] | None = None
+        self._greenlet = gevent.Greenlet(self._live)
+        self._greenlet.name = f"run-{owner.id}-{number}"
+
+    # --- its life ---
+
+    def start(self) -> None:
+        """Begin to dial."""
+        self._greenlet.start()
+
+    @property
+    def alive(self) -> bool:
+        """True until the adapter's ``run`` has come back."""
+        return not self._greenlet.dead
+
+    def end(self) -> None:
+        """Ask the adapter to close the link politely; kill the run when it does not within 5 s."""
+        self._void = True
+        ender = gevent.spawn(self._end)
+        ender.name = f"end-{self._owner.id}-{self.number}"
+
+    def _end(self) -> None:
+        close, self._close = self._close, None
+        if close is not None:
+            try:
+                with gevent.Timeout(2, False):
+                    close()
+            except Exception:  # border: an adapter's close must not keep the run alive
+                self._owner.log.exception("closing the link failed")
+            self._greenlet.join(timeout=END_GRACE - 2)
+        self._greenlet.kill(block=True, timeout=2)
+        # Killed before its first step, or deaf even to the kill: its end is reported all the same.
+        self._report(None)
+
+    def _live(self) -> None:
+        owner = self._owner
+        error: BaseException | None = None
+        try:
+            owner.gate(self)
+            owner.adapter.run(self)
+        except gevent.GreenletExit as killed:
+            error = killed
+        except Exception as caught:  # border: child exit; the class of the error is the policy
+            error = caught
+        finally:
+            self._report(error)
+
+    def _report(self, error: BaseException | None) -> None:
+        self._void = True
+        self.link = None
+        if not self._over:
+            self._over = True
+            self.error = error
+            self._owner.on_end(self, error)
+
+    # --- the port ---
+
+    def accept(self, inbound: Inbound | None, ack: Ack | None = None, memo: Mapping[str, Any] | None = None) -> None:
+        if self._void:
+            raise LinkLost("this run has ended", code="run_over")
+        owner = self._owner
+        if owner.intake.closed:
+            return  # stopping: left un-acknowledged, for the next process
+        try:
+            owner.intake.offer(Offer(inbound, ack, memo if memo is not None else EMPTY))
+        except LinkLost:
+            refuse = owner.adapter.caps.default.refuse
+            if refuse == "link":
+                raise
+            # The platform sends this one frame again because nobody acknowledges it.
+            owner.log.warning("intake full: one frame left un-acknowledged")
+            return
+        self.proof_at = owner.clock.monotonic()
+        if inbound is not None:
+            owner.on_inbound()
+
+    def quarantine(self, raw: bytes | str, error: Exception, ack: Ack | None = None) -> None:
+        if self._void:
+            raise LinkLost("this run has ended", code="run_over")
+        data = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else bytes(raw)
+        self._owner.log.warning("a frame was not understood and is kept in quarantine: {}", error)
+        self._owner.intake.offer(Offer(None, ack, EMPTY, data, f"{type(error).__name__}: {error}"))
+
+    def ready(self, who: str, link: Any = None, *, proof_within: float | None = None) -> None:
+        if self._void:
+            raise LinkLost("this run has ended", code="run_over")
+        self.who = who
+        self.link = link
+        self.proof_within = proof_within
+        self.ready_at = self.proof_at = self._owner.clock.monotonic()
+        self._owner.on_ready(self)
+
+    def beat(self) -> None:
+        self.proof_at = self._owner.clock.monotonic()
+
+    def heartbeat(self, outcome: Literal["sent", "answered", "missed"]) -> None:
+        self._owner.on_heartbeat(outcome)
+
+    def retire(self, grace: float) -> None:
+        if self.ready_at is None:
+            raise LinkLost("the platform ended the link before it was ready", code="retired")
+        if not self._void:
+            self._owner.on_retire(self, grace)
+
+    def spend(self, kind: str) -> None:
+        if self._void:
+            raise LinkLost("this run has ended", code="run_over")
+        self._owner.spend(kind)
+
+    def on_close(self, fn: Callable[[], None]) -> None:
+        if self._void:
+            # Told to end while it was still dialling: nobody else would close what it just opened.
+            fn()
+            return
+        self._close = fn

@@ -1,0 +1,188 @@
+"""Supervisor: one greenlet owns every child's state; everything reaches it through one mailbox."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Protocol
+
+import gevent
+from gevent.event import AsyncResult, Event
+from gevent.queue import Queue
+
+from hermes_green.core.clock import Clock
+from hermes_green.core.errors import AuthRejected, HermesError, IllegalMove, LinkLost, Throttled, UnknownChild
+from hermes_green.core.machine import State
+from hermes_green.runtime.child import MOVING, Child
+from hermes_green.runtime.events import Bus
+
+COMMAND_TIMEOUT = 10.0
+
+
+class Meters(Protocol):
+    """The counters a supervisor moves."""
+
+    def link_up(self, child: str, up: bool) -> None: ...
+
+    def inbound(self, child: str, wall: float) -> None: ...
+
+    def reconnect(self, child: str, reason: str) -> None: ...
+
+    def heartbeat(self, child: str, outcome: str) -> None: ...
+
+    def forget(self, child: str) -> None: ...
+
+
+class Supervisor:
+    """Starts, stops and replaces children, one for one: nothing a child does touches a sibling.
+
+    ``on_moved(child)`` is told of every change of state, in the supervisor's greenlet; it must
+    not wait.
+    """
+
+    def __init__(self, clock: Clock, bus: Bus, meters: Meters, log: Any, on_moved: Callable[[Child], None]) -> None:
+        self.children: dict[str, Child] = {}
+        self._clock = clock
+        self._bus = bus
+        self._meters = meters
+        self._log = log
+        self._on_moved = on_moved
+        self._mailbox: Queue[Callable[[], None]] = Queue()
+        self._settled = Event()
+        self._loop = gevent.spawn(self._run)
+        self._loop.name = "supervisor"
+
+    # --- any greenlet ---
+
+    def post(self, message: Callable[[], None]) -> None:
+        """Run ``message`` in the supervisor's greenlet, in order."""
+        self._mailbox.put(message)
+
+    def ask(self, work: Callable[[], Any], timeout: float = COMMAND_TIMEOUT) -> Any:
+        """Run ``work`` in the supervisor's greenlet and wait for its answer or error."""
+        answer: AsyncResult[Any] = AsyncResult()
+
+        def message() -> None:
+            try:
+                answer.set(work())
+            except Exception as error:  # border: the error belongs to whoever asked
+                answer.set_exception(error)
+
+        self.post(message)
+        return answer.get(timeout=timeout)
+
+    def child(self, id: str) -> Child:
+        """The child by its id.
+
+        Raises:
+            UnknownChild: there is none.
+        """
+        try:
+            return self.children[id]
+        except KeyError:
+            raise UnknownChild(id, tuple(self.children)) from None
+
+    def add(self, child: Child) -> None:
+        """Take a child in and start it."""
+
+        def work() -> None:
+            self.children[child.id] = child
+            self._meters.link_up(child.id, False)
+            child.start()
+
+        self.ask(work)
+
+    def command(self, id: str, verb: str) -> None:
+        """``start``, ``stop`` or ``restart`` one child."""
+        child = self.child(id)
+        self.ask(getattr(child, {"start": "start", "stop": "stop", "restart": "restart"}[verb]))
+
+    def halt(self, id: str, error: HermesError) -> None:
+        """A credential or lock was refused outside a run."""
+        child = self.children.get(id)
+        if child is not None:
+            self.post(lambda: child.reject(error))
+
+    def remove(self, id: str, timeout: float = 8.0) -> Child:
+        """Stop a child, wait until it is STOPPED and give it up; its owner frees it."""
+        child = self.child(id)
+        self.ask(child.stop)
+        self._wait_for([child], timeout)
+        del self.children[id]
+        self._meters.forget(id)
+        return child
+
+    def stop_all(self, timeout: float) -> None:
+        """Close every link politely, all at once."""
+        children = list(self.children.values())
+        for child in children:
+            self.post(child.stop)
+        self.ask(lambda: None)
+        self._wait_for(children, timeout)
+
+    def ping(self) -> None:
+        """A round trip through the mailbox; raises gevent.Timeout when the loop does not turn."""
+        self.ask(lambda: None)
+
+    def close(self) -> None:
+        """End the loop; every child has been stopped."""
+        self._loop.kill(timeout=2)
+
+    def _wait_for(self, children: list[Child], timeout: float) -> None:
+        deadline = self._clock.monotonic() + timeout
+        while any(child.state is not State.STOPPED for child in children):
+            left = deadline - self._clock.monotonic()
+            if left <= 0:
+                names = ", ".join(child.id for child in children if child.state is not State.STOPPED)
+                self._log.error("not stopped in {:.0f} s: {}", timeout, names)
+                return
+            self._settled.clear()
+            self._settled.wait(left)
+
+    # --- the loop ---
+
+    def _run(self) -> None:
+        while True:
+            message = self._mailbox.get()
+            try:
+                message()
+            except IllegalMove as error:
+                self._log.error("an event was dropped: {}", error)
+            except Exception:  # border: a bug in one child's handling must not stop the others
+                self._log.exception("the supervisor could not handle an event")
+
+    # --- what children tell; supervisor's greenlet, or a run's where it only counts ---
+
+    def moved(self, child: Child, old: State) -> None:
+        """Count, publish and log a change of state."""
+        up = child.state is State.READY
+        self._meters.link_up(child.id, up)
+        why = f": {child.reason.text}" if child.reason.text else ""
+        level = "INFO" if up or child.state in {*MOVING, State.STOPPED, State.STOPPING} else "WARNING"
+        child.log.log(level, "{} -> {}{}", old, child.state, why)
+        name = {State.READY: "adapter:ready", State.WAITING: "adapter:lost", State.HALTED: "adapter:halted"}
+        self._bus.publish(
+            name.get(child.state, "adapter:state"),
+            child=child.id,
+            platform=child.platform,
+            account=child.account,
+            state=str(child.state),
+            reason=child.reason.text,
+        )
+        self._settled.set()
+        self._on_moved(child)
+
+    def heartbeat(self, child: Child, outcome: str) -> None:
+        self._meters.heartbeat(child.id, outcome)
+
+    def inbound(self, child: Child) -> None:
+        self._meters.inbound(child.id, self._clock.wall())
+
+    def ended(self, child: Child, error: BaseException | None) -> None:
+        """Count the end of a run by its kind."""
+        kinds: list[tuple[type[BaseException], str]] = [
+            (Throttled, "throttled"),
+            (AuthRejected, "rejected"),
+            (LinkLost, "lost"),
+            (HermesError, "halted"),
+        ]
+        kind = "closed" if error is None else next((name for cls, name in kinds if isinstance(error, cls)), "crash")
+        self._meters.reconnect(child.id, kind)

@@ -1,0 +1,266 @@
+"""Turn: from a leased row to a committed reply. One transaction ends the row, births the parts and
+writes the history; whatever fails before it leaves the row to be run again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Iterable, Literal, Mapping, Protocol
+
+import gevent
+
+from hermes_green.core.clock import Clock
+from hermes_green.core.errors import AgentError, AgentTimeout, StoreAway
+from hermes_green.core.model import Delta, Inbound, Message, Peer, Reply, Turn
+from hermes_green.core.ports import Adapter, Agent, Lease, NewPart, Store, TurnEnd
+from hermes_green.runtime import texts
+from hermes_green.runtime.commands import recognise
+from hermes_green.runtime.events import Bus
+from hermes_green.runtime.hooks import Hooks
+
+# Rendering more than this costs the hub milliseconds, so it happens elsewhere.
+RENDER_INLINE = 4_096
+STORE_RETRY = 0.5
+ANSWER_BOUND = 4 * 1024 * 1024
+
+
+class Place(Protocol):
+    """The child a turn belongs to, as far as a turn needs to know it."""
+
+    id: str
+    platform: str
+    account: str
+    adapter: Adapter
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """gateway.yaml ``turns`` and what else a turn obeys; ``timeout`` in seconds."""
+
+    timeout: float = 600.0
+    on_crash: str = "rerun"
+    poison_limit: int = 3
+    history_turns: int = 20
+    locale: str = "en"
+
+
+class Meters(Protocol):
+    """The figures a turn leaves."""
+
+    def turn(self, child: str, outcome: str, seconds: float) -> None: ...
+
+
+class Turns:
+    """Runs leased rows. ``place(child)`` finds the child, ``agent(turn)`` the agent that answers it;
+    ``wake(child, lane)`` tells delivery of new parts; ``offhub(fn)`` runs a pure function elsewhere."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        log: Any,
+        bus: Bus,
+        hooks: Hooks,
+        meters: Meters,
+        place: Callable[[str], Place | None],
+        agent: Callable[[Turn], Agent],
+        wake: Callable[[str, Peer], None],
+        offhub: Callable[..., Any],
+        rules: Callable[[], Rules],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._log = log
+        self._bus = bus
+        self._hooks = hooks
+        self._meters = meters
+        self._place = place
+        self._agent = agent
+        self._wake = wake
+        self._offhub = offhub
+        self._rules = rules
+
+    # --- a turn ---
+
+    def run(self, lease: Lease) -> None:
+        """The whole of one turn; raises LeaseLost, and lets a kill through."""
+        rules = self._rules()
+        started = self._clock.monotonic()
+        place = self._place(lease.inbound.peer.child)
+        if place is None:
+            self.end(lease, TurnEnd("dead", reason=f"child {lease.inbound.peer.child} is no longer configured"))
+            return
+        if lease.attempt > rules.poison_limit:
+            reason = f"given up: {lease.attempt - 1} attempts ended with the gateway's death"
+            self.end(lease, TurnEnd("dead", reason=reason))
+            return
+        if lease.attempt > 1 and rules.on_crash != "rerun":
+            self._after_crash(lease, place, rules)
+            return
+        outcome, end = self._answer(lease, place, rules)
+        self.end(lease, end)
+        self._meters.turn(place.id, outcome, self._clock.monotonic() - started)
+
+    def reply(self, lease: Lease, text: str, *, dead: str = "", refused: bool = False) -> None:
+        """End a row with one line of the gateway's own; ``dead``: as a dead letter with this reason."""
+        place = self._place(lease.inbound.peer.child)
+        parts = self._parts(place, lease, text) if place is not None else ()
+        state: Literal["done", "dead", "refused"] = "dead" if dead else "refused" if refused else "done"
+        self.end(lease, TurnEnd(state, reason=dead, parts=parts))
+
+    def cancelled(self, lease: Lease) -> None:
+        """The chat asked to stop: the row ends, what was not yet said is not said."""
+        self._publish("agent:end", self._facts(lease), outcome="cancelled")
+        self.end(lease, TurnEnd("done", reason="stopped by the chat"))
+
+    def end(self, lease: Lease, end: TurnEnd) -> None:
+        """Commit, waiting for a store that is away; then wake the delivery."""
+        while True:
+            try:
+                rows = self._store.commit_turn(lease, end, self._clock.wall())
+                break
+            except StoreAway as error:
+                self._log.warning("turn {} waits for the store to take its answer: {}", lease.turn_id, error)
+                gevent.sleep(STORE_RETRY)
+        if end.state == "dead":
+            self._log.warning("a message is now a dead letter: {}", end.reason)
+            self._publish("delivery:dead", self._facts(lease), reason=end.reason)
+        if rows:
+            self._wake(lease.inbound.peer.child, lease.inbound.peer)
+
+    # --- its pieces ---
+
+    def _after_crash(self, lease: Lease, place: Place, rules: Rules) -> None:
+        if rules.on_crash == "notify":
+            self.reply(lease, texts.say("interrupted", rules.locale))
+        else:
+            self.end(lease, TurnEnd("dead", reason="cut by the end of the process (on_crash: drop)"))
+
+    def _answer(self, lease: Lease, place: Place, rules: Rules) -> tuple[str, TurnEnd]:
+        """Outcome for the metric, and how the row ends."""
+        command = recognise(lease.inbound.text)
+        if command is not None and command.name == "new":
+            parts = self._parts(place, lease, texts.say("fresh", rules.locale))
+            return "command", TurnEnd("done", parts=parts, reset_session=True)
+        turn = self._turn_of(lease, place, rules)
+        facts = self._facts(lease)
+        self._publish("agent:start", facts, attempt=turn.attempt)
+        try:
+            text, usage = self._ask(turn, rules.timeout)
+        except AgentError as error:
+            self._log.warning("turn {}: {}: {}", turn.id, type(error).__name__, error)
+            self._publish("agent:error", facts, error=str(error))
+            kind = "timeout" if isinstance(error, AgentTimeout) else "failed"
+            parts = self._parts(place, lease, texts.say(kind, rules.locale))
+            return kind, TurnEnd("done", reason=f"agent: {error}", parts=parts)
+        self._publish("agent:end", facts, outcome="answered", usage=usage)
+        history = (Message("user", turn.text), Message("assistant", text))
+        answer = text if text.strip() else texts.say("empty", rules.locale)
+        try:
+            parts = self._parts(place, lease, answer)
+        except Exception as error:  # border: a renderer that fails must not leave the row leased
+            self._log.exception("the answer of turn {} could not be rendered: this is a bug", turn.id)
+            return "unrendered", TurnEnd("dead", reason=f"the answer could not be rendered: {error!r}", history=history)
+        return "answered", TurnEnd("done", parts=parts, history=history, usage=usage)
+
+    def _ask(self, turn: Turn, timeout: float) -> tuple[str, Mapping[str, Any] | None]:
+        """The agent's whole answer.
+
+        Raises:
+            AgentError: it failed or took longer than ``timeout`` seconds.
+        """
+        limit = gevent.Timeout(timeout, AgentTimeout(f"no complete answer in {timeout:.0f} s"))
+        limit.start()
+        try:
+            return _gather(self._agent(turn).run(turn))
+        except AgentError:
+            raise
+        except Exception as error:  # border: an agent is foreign code
+            self._log.exception("the agent crashed in turn {}", turn.id)
+            raise AgentError(f"the agent crashed: {error!r}") from error
+        finally:
+            limit.close()
+
+    def _turn_of(self, lease: Lease, place: Place, rules: Rules) -> Turn:
+        inbound = lease.inbound
+        peer = inbound.peer
+        history = tuple(self._store.history(lease.session_id, rules.history_turns))
+        return Turn(
+            id=lease.turn_id,
+            attempt=lease.attempt,
+            session_id=lease.session_id,
+            child=place.id,
+            platform=place.platform,
+            account=place.account,
+            chat_id=peer.chat_id,
+            chat_type=peer.chat_type,
+            thread_id=peer.thread_id,
+            user_id=peer.user_id,
+            user_name=peer.user_name,
+            text=inbound.text,
+            attachments=inbound.attachments,
+            history=history,
+            locale=rules.locale,
+        )
+
+    def _parts(self, place: Place, lease: Lease, text: str) -> tuple[NewPart, ...]:
+        inbound = lease.inbound
+        reply = Reply(text, inbound.peer, inbound.reply_ref, seq_used=lease.seq_used)
+        return render(place.adapter, reply, self._offhub)
+
+    def _facts(self, lease: Lease) -> dict[str, Any]:
+        """The context of every message-bound hook."""
+        return facts_of(lease.inbound, self._place(lease.inbound.peer.child), lease.session_id, lease.turn_id)
+
+    def _publish(self, event: str, facts: Mapping[str, Any], **more: Any) -> None:
+        context = {**facts, **more}
+        self._hooks.fire(event, context)
+        self._bus.publish(event, **context)
+
+
+def facts_of(inbound: Inbound, place: Place | None, session_id: str, turn_id: str | None) -> dict[str, Any]:
+    """What a message-bound hook is told."""
+    peer = inbound.peer
+    return {
+        "child": peer.child,
+        "platform": place.platform if place is not None else None,
+        "account": place.account if place is not None else None,
+        "chat_id": peer.chat_id,
+        "chat_type": peer.chat_type,
+        "thread_id": peer.thread_id,
+        "user_id": peer.user_id,
+        "session_id": session_id,
+        "message_id": inbound.message_id,
+        "turn_id": turn_id,
+    }
+
+
+def render(adapter: Adapter, reply: Reply, offhub: Callable[..., Any]) -> tuple[NewPart, ...]:
+    """The parts of a reply, with the window and key lifetime of its kind of chat."""
+    caps = adapter.caps.of(reply.peer.chat_type)
+    large = len(reply.text) > RENDER_INLINE
+    payloads = offhub(adapter.render, reply) if large else adapter.render(reply)
+    return tuple(
+        NewPart(
+            peer=reply.peer,
+            payload=payload,
+            reply_ref=reply.reply_ref,
+            window=caps.reply_window if reply.reply_ref else None,
+            key_lifetime=caps.key_lifetime,
+        )
+        for payload in payloads
+    )
+
+
+def _gather(deltas: Iterable[Delta]) -> tuple[str, Mapping[str, Any] | None]:
+    """All texts joined, and the usage; an endless answer ends as an error, not as all our memory."""
+    pieces: list[str] = []
+    size = 0
+    usage: Mapping[str, Any] | None = None
+    for delta in deltas:
+        pieces.append(delta.text)
+        size += len(delta.text)
+        if size > ANSWER_BOUND:
+            raise AgentError(f"the answer exceeds {ANSWER_BOUND} characters")
+        usage = delta.usage or usage
+    return "".join(pieces), usage
