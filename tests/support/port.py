@@ -76,6 +76,7 @@ class FakePort:
         self.memo_writes: list[Mapping[str, Any]] = []
         self.quarantined: list[tuple[bytes | str, Exception]] = []
         self.readies: list[tuple[str, Any]] = []
+        self.proof_within: float | None = None
         self.beats = 0
         self.heartbeats: Counter[str] = Counter()
         self.retired: list[float] = []
@@ -105,9 +106,10 @@ class FakePort:
         self.quarantined.append((raw, error))
         self._queue.put((None, ack, None))
 
-    def ready(self, who: str, link: Any = None) -> None:
+    def ready(self, who: str, link: Any = None, *, proof_within: float | None = None) -> None:
         if self.ended:
             raise LinkLost("run ended")
+        self.proof_within = proof_within
         self.readies.append((who, link))
 
     def beat(self) -> None:
