@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, cast
 
 import gevent
 
@@ -61,6 +61,7 @@ class Conversation:
         self._cursor = Cursor(port, session)
         self._heart: Heartbeat | None = None
         self._guard: gevent.Greenlet | None = None
+        self._proof_within: float | None = None
         self._ready = False
         self._leaving = False
         self._handlers: dict[int, Callable[[Frame], None]] = {
@@ -119,15 +120,16 @@ class Conversation:
             self._port.spend("identify")
             self._ws.send(wire.identify(self._token, self._intents))
         interval = given if self._settings.ping_interval is None else self._settings.ping_interval
-        timeout = interval if self._settings.ping_timeout is None else self._settings.ping_timeout
+        timeout = min(interval, self._settings.ping_timeout or interval)
+        self._proof_within = interval + timeout
         if self._heart is not None:
             self._heart.stop()
         self._heart = Heartbeat(
             self._ws,
             lambda: self._ws.send(wire.heartbeat(self._cursor.committed)),
             interval=interval,
-            timeout=min(timeout, interval),
-            count=self._port.heartbeat,
+            timeout=timeout,
+            count=cast(Callable[[str], None], self._port.heartbeat),
             name=f"qq-heartbeat-{self._ctx.child}",
         )
         self._heart.start()
@@ -169,7 +171,7 @@ class Conversation:
         if not self._ready:
             self._ready = True
             who = session.bot_name if session else ""
-            self._port.ready(who or self._settings.app_id, self._ws)
+            self._port.ready(who or self._settings.app_id, self._ws, proof_within=self._proof_within)
 
     def _on_reconnect(self, frame: Frame) -> None:
         self._ctx.log.info("the gateway asks to reconnect; leaving to resume")

@@ -9,20 +9,17 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from hermes_green.core.model import Reply, Unit
-from hermes_green.core.text import split
+from hermes_green.core.text import fit, split
 
 LIMIT = 4000
 UNIT = Unit.CHARS
 # bot-docs send.md: at most five replies to one message.
 PARTS = 5
 
-# Room for the sentence below with any number in it.
-_NOTE_ROOM = 80
-
 
 def left_out(count: int) -> str:
     """The sentence at the end of a reply that was longer than the platform allows."""
-    return f"\n\n[… {count} more characters left out / 余下 {count} 字未发送]"
+    return f"[… {count} more characters left out / 余下 {count} 字未发送]"
 
 
 def render(reply: Reply) -> tuple[Mapping[str, Any], ...]:
@@ -31,12 +28,8 @@ def render(reply: Reply) -> tuple[Mapping[str, Any], ...]:
     What exceeds the parts still free for the message answered is left out, and the last part says
     how much; once all are spent, one more is made and the platform decides about it.
     """
-    pieces = list(split(_text_of(reply), LIMIT, UNIT))
     room = max(1, PARTS - reply.seq_used)
-    if len(pieces) > room:
-        head = split(pieces[room - 1], LIMIT - _NOTE_ROOM, UNIT)[0]
-        missing = sum(map(len, pieces[room - 1 :])) - len(head)
-        pieces = pieces[: room - 1] + [head + left_out(missing)]
+    pieces = fit(split(_text_of(reply), LIMIT, UNIT), room, LIMIT, UNIT, left_out)
     return tuple({"content": piece} for piece in pieces)
 
 

@@ -15,6 +15,7 @@ from hermes_green.adapters.qq.settings import Settings
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import (
     AuthRejected,
+    ConfError,
     HermesError,
     LinkError,
     LinkLost,
@@ -23,12 +24,10 @@ from hermes_green.core.errors import (
     SendUnknown,
     Throttled,
 )
-from hermes_green.link.http import Answer, Http, TokenCache, as_send_error
+from hermes_green.link.http import Answer, BadAnswer, Http, TokenCache, as_send_error
 
-# In its last 60 s a token is replaced by a new one while it stays valid; earlier, asking again
-# returns the same one. So refresh within that minute, and well before its end.
-AHEAD = 45.0
 BUSY = 60.0
+_HOUR = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ class Rest:
         # A refusal comes with HTTP 200 too: only the token itself tells.
         if not isinstance(token, str) or not token:
             raise link_error("an access token", answer, body)
-        return token, usable_for(body.get("expires_in"))
+        return token, seconds_of(body.get("expires_in"))
 
     # --- for sends --------------------------------------------------------------------------
 
@@ -129,6 +128,8 @@ class Rest:
             return self._http.request("POST", path, json=body, headers=_bearer(token))
         except LinkError as error:
             raise as_send_error(error) from error
+        except ConfError as error:
+            raise SendRefused(error.text, code=error.code, action=error.action) from error
 
     def _sending_token(self) -> str:
         try:
@@ -142,29 +143,31 @@ class Rest:
             raise SendRetry(f"no token: {error.text}", after=2.0, scope="account", code=error.code) from error
 
 
-def usable_for(expires_in: Any) -> float:
-    """Seconds for which to keep a token; ``expires_in`` is a string of seconds on the wire."""
+def seconds_of(expires_in: Any) -> float:
+    """How long a token lives, which is a string of seconds on the wire; 0 where unreadable.
+
+    Asked for earlier than 60 s before its end, the platform returns the same token again; in that
+    last minute a new one, while the old stays valid. The cache renews within that minute.
+    """
     try:
-        seconds = float(expires_in)
+        return max(0.0, float(expires_in))
     except (TypeError, ValueError):
-        seconds = 0.0
-    return max(0.0, seconds - min(AHEAD, seconds / 2))
+        return 0.0
 
 
 def body_of(answer: Answer) -> Mapping[str, Any]:
     """The JSON object of an answer; empty where there is none."""
     try:
-        body = answer.json()
-    except LinkLost:
+        return answer.json()
+    except BadAnswer:
         return {}
-    return body if isinstance(body, Mapping) else {}
 
 
 def code_of(body: Mapping[str, Any]) -> int | None:
     """The error's number; of ``code`` and the finer ``err_code`` the one we know."""
     codes = [value for value in (body.get("code"), body.get("err_code")) if isinstance(value, int) and value]
     known = [value for value in codes if value in CODES]
-    return (known or codes or [None])[0]
+    return next(iter(known or codes), None)
 
 
 def token_refused(status: int, body: Mapping[str, Any]) -> bool:
@@ -182,7 +185,7 @@ def link_error(what: str, answer: Answer, body: Mapping[str, Any]) -> LinkError:
         assert isinstance(error, AuthRejected)
         return error
     if answer.status == 429 or code in RATE_CODES:
-        return Throttled(f"{what}: QQ asks to wait", after=retry_after(answer) or BUSY, code=str(code or 429))
+        return Throttled(f"{what}: QQ asks to wait", after=_wait(answer) or BUSY, code=str(code or 429))
     said = f"{what} was refused: HTTP {answer.status}" + (f", {code} {detail}".rstrip() if code else "")
     return LinkLost(said, status=answer.status, code=str(code or answer.status))
 
@@ -190,8 +193,8 @@ def link_error(what: str, answer: Answer, body: Mapping[str, Any]) -> LinkError:
 def send_error(answer: Answer, body: Mapping[str, Any]) -> HermesError:
     """The error for a refused send: a SendError, or AuthRejected."""
     code, detail = code_of(body), str(body.get("message") or "")
-    wait = retry_after(answer)
-    if code in CODES:
+    wait = _wait(answer)
+    if code is not None and code in CODES:
         return CODES[code].build(code, detail, wait)
     said = f"HTTP {answer.status}" + (f", {code} {detail}".rstrip() if code else "")
     if answer.status == 429:
@@ -205,12 +208,10 @@ def send_error(answer: Answer, body: Mapping[str, Any]) -> HermesError:
     return SendRefused(f"QQ refused the message ({said})", code=str(code or answer.status))
 
 
-def retry_after(answer: Answer) -> float | None:
-    """Seconds asked for by a Retry-After header, at most an hour."""
-    try:
-        return min(3600.0, max(0.0, float(answer.headers["retry-after"])))
-    except (KeyError, ValueError):
-        return None
+def _wait(answer: Answer) -> float | None:
+    """What the platform asks for, within reason."""
+    asked = answer.retry_after
+    return None if asked is None else min(asked, _HOUR)
 
 
 def _bearer(token: str) -> dict[str, str]:

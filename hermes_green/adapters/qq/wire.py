@@ -90,10 +90,10 @@ def decode(raw: str | bytes) -> Frame:
         raise BadFrame(f"not JSON: {error}") from error
     if not isinstance(payload, dict):
         raise BadFrame("a payload must be an object")
-    op, s, t = payload.get("op"), payload.get("s"), payload.get("t")
-    if not _is_int(op):
+    op, t = _whole(payload.get("op")), payload.get("t")
+    if op is None:
         raise BadFrame("a payload without op")
-    return Frame(op, payload.get("d"), s if _is_int(s) else None, t if isinstance(t, str) else "")
+    return Frame(op, payload.get("d"), _whole(payload.get("s")), t if isinstance(t, str) else "")
 
 
 def interval_of(hello: Frame) -> float:
@@ -129,8 +129,8 @@ def _encode(op: Op, d: Any) -> str:
     return json.dumps({"op": int(op), "d": d}, ensure_ascii=False, separators=(",", ":"))
 
 
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 # --- sending -----------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def _is_int(value: Any) -> bool:
 
 def kind_of(peer: Peer) -> str:
     """The kind of chat a peer is; by its type where nothing more is known."""
-    kind = peer.extra.get("kind")
+    kind = str(peer.extra.get("kind"))
     return kind if kind in PATHS else _KIND_OF_TYPE[peer.chat_type]
 
 
