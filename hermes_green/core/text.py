@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from itertools import islice
 from typing import Callable, Iterator, Sequence
 
 from hermes_green.core.model import Unit
@@ -125,20 +126,25 @@ class _Cutter:
         reach = self._reach(position, self._limit - measure(prefix, self._unit))
         if reach == len(self._text):
             return prefix + self._text[position:].rstrip(), reach, None
-        fence = self._fence_at(reach)
+        fence, floor = self._fences_between(position, reach)
         if fence is None:
-            return self._cut_text(position, reach, prefix)
+            return self._cut_text(position, max(position, floor), reach, prefix)
         if fence.start > position and self._better_before(fence, position, reach):
             return self._piece(position, fence.start, prefix)
         return self._cut_fence(position, reach, prefix, fence)
 
-    def _fence_at(self, reach: int) -> _Fence | None:
-        """The fence that a cut at ``reach`` would hurt."""
-        while self._fence < len(self._fences) and self._fences[self._fence].end < reach:
+    def _fences_between(self, position: int, reach: int) -> tuple[_Fence | None, int]:
+        """The fence that a cut at ``reach`` would hurt, and where the last one before it ends."""
+        while self._fence < len(self._fences) and self._fences[self._fence].end <= position:
             self._fence += 1
-        if self._fence < len(self._fences) and self._fences[self._fence].start < reach:
-            return self._fences[self._fence]
-        return None
+        floor = 0
+        for fence in islice(self._fences, self._fence, None):
+            if fence.start >= reach:
+                break
+            if fence.end > reach:
+                return fence, floor
+            floor = fence.end
+        return None, floor
 
     def _better_before(self, fence: _Fence, position: int, reach: int) -> bool:
         """Whether to cut before a fence: it fits into a piece of its own, or hardly any of it would fit here."""
@@ -151,15 +157,18 @@ class _Cutter:
         closer = len(fence.closer) + 1
         return alone or far or self._text.find("\n", fence.body, max(fence.body, reach - closer)) < 0
 
-    def _cut_text(self, position: int, reach: int, prefix: str) -> tuple[str, int, _Fence | None]:
-        half, quarter = position + (reach - position) // 2, position + (reach - position) // 4
+    def _cut_text(self, position: int, floor: int, reach: int, prefix: str) -> tuple[str, int, _Fence | None]:
+        """A piece that ends outside any fence; before ``floor`` lie fences that are whole."""
+        half = max(floor, position + (reach - position) // 2)
+        quarter = max(floor, position + (reach - position) // 4)
         for mark in ("\n\n", "\n"):
             cut = self._text.rfind(mark, half, min(len(self._text), reach + len(mark)))
             if cut > position:
                 return self._piece(position, cut, prefix)
         for border, least in ((_SENTENCE, half), (_WORD, quarter)):
-            cut = max((match.end() for match in border.finditer(self._text, least, reach + 1)), default=0)
-            if position < cut <= reach:
+            ends = (match.end() for match in border.finditer(self._text, least, reach + 1))
+            cut = max((end for end in ends if position < end <= reach), default=position)
+            if cut > position and not self._joined(cut, position):
                 return self._piece(position, cut, prefix)
         return self._piece(position, self._whole(position, reach), prefix)
 
@@ -172,7 +181,7 @@ class _Cutter:
     def _cut_fence(self, position: int, reach: int, prefix: str, fence: _Fence) -> tuple[str, int, _Fence | None]:
         suffix = "\n" + fence.closer
         reach = self._reach(position, self._limit - measure(prefix + suffix, self._unit))
-        if reach >= fence.closing > fence.body:
+        if reach >= fence.closing - 1 and fence.closing > fence.body:
             # All of its lines fit; only the mark that closes it does not, and that is the suffix.
             end = _BLANK_LINES.match(self._text, fence.end)
             body = self._text[position : fence.closing].removesuffix("\n")
