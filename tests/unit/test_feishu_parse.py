@@ -1,5 +1,6 @@
 """Every event of the long connection becomes the right neutral message, or none, or a BadFrame."""
 
+import copy
 import json
 import random
 
@@ -52,6 +53,12 @@ def message(text=None, *, kind="text", content=None, sender="user", **fields):
             "message": body,
         },
     }
+
+
+def with_content(raw):
+    event = message("x")
+    event["event"]["message"]["content"] = raw
+    return event
 
 
 def other(event_type, **event):
@@ -213,8 +220,8 @@ def test_our_own_message_is_none():
         json.dumps(message("x", message_id=7)).encode(),
         json.dumps(message("x", chat_id=None)).encode(),
         json.dumps(message("x")).encode()[:-9],
-        json.dumps({**message("x"), "event": {"message": {**message("x")["event"]["message"], "content": "{"}}}).encode(),
-        json.dumps({**message("x"), "event": {"message": {**message("x")["event"]["message"], "content": 5}}}).encode(),
+        json.dumps(with_content("{")).encode(),
+        json.dumps(with_content(5)).encode(),
     ],
 )
 def test_what_is_no_event_or_no_message_is_a_bad_frame(raw):
@@ -273,7 +280,7 @@ def _spoil(node, rng, values):
         if rng.random() < 0.3 and isinstance(node, dict):
             del node[where]
         else:
-            node[where] = rng.choice(values)
+            node[where] = copy.deepcopy(rng.choice(values))
         return
 
 

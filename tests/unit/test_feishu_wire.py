@@ -37,7 +37,9 @@ def test_a_pong_is_read_with_its_configuration():
     assert wire.client_config(frame.payload).ping_interval == 90
 
 
-@pytest.mark.parametrize("said", [b"", b"{", b"[]", {"PingInterval": 0}, {"PingInterval": True}, {"PingInterval": "9"}, None])
+@pytest.mark.parametrize(
+    "said", [b"", b"{", b"[]", {"PingInterval": 0}, {"PingInterval": True}, {"PingInterval": "9"}, None]
+)
 def test_a_configuration_that_makes_no_sense_counts_as_unsaid(said):
     assert wire.client_config(said).ping_interval is None
 

@@ -11,6 +11,10 @@ from typing import Mapping
 from hermes_green.core.codes import Code
 from hermes_green.core.errors import AuthRejected, LinkLost, SendRefused, SendRetry, SendUnknown, Throttled
 
+ALLOW = (
+    "check app_id, app_secret and domain in feishu.yaml, and that the app is self-built, published and "
+    "receives its events over a long connection"
+)
 _KEYS = "check app_id and app_secret in feishu.yaml (developer console, Credentials & Basic Info)"
 _CONNECTIONS = "another program holds this app's long connections: stop it, or give this gateway an app of its own"
 _SCOPE = "give the app the missing scope in the developer console and publish a version"

@@ -46,7 +46,8 @@ def render(reply: Reply) -> tuple[Mapping[str, Any], ...]:
     """The payloads of a reply, in order: ``{"text": ..., "markdown": bool}``, at least one."""
     text = storable(reply.text)
     markdown = bool(_MARKDOWN.search(text))
-    pieces = list(_pieces(text, markdown, POST_LIMIT if markdown else TEXT_LIMIT))
+    # Prose grows by a few per cent when it is rendered; the first cut leaves room for that.
+    pieces = list(_pieces(text, markdown, (POST_LIMIT if markdown else TEXT_LIMIT) * 19 // 20))
     return tuple({"text": piece, "markdown": markdown} for piece in pieces or [text])
 
 

@@ -1,0 +1,239 @@
+"""Rest: the HTTP half of the platform: endpoint discovery, tokens, who we are, and sends.
+
+Sources: lark-oapi 1.7.5 ``ws/client.py`` (discovery), ``core/token/manager.py`` (tokens), open.feishu.cn
+"Send message", "Reply message", "Get bot info" and "Rate limits".
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Mapping
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+from hermes_green.adapters.feishu import wire
+from hermes_green.adapters.feishu.codes import ALLOW, CODES, STALE_TOKEN
+from hermes_green.adapters.feishu.parse import Bot
+from hermes_green.adapters.feishu.settings import Settings, base_of
+from hermes_green.core.clock import Clock
+from hermes_green.core.errors import (
+    AuthRejected,
+    HermesError,
+    LinkError,
+    LinkLost,
+    SendError,
+    SendRefused,
+    SendRetry,
+    SendUnknown,
+    Throttled,
+)
+from hermes_green.link.http import Answer, Http, TokenCache, as_send_error
+
+ENDPOINT = "/callback/ws/endpoint"
+TOKEN = "/open-apis/auth/v3/tenant_access_token/internal"
+BOT = "/open-apis/bot/v3/info"
+MESSAGES = "/open-apis/im/v1/messages"
+
+DIAL_READ = 15.0  # the official Node SDK's timeout of the endpoint call
+AHEAD = 600.0  # seconds before its end at which a token is replaced; the official Python SDK's choice
+BUSY = 60.0
+LONGEST_WAIT = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to dial, once: the address holds a ticket and is a secret. ``service`` goes into pings."""
+
+    url: str
+    service: int
+    config: wire.ClientConfig
+
+    def __repr__(self) -> str:
+        return f"Endpoint(service={self.service})"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An answer of the platform, taken apart. ``code`` is None where the body held none."""
+
+    status: int
+    code: int | None
+    text: str
+    data: Mapping[str, Any]
+    wait: float | None
+
+    @property
+    def good(self) -> bool:
+        return self.code == 0 and self.status < 300
+
+    def __str__(self) -> str:
+        return f"HTTP {self.status}" + (f", {self.code} {self.text}".rstrip() if self.code is not None else "")
+
+
+class Rest:
+    """One account's HTTP session and token."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._http = Http(base_of(settings), ca_file=settings.ca_file, proxy=settings.proxy)
+        self._tokens = TokenCache(self._fetch_token, clock)
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._http.close()
+
+    # --- on the way to a link --------------------------------------------------------------------
+
+    def endpoint(self) -> Endpoint:
+        """Ask where to dial. Every dial needs a new address.
+
+        Raises:
+            AuthRejected: app_id or app_secret is wrong.
+            Throttled: too many connections, or too many questions.
+            LinkLost: not now.
+        """
+        settings = self._settings
+        body = {"AppID": settings.app_id, "AppSecret": settings.app_secret.reveal()}
+        said = take(self._http.request("POST", ENDPOINT, json=body, headers={"locale": "zh"}, read=DIAL_READ))
+        if not said.good:
+            raise dial_error("the long connection's address", said)
+        url = said.data.get("URL")
+        if not isinstance(url, str) or not url.startswith(("ws://", "wss://")):
+            raise LinkLost("the platform gave no address to dial", code="no_url")
+        return endpoint_of(url, settings.ws_base, said.data.get("ClientConfig"))
+
+    def bot(self) -> Bot:
+        """Who we are on the platform. Raises LinkError."""
+        said = take(self._http.request("GET", BOT, headers=self._bearer(self._tokens.get()), read=DIAL_READ))
+        info = said.data
+        open_id = info.get("open_id")
+        if not said.good or not isinstance(open_id, str):
+            raise LinkLost(f"the platform did not say who the bot is ({said})", status=said.status)
+        return Bot(open_id, str(info.get("app_name") or ""))
+
+    def _fetch_token(self) -> tuple[str, float]:
+        settings = self._settings
+        body = {"app_id": settings.app_id, "app_secret": settings.app_secret.reveal()}
+        answer = self._http.request("POST", TOKEN, json=body, read=DIAL_READ)
+        said = take(answer)
+        token, expire = said.data.get("tenant_access_token"), said.data.get("expire")
+        if not said.good or not isinstance(token, str) or not token:
+            raise dial_error("an access token", said)
+        seconds = float(expire) if isinstance(expire, (int, float)) and expire > 0 else 0.0
+        return token, seconds - min(AHEAD, seconds / 2)
+
+    # --- sends -----------------------------------------------------------------------------------
+
+    def post(self, path: str, params: Mapping[str, str], body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """POST a message and answer the platform's ``data``; a stale token is replaced once.
+
+        Raises:
+            SendError: see ``core.errors``.
+            AuthRejected: the credentials were refused when a token was asked for.
+        """
+        token = self._token_for_send()
+        said = self._post(path, params, body, token)
+        if said.code in STALE_TOKEN:
+            self._tokens.drop(token)
+            said = self._post(path, params, body, self._token_for_send())
+            if said.code in STALE_TOKEN:
+                raise SendRetry(f"a fresh token was refused ({said})", after=BUSY, scope="account", code=str(said.code))
+        if said.good:
+            return said.data
+        raise send_error(said)
+
+    def _post(self, path: str, params: Mapping[str, str], body: Mapping[str, Any], token: str) -> Said:
+        # Sizes are counted in bytes of UTF-8, so it is sent as such and not as \\u escapes.
+        raw = json.dumps(body, ensure_ascii=False).encode()
+        headers = {"Content-Type": "application/json; charset=utf-8", **self._bearer(token)}
+        try:
+            return take(self._http.request("POST", path, params=params, data=raw, headers=headers))
+        except LinkError as error:
+            raise as_send_error(error) from error
+
+    def _token_for_send(self) -> str:
+        try:
+            return self._tokens.get()
+        except AuthRejected:
+            raise
+        except LinkError as error:  # nothing of the message itself has left
+            after = error.after if isinstance(error, Throttled) else 2.0
+            raise SendRetry(f"no token: {error.text}", after=after, scope="account", code=error.code) from error
+
+    @staticmethod
+    def _bearer(token: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {token}"}
+
+
+def endpoint_of(url: str, ws_base: str, config: Any) -> Endpoint:
+    """The address to dial; ``ws_base`` replaces its host, and its path where it has one of its own."""
+    parts = urlsplit(url)
+    if ws_base:
+        base = urlsplit(ws_base)
+        parts = parts._replace(scheme=base.scheme, netloc=base.netloc, path=base.path.rstrip("/") or parts.path)
+    service = parse_qs(parts.query).get("service_id", ["0"])[0]
+    number = int(service) if service.isascii() and service.isdigit() and len(service) < 10 else 0
+    return Endpoint(urlunsplit(parts), number, wire.client_config(config))
+
+
+def take(answer: Answer) -> Said:
+    """Take an answer apart, whatever it is. Token and bot info have their fields beside ``code``."""
+    try:
+        body = answer.json()
+    except (LinkLost, RecursionError):
+        body = None
+    if not isinstance(body, Mapping):
+        body = {}
+    code = body.get("code")
+    data = body.get("data")
+    if not isinstance(data, Mapping):
+        inner = body.get("bot")
+        data = inner if isinstance(inner, Mapping) else body
+    return Said(
+        status=answer.status,
+        code=code if isinstance(code, int) and not isinstance(code, bool) else None,
+        text=str(body.get("msg") or "")[:300],
+        data=data,
+        wait=_wait(answer.headers),
+    )
+
+
+def _wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds the platform asks us to wait, at most an hour."""
+    for name in ("x-ogw-ratelimit-reset", "retry-after"):
+        try:
+            return min(LONGEST_WAIT, max(0.0, float(headers[name])))
+        except (KeyError, ValueError):
+            continue
+    return None
+
+
+def dial_error(what: str, said: Said) -> HermesError:
+    """The error for a refused request on the way to a link: what is neither busy nor known is final,
+    as for the official Python SDK."""
+    if said.status == 429 or said.code == 99991400:
+        return Throttled(f"{what}: too many requests ({said})", after=said.wait or 1.0, code=str(said.code or 429))
+    known = CODES.get(said.code) if said.code else None
+    if known is not None and issubclass(known.error, LinkError):
+        return known.build(said.code or 0, said.text, said.wait)
+    if said.status != 200 or not said.code:
+        return LinkLost(f"{what} could not be had ({said})", status=said.status, code=str(said.code or said.status))
+    return AuthRejected(f"{what} was refused ({said})", code=str(said.code), action=ALLOW)
+
+
+def send_error(said: Said) -> HermesError:
+    """The error for a refused send: a SendError, or AuthRejected."""
+    if said.status == 429 or said.code == 99991400:
+        return CODES[99991400].build(said.code or 429, said.text, said.wait)
+    known = CODES.get(said.code) if said.code else None
+    if known is not None and issubclass(known.error, (SendError, AuthRejected)):
+        return known.build(said.code or 0, said.text, said.wait)
+    code = str(said.code or said.status)
+    if said.status >= 500 or said.status == 408:
+        return SendUnknown(f"the platform failed ({said})", code=code)
+    if said.code:
+        return SendRefused(f"the platform refused the message ({said})", code=code)
+    if said.status < 300:
+        return SendUnknown("the platform's answer could not be read", code="bad_answer")
+    # No answer of the platform's own shape: something on the way refused, and may not do so for ever.
+    return SendRetry(f"the request did not reach the platform ({said})", after=5.0, scope="account", code=code)
