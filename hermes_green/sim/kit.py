@@ -35,7 +35,7 @@ class Simulator(Server):
     Subclasses set ``platform`` and ``ws_path`` and override the methods of `kit_hooks.Hooks`.
     """
 
-    def say(self, **what: Any) -> dict[str, Any]:
+    def say(self, *args: Any, **what: Any) -> dict[str, Any]:
         """Let a user do something; see the platform. Returns the ids."""
         raise ValueError(f"{self.platform} has no users")
 
