@@ -167,7 +167,7 @@ class FeishuGate(Simulator):
         while True:
             gevent.sleep(min(0.25, limit / 10))
             now = time.monotonic()
-            for link in list(self.links):
+            for link in [link for link in self.links if link.usable]:
                 if link.stalled:
                     link.memo["stalled"] = True
                 self._native(link, now)

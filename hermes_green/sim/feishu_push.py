@@ -144,7 +144,7 @@ class Courier:
 
     def _push(self, event: Event) -> Push | None:
         event.pushes += 1
-        links = [link for link in self._sim.links if link.alive]
+        links = [link for link in self._sim.links if link.usable]
         if not links:
             self._note(event, None, "")
             return None

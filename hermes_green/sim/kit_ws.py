@@ -89,6 +89,11 @@ class Link:
         gevent.spawn_later(2.0, shut, self._sock)
 
     @property
+    def usable(self) -> bool:
+        """It is up and nobody has begun to end it."""
+        return self.alive and not self._ending
+
+    @property
     def half_open(self) -> bool:
         """A fault has made this link a dead wire."""
         fault = self.sim.faults.on("half_open")
