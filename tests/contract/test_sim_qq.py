@@ -1,0 +1,687 @@
+"""The simulated QQ keeps to the platform's documents, also where that hurts a client."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any, Callable, Iterator
+
+import gevent
+import pytest
+import requests
+import websocket
+
+from hermes_green.sim.qq import QQSim
+
+C2C, GUILDS = 1 << 25, 1 << 30
+
+
+OPEN: list[websocket.WebSocket] = []
+
+
+@pytest.fixture(autouse=True)
+def sockets_closed() -> Iterator[None]:
+    yield
+    while OPEN:
+        OPEN.pop().shutdown()
+
+
+class Closed(Exception):
+    """The server closed the socket, with this code."""
+
+
+class Client:
+    """A bot, by hand."""
+
+    def __init__(self, sim: QQSim, hello: bool = True) -> None:
+        self.sim = sim
+        self.seq: int | None = None
+        self.session = ""
+        self.ws = websocket.create_connection(sim.ws_url, timeout=5)
+        OPEN.append(self.ws)
+        if hello:
+            assert self.read()["op"] == 10
+
+    def say(self, op: int, d: Any) -> None:
+        self.ws.send(json.dumps({"op": op, "d": d}))
+
+    def read(self) -> dict[str, Any]:
+        opcode, data = self.ws.recv_data(control_frame=True)
+        if opcode == websocket.ABNF.OPCODE_CLOSE:
+            raise Closed(int.from_bytes(data[:2], "big"))
+        frame: dict[str, Any] = json.loads(data)
+        self.seq = frame.get("s", self.seq)
+        return frame
+
+    def identify(self, intents: int = C2C, token: str = "") -> dict[str, Any]:
+        token = token or f"QQBot {token_of(self.sim)}"
+        self.say(2, {"token": token, "intents": intents, "shard": [0, 1], "properties": {}})
+        ready = self.read()
+        if ready["op"] == 0:
+            self.session = ready["d"]["session_id"]
+        return ready
+
+    def resume(self, session: str, seq: int) -> None:
+        self.say(6, {"token": f"QQBot {token_of(self.sim)}", "session_id": session, "seq": seq})
+
+    def beat(self) -> dict[str, Any]:
+        self.say(1, self.seq)
+        return self.read()
+
+    def closed_with(self) -> int:
+        with pytest.raises(Closed) as closed:
+            while True:
+                self.read()
+        return int(closed.value.args[0])
+
+
+def ask_token(sim: QQSim, **body: Any) -> dict[str, Any]:
+    asked = {"appId": sim.options.app_id, "clientSecret": sim.options.secret, **body}
+    answer = requests.post(f"{sim.url}/app/getAppAccessToken", json=asked, timeout=5)
+    assert answer.status_code == 200
+    return dict(answer.json())
+
+
+def token_of(sim: QQSim) -> str:
+    return str(ask_token(sim)["access_token"])
+
+
+def call(sim: QQSim, method: str, path: str, body: Any = None, token: str | None = None) -> requests.Response:
+    headers = {"Authorization": token if token is not None else f"QQBot {token_of(sim)}"}
+    return requests.request(method, sim.url + path, json=body, headers=headers, timeout=5)
+
+
+def reply(
+    sim: QQSim, said: dict[str, Any], text: str = "hi", path: str = "/v2/users", **body: Any
+) -> requests.Response:
+    wanted = {"msg_type": 0, "content": text, "msg_id": said["message_id"], "msg_seq": 1, **body}
+    return call(sim, "POST", f"{path}/{said['chat']}/messages", wanted)
+
+
+def violations(sim: QQSim) -> list[str]:
+    return [entry["text"] for entry in sim.record(kind="violation")]
+
+
+Make = Callable[..., QQSim]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    running: list[QQSim] = []
+
+    def start(**options: Any) -> QQSim:
+        sim = QQSim(**{"max_concurrency": 100, **options})
+        running.append(sim)
+        sim.start()
+        return sim
+
+    yield start
+    for sim in running:
+        sim.stop()
+
+
+@pytest.fixture
+def sim(make: Make) -> QQSim:
+    return make()
+
+
+# --- token and gateway -------------------------------------------------------------------------
+
+
+def test_a_token_is_handed_out_again_while_it_has_time_left(sim: QQSim) -> None:
+    first, second = ask_token(sim), ask_token(sim)
+    assert first["access_token"] == second["access_token"]
+    assert isinstance(first["expires_in"], str) and 7190 <= int(first["expires_in"]) <= 7200
+
+
+def test_wrong_credentials_are_told_with_http_200(sim: QQSim) -> None:
+    assert ask_token(sim, clientSecret="wrong")["code"] == 100016
+    assert ask_token(sim, appId="wrong")["code"] == 100007
+
+
+def test_a_dead_token_is_401_with_11244_and_a_new_one_is_made(sim: QQSim) -> None:
+    old = f"QQBot {token_of(sim)}"
+    assert call(sim, "GET", "/users/@me", token=old).json()["username"] == "sim-bot"
+    sim.fault("token")
+    answer = call(sim, "GET", "/users/@me", token=old)
+    assert (answer.status_code, answer.json()["code"]) == (401, 11244)
+    assert call(sim, "GET", "/users/@me").status_code == 200
+    assert call(sim, "GET", "/users/@me", token=old[6:]).json()["code"] == 11243
+    assert call(sim, "GET", "/users/@me", token="").json()["code"] == 11241
+
+
+def test_the_content_type_of_answers_is_exactly_json(sim: QQSim) -> None:
+    answer = call(sim, "GET", "/gateway")
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.json() == {"url": sim.ws_url}
+
+
+def test_session_starts_are_counted_per_identify_and_not_per_resume(sim: QQSim) -> None:
+    before = call(sim, "GET", "/gateway/bot").json()["session_start_limit"]
+    client = Client(sim)
+    client.identify()
+    Client(sim).resume(client.session, 1)
+    after = call(sim, "GET", "/gateway/bot").json()["session_start_limit"]
+    assert before["remaining"] - after["remaining"] == 1
+    assert after["reset_after"] > 0 and after["max_concurrency"] == 100
+
+
+def test_a_dial_is_counted_once_be_it_with_or_without_discovery(sim: QQSim) -> None:
+    call(sim, "GET", "/gateway")
+    Client(sim)
+    assert sim.dials == 1
+    Client(sim)
+    assert sim.dials == 2
+
+
+# --- the handshake -----------------------------------------------------------------------------
+
+
+def test_hello_names_the_interval_and_ready_has_number_one(make: Make) -> None:
+    sim = make(heartbeat_interval=7)
+    client = Client(sim, hello=False)
+    assert client.read() == {"op": 10, "d": {"heartbeat_interval": 7000}}
+    ready = client.identify()
+    assert (ready["s"], ready["t"]) == (1, "READY")
+    assert ready["d"]["session_id"] and ready["d"]["user"]["bot"] is True
+    assert client.beat() == {"op": 11}
+    assert violations(sim) == []
+
+
+@pytest.mark.parametrize(
+    "op, d, code",
+    [(1, None, 4003), (3, {}, 4001), (0, {}, 4001), (2, {}, 4002), (2, "x", 4002), (6, {"token": "x"}, 4002)],
+)
+def test_a_handshake_out_of_order_or_shape_is_cut(sim: QQSim, op: int, d: Any, code: int) -> None:
+    client = Client(sim)
+    client.say(op, d)
+    assert client.closed_with() == code
+    assert len(violations(sim)) == 1
+
+
+def test_what_is_no_json_is_cut_with_4002(sim: QQSim) -> None:
+    client = Client(sim)
+    client.ws.send("hello?")
+    assert client.closed_with() == 4002
+
+
+def test_a_client_that_speaks_before_hello_is_cut(make: Make) -> None:
+    client = Client(make(hello_delay=1), hello=False)
+    client.say(2, {"token": "QQBot x", "intents": C2C, "shard": [0, 1]})
+    assert client.closed_with() == 4003
+
+
+def test_a_second_identify_is_cut_with_4005(sim: QQSim) -> None:
+    client = Client(sim)
+    client.identify()
+    client.say(2, {"token": "QQBot x", "intents": C2C, "shard": [0, 1]})
+    assert client.closed_with() == 4005
+
+
+@pytest.mark.parametrize("intents, code", [(0, 4013), (1 << 3, 4013), (1 << 9, 4014), (1 << 25 | 1 << 28, 4014)])
+def test_intents_are_checked(sim: QQSim, intents: int, code: int) -> None:
+    client = Client(sim)
+    client.say(2, {"token": f"QQBot {token_of(sim)}", "intents": intents, "shard": [0, 1]})
+    assert client.closed_with() == code
+
+
+@pytest.mark.parametrize("token", ["QQBot nonsense", "nonsense"])
+def test_a_wrong_token_is_cut_with_4004(sim: QQSim, token: str) -> None:
+    client = Client(sim)
+    client.say(2, {"token": token, "intents": C2C, "shard": [0, 1]})
+    assert client.closed_with() == 4004
+    assert violations(sim) == []
+
+
+def test_a_shard_that_does_not_exist_is_cut_with_4010(sim: QQSim) -> None:
+    client = Client(sim)
+    client.say(2, {"token": f"QQBot {token_of(sim)}", "intents": C2C, "shard": [1, 1]})
+    assert client.closed_with() == 4010
+
+
+def test_two_identifies_too_close_together_are_one_too_many(make: Make) -> None:
+    sim = make(max_concurrency=1, identify_interval=0.5)
+    Client(sim).identify()
+    client = Client(sim)
+    assert client.identify() == {"op": 9, "d": False}
+    assert len(violations(sim)) == 1
+    gevent.sleep(0.6)
+    assert client.identify()["t"] == "READY"
+
+
+def test_without_session_starts_left_nobody_identifies(sim: QQSim) -> None:
+    sim.fault("identifies", remaining=0)
+    assert Client(sim).identify()["op"] == 9
+
+
+# --- heartbeats --------------------------------------------------------------------------------
+
+
+def test_a_link_without_heartbeats_is_cut_with_4009_and_its_session_kept(make: Make) -> None:
+    sim = make(heartbeat_interval=0.2, late=0.4)
+    client = Client(sim)
+    client.identify()
+    assert client.closed_with() == 4009
+    assert "nothing useful" in violations(sim)[0]
+    again = Client(sim)
+    again.resume(client.session, 1)
+    assert again.read()["t"] == "RESUMED"
+
+
+def test_a_link_that_beats_in_time_is_left_alone(make: Make) -> None:
+    sim = make(heartbeat_interval=0.3, late=2)
+    client = Client(sim)
+    client.identify()
+    for _ in range(10):
+        gevent.sleep(0.3)
+        assert client.beat() == {"op": 11}
+    assert violations(sim) == []
+    assert all(entry["d"] == 1 for entry in sim.record(kind="beat"))
+
+
+@pytest.mark.parametrize("d", [2, -1, "1", True, 1.5])
+def test_a_heartbeat_with_a_number_never_given_is_cut_with_4007(sim: QQSim, d: Any) -> None:
+    client = Client(sim)
+    client.identify()
+    client.say(1, d)
+    assert client.closed_with() == 4007
+
+
+def test_a_heartbeat_that_goes_back_is_a_violation(sim: QQSim) -> None:
+    client = Client(sim)
+    client.identify()
+    client.beat()
+    client.say(1, None)
+    assert client.read() == {"op": 11}
+    assert len(violations(sim)) == 1
+
+
+def test_muted_acks_leave_beats_unanswered(sim: QQSim) -> None:
+    client = Client(sim)
+    client.identify()
+    sim.fault("mute_acks", count=1)
+    client.say(1, 1)
+    assert client.beat() == {"op": 11}
+    assert [entry["answered"] for entry in sim.record(kind="beat")] == [False, True]
+
+
+def test_a_half_open_link_is_cut_without_blaming_the_client(make: Make) -> None:
+    sim = make(heartbeat_interval=0.2, late=0.4)
+    client = Client(sim)
+    client.identify()
+    sim.fault("half_open")
+    client.say(1, 1)
+    sim.wait("late", timeout=5)
+    sim.clear()
+    assert violations(sim) == []
+
+
+# --- events, resume ----------------------------------------------------------------------------
+
+
+def test_messages_have_the_platforms_shape(sim: QQSim) -> None:
+    client = Client(sim)
+    client.identify(C2C | GUILDS | 1 << 12)
+    sim.say(text="hello", chat="U1")
+    sim.say(text="all", chat="G1", chat_type="group", user="ann")
+    sim.say(text="guild", chat="77", chat_type="channel", user="ann")
+    sim.say(text="psst", chat="88", chat_type="direct", user="ann")
+    frames = [client.read() for _ in range(4)]
+    assert [frame["s"] for frame in frames] == [2, 3, 4, 5]
+    c2c, group, guild, direct = (frame["d"] for frame in frames)
+    assert frames[0]["t"] == "C2C_MESSAGE_CREATE" and frames[0]["id"].startswith("C2C_MESSAGE_CREATE:")
+    assert c2c["author"]["user_openid"] == "U1" and c2c["content"] == "hello" and c2c["id"].startswith("ROBOT1.0_")
+    assert frames[1]["t"] == "GROUP_AT_MESSAGE_CREATE" and group["content"] == " all"
+    assert group["group_openid"] == "G1" and len(group["author"]["member_openid"]) == 32
+    assert frames[2]["t"] == "AT_MESSAGE_CREATE" and guild["content"].startswith("<@!") and guild["channel_id"] == "77"
+    assert frames[3]["t"] == "DIRECT_MESSAGE_CREATE" and direct["guild_id"] == "88" and direct["direct_message"] is True
+
+
+def test_events_outside_the_intents_do_not_come_and_unknown_ones_do(sim: QQSim) -> None:
+    client = Client(sim)
+    client.identify(C2C)
+    sim.say(text="guild", chat_type="channel")
+    sim.say(event="FRIEND_ADD", chat="U1")
+    sim.say(event="GROUP_ADD_ROBOT", chat="G1", chat_type="group")
+    sim.say(event="NEVER_HEARD_OF", d={"x": 1})
+    frames = [client.read() for _ in range(3)]
+    assert [frame["t"] for frame in frames] == ["FRIEND_ADD", "GROUP_ADD_ROBOT", "NEVER_HEARD_OF"]
+    assert frames[0]["d"]["openid"] == "U1" and frames[2]["d"] == {"x": 1}
+    assert [entry["event"] for entry in sim.record(kind="lost")] == ["AT_MESSAGE_CREATE"]
+
+
+def test_an_attachment_can_be_fetched(sim: QQSim) -> None:
+    client = Client(sim)
+    client.identify()
+    sim.say(text="look", attachments=[{"content_type": "image/png", "filename": "a.png", "data": "aGVsbG8="}])
+    attachment = client.read()["d"]["attachments"][0]
+    assert attachment["size"] == 5 and "data" not in attachment
+    fetched = requests.get(attachment["url"], timeout=5)
+    assert fetched.content == b"hello" and fetched.headers["Content-Type"] == "image/png"
+
+
+def test_resume_replays_what_came_after_its_number_and_then_says_resumed(sim: QQSim) -> None:
+    client = Client(sim)
+    client.identify()
+    sim.say(text="one")
+    sim.say(text="two")
+    assert [client.read()["d"]["content"] for _ in range(2)] == ["one", "two"]
+    sim.fault("rst")
+    sim.wait("close")
+    sim.say(text="three")
+    again = Client(sim)
+    again.resume(client.session, 2)
+    frames = [again.read() for _ in range(3)]
+    assert [(frame["s"], frame["t"], frame["d"] and frame["d"]["content"]) for frame in frames] == [
+        (3, "C2C_MESSAGE_CREATE", "two"),
+        (4, "C2C_MESSAGE_CREATE", "three"),
+        (5, "RESUMED", ""),
+    ]
+    replayed = [entry["s"] for entry in sim.record(kind="push") if entry["replay"]]
+    assert replayed == [3, 4]
+    assert [entry["how"] for entry in sim.record(kind="ack")] == ["resume"]
+
+
+def test_what_no_seq_has_confirmed_is_replayed_again_and_again(sim: QQSim) -> None:
+    client = Client(sim)
+    client.identify()
+    said = sim.say(text="one")
+    for _ in range(3):
+        again = Client(sim)
+        again.resume(client.session, 1)
+        assert again.read()["d"]["id"] == said["message_id"]
+        assert again.read()["t"] == "RESUMED"
+
+
+def test_a_resumed_session_leaves_its_old_link(sim: QQSim) -> None:
+    old = Client(sim)
+    old.identify()
+    new = Client(sim)
+    new.resume(old.session, 1)
+    assert old.closed_with() == 4009
+    assert new.read()["t"] == "RESUMED"
+
+
+def test_an_unknown_session_is_4006_and_a_number_never_given_4007(sim: QQSim) -> None:
+    client = Client(sim)
+    client.identify()
+    stranger = Client(sim)
+    stranger.resume("nonsense", 1)
+    assert stranger.closed_with() == 4006
+    ahead = Client(sim)
+    ahead.resume(client.session, 2)
+    assert ahead.closed_with() == 4007
+
+
+def test_a_session_ends_some_time_after_its_link(make: Make) -> None:
+    sim = make(session_ttl=0.3)
+    client = Client(sim)
+    client.identify()
+    client.ws.close()
+    sim.wait("expired")
+    late = Client(sim)
+    late.resume(client.session, 1)
+    assert late.closed_with() == 4006
+
+
+def test_a_new_session_does_not_get_what_the_old_one_held(sim: QQSim) -> None:
+    client = Client(sim)
+    client.identify()
+    client.ws.close()
+    sim.wait("close")
+    said = sim.say(text="to the old one")
+    other = Client(sim)
+    other.identify()
+    assert sim.wait("abandoned")["messages"] == [said["message_id"]]
+    sim.say(text="to the new one")
+    assert other.read()["d"]["content"] == "to the new one"
+
+
+def test_a_message_without_any_session_is_lost_and_said_so(sim: QQSim) -> None:
+    said = sim.say(text="anybody?")
+    assert sim.record(kind="lost")[0]["message_id"] == said["message_id"]
+
+
+def test_op9_false_forgets_the_session_and_true_keeps_it(sim: QQSim) -> None:
+    client = Client(sim)
+    client.identify()
+    sim.fault("op9", resumable=True)
+    assert client.read() == {"op": 9, "d": True}
+    client.resume(client.session, 1)
+    assert client.read()["t"] == "RESUMED"
+    sim.fault("op9", resumable=False)
+    assert client.read() == {"op": 9, "d": False}
+    client.resume(client.session, 1)
+    assert client.closed_with() == 4006
+
+
+def test_op7_gives_the_client_time_to_leave(sim: QQSim) -> None:
+    client = Client(sim)
+    client.identify()
+    sim.fault("op7", grace=0.2)
+    assert client.read()["op"] == 7
+    assert client.closed_with() == 4009
+    assert sim.record(kind="stayed_after_op7")
+
+
+@pytest.mark.parametrize("code, resumable", [(4009, True), (4008, True), (1000, True), (4006, False), (4903, False)])
+def test_a_close_code_means_for_the_session_what_the_documents_say(sim: QQSim, code: int, resumable: bool) -> None:
+    client = Client(sim)
+    client.identify()
+    sim.fault("close", code=code)
+    assert client.closed_with() == code
+    client.ws.close()
+    again = Client(sim)
+    again.resume(client.session, 1)
+    if resumable:
+        assert again.read()["t"] == "RESUMED"
+    else:
+        assert again.closed_with() == 4006
+
+
+def test_close_4004_needs_a_new_token(sim: QQSim) -> None:
+    client = Client(sim)
+    old = token_of(sim)
+    client.identify()
+    sim.fault("close", code=4004)
+    assert client.closed_with() == 4004
+    again = Client(sim)
+    assert token_of(sim) != old
+    again.resume(client.session, 1)
+    assert again.read()["t"] == "RESUMED"
+
+
+def test_a_duplicate_has_the_same_message_id_and_another_number(sim: QQSim) -> None:
+    client = Client(sim)
+    client.identify()
+    sim.fault("duplicate", count=1)
+    sim.say(text="one")
+    first, second = client.read(), client.read()
+    assert first["d"]["id"] == second["d"]["id"] and second["s"] == first["s"] + 1
+    client.beat()
+    sim.fault("redeliver")
+    assert client.read()["d"]["id"] == first["d"]["id"]
+
+
+def test_a_chats_next_message_waits_until_the_one_before_has_arrived(make: Make) -> None:
+    sim = make(hold_order=True)
+    client = Client(sim)
+    client.identify()
+    assert sim.say(text="1")["held"] is False
+    second, third = sim.say(text="2"), sim.say(text="3")
+    assert second["held"] and third["held"] and sim.say(text="other", chat="U2")["held"] is False
+    assert [client.read()["d"]["content"] for _ in range(2)] == ["1", "other"]
+    client.beat()
+    assert client.read()["d"]["content"] == "2"
+    assert reply(sim, second).status_code == 200
+    assert client.read()["d"]["content"] == "3"
+    assert sim.state()["held"] == 0 and sim.state()["unacked"] == 1
+
+
+# --- sends -------------------------------------------------------------------------------------
+
+
+def test_a_reply_is_recorded_once_and_its_repetition_is_a_duplicate(sim: QQSim) -> None:
+    Client(sim).identify()
+    said = sim.say(text="hello")
+    sent = reply(sim, said, "hi there").json()
+    assert sent["id"] and sent["timestamp"] and sent["ext_info"]["ref_idx"]
+    again = reply(sim, said, "hi there")
+    assert (again.status_code, again.json()["code"]) == (400, 40054005)
+    first, second = sim.record(kind="send")
+    assert first["text"] == "hi there" and first["chat"] == said["chat"] and first["reply_to"] == said["message_id"]
+    assert first["key"] == second["key"] == f"{said['message_id']}:1"
+    assert (first["duplicate"], second["duplicate"]) == (False, True)
+    assert sim.state()["sent"] == 1
+
+
+def test_the_number_defaults_to_one_and_null_counts_as_absent(sim: QQSim) -> None:
+    Client(sim).identify()
+    said = sim.say(text="hello")
+    assert reply(sim, said, msg_seq=None, markdown=None, event_id=None).status_code == 200
+    assert reply(sim, said).json()["code"] == 40054005
+
+
+def test_five_replies_are_allowed_and_a_repetition_of_the_fifth_is_still_a_duplicate(sim: QQSim) -> None:
+    Client(sim).identify()
+    said = sim.say(text="hello")
+    for seq in range(1, 6):
+        assert reply(sim, said, msg_seq=seq).status_code == 200
+    assert reply(sim, said, msg_seq=6).json()["code"] == 40034128
+    assert reply(sim, said, msg_seq=5).json()["code"] == 40054005
+
+
+def test_typing_uses_a_number_and_no_reply(make: Make) -> None:
+    sim = make(replies=1)
+    Client(sim).identify()
+    said = sim.say(text="hello")
+    notify = {"msg_type": 6, "input_notify": {"input_type": 1, "input_second": 60}, "content": None}
+    assert reply(sim, said, **notify).status_code == 200
+    assert reply(sim, said, msg_seq=1).json()["code"] == 40054005
+    assert reply(sim, said, msg_seq=2).status_code == 200
+    assert len(sim.record(kind="typing")) == 1
+
+
+def test_a_window_closes(make: Make) -> None:
+    sim = make(window_scale=0.3 / 300)
+    Client(sim).identify()
+    person, group = sim.say(text="hello"), sim.say(text="hello", chat_type="group")
+    gevent.sleep(0.5)
+    assert reply(sim, group, path="/v2/groups").json()["code"] == 304027
+    assert reply(sim, person).status_code == 200
+
+
+def test_a_foreign_or_missing_msg_id_is_refused(sim: QQSim) -> None:
+    Client(sim).identify()
+    said = sim.say(text="hello")
+    foreign = reply(sim, {**said, "chat": "SOMEBODY_ELSE"})
+    assert (foreign.status_code, foreign.json()["code"]) == (400, 40034024)
+    assert reply(sim, said, msg_id=None).json()["code"] == 40034102
+    assert len(sim.record(kind="send_refused")) == 2
+
+
+def test_an_event_can_be_answered_where_the_platform_allows_it(sim: QQSim) -> None:
+    Client(sim).identify()
+    friend, said = sim.say(event="FRIEND_ADD", chat="U1"), sim.say(text="hello", chat="U1")
+    assert reply(sim, friend, msg_id=None, event_id=friend["event_id"]).status_code == 200
+    assert reply(sim, said, msg_id=None, event_id=said["event_id"]).json()["code"] == 40034027
+    assert reply(sim, said, msg_id=None, event_id="nonsense").json()["code"] == 40034025
+
+
+@pytest.mark.parametrize(
+    "body", [{"msg_type": None}, {"msg_type": 9}, {"content": ""}, {"msg_seq": "1"}, {"msg_type": 2}]
+)
+def test_a_send_that_makes_no_sense_is_the_clients_fault(sim: QQSim, body: dict[str, Any]) -> None:
+    Client(sim).identify()
+    assert reply(sim, sim.say(text="hello"), **body).status_code == 400
+    assert len(violations(sim)) == 1
+
+
+def test_a_guild_is_answered_only_while_the_gateway_is_connected(make: Make) -> None:
+    sim = make(channel_rate=2)
+    client = Client(sim)
+    client.identify(GUILDS)
+    said = sim.say(text="hello", chat_type="channel")
+    sent = call(sim, "POST", f"/channels/{said['chat']}/messages", {"content": "hi", "msg_id": said["message_id"]})
+    assert sent.json()["channel_id"] == said["chat"]
+    sim.fault("fin")
+    sim.wait("close")
+    down = call(sim, "POST", f"/channels/{said['chat']}/messages", {"content": "hi", "msg_id": said["message_id"]})
+    assert down.json()["code"] == 304018
+
+
+def test_a_channel_takes_only_so_many_messages_a_second(make: Make) -> None:
+    sim = make(channel_rate=2)
+    Client(sim).identify(GUILDS)
+    codes = [call(sim, "POST", "/channels/77/messages", {"content": "hi"}).status_code for _ in range(3)]
+    assert codes == [200, 200, 429]
+
+
+def test_media_needs_a_file_of_the_same_scene(sim: QQSim) -> None:
+    Client(sim).identify()
+    said = sim.say(text="hello")
+    upload = {"file_type": 1, "file_data": "aGVsbG8=", "srv_send_msg": False}
+    for scene, good in (("groups", False), ("users", True)):
+        info = call(sim, "POST", f"/v2/{scene}/{said['chat']}/files", upload).json()["file_info"]
+        answer = reply(sim, said, " ", msg_type=7, media={"file_info": info})
+        assert (answer.status_code == 200) is good
+    assert [entry["size"] for entry in sim.record(kind="upload")] == [5, 5]
+
+
+# --- faults, and driving it from outside -------------------------------------------------------
+
+
+def test_an_answer_that_is_lost_has_still_been_delivered(sim: QQSim) -> None:
+    Client(sim).identify()
+    said = sim.say(text="hello")
+    sim.fault("lose_answer", count=1)
+    with pytest.raises(requests.ConnectionError):
+        reply(sim, said)
+    assert reply(sim, said).json()["code"] == 40054005
+    assert sim.state()["sent"] == 1
+
+
+def test_sends_can_be_throttled_or_refused_with_any_code(sim: QQSim) -> None:
+    Client(sim).identify()
+    said = sim.say(text="hello")
+    sim.fault("429", count=1, after=2)
+    limited = reply(sim, said)
+    assert (limited.status_code, limited.headers["Retry-After"]) == (429, "2")
+    sim.fault("api_error", status=500, code=304082, message="later", path="/messages", count=1)
+    assert call(sim, "GET", "/gateway").status_code == 200
+    assert (reply(sim, said).status_code, reply(sim, said).status_code) == (500, 200)
+
+
+def test_refused_dials_leave_sends_alone(sim: QQSim) -> None:
+    Client(sim).identify()
+    said = sim.say(text="hello")
+    sim.fault("refuse", status=503)
+    sim.fault("rst")
+    assert call(sim, "GET", "/gateway").status_code == 503
+    with pytest.raises(websocket.WebSocketBadStatusException):
+        Client(sim)
+    assert reply(sim, said).status_code == 200
+
+
+def test_it_is_driven_from_another_process_over_http(sim: QQSim) -> None:
+    client = Client(sim)
+    client.identify()
+    said = requests.post(f"{sim.url}/_sim/say", json={"text": "from outside", "chat": "U7"}, timeout=5).json()
+    frame = client.read()
+    assert frame["d"]["id"] == said["message_id"] and frame["id"] == said["event_id"]
+    requests.post(f"{sim.url}/_sim/fault", json={"name": "op7"}, timeout=5)
+    assert client.read()["op"] == 7
+    record = requests.get(f"{sim.url}/_sim/record", params={"since": 0, "kind": "push"}, timeout=5).json()
+    assert [entry["event"] for entry in record["events"]] == ["READY", "C2C_MESSAGE_CREATE"]
+    state = requests.get(f"{sim.url}/_sim/state", timeout=5).json()
+    assert state["unacked"] == 1 and state["identifies"] == 1 and state["sessions"][0]["seq"] == 2
+
+
+def test_a_client_that_floods_the_gateway_is_cut_with_4008(sim: QQSim) -> None:
+    client = Client(sim)
+    client.identify()
+    deadline = time.monotonic() + 10
+    with pytest.raises(Closed) as closed:
+        while time.monotonic() < deadline:
+            client.beat()
+    assert closed.value.args[0] == 4008
