@@ -289,7 +289,8 @@ class SessionInfo:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a chat's transcript, both directions, oldest first."""
+    """One line of a chat's transcript, both directions, oldest first. ``id``: what the user said has
+    its ``message_id``, an answer the ``key`` of its part, so that whoever saw it live knows it again."""
 
     id: str
     role: Literal["user", "assistant"]
