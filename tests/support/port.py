@@ -77,6 +77,7 @@ class FakePort:
         self.quarantined: list[tuple[bytes | str, Exception]] = []
         self.readies: list[tuple[str, Any]] = []
         self.proof_within: float | None = None
+        self.proof_within: float | None = None
         self.beats = 0
         self.heartbeats: Counter[str] = Counter()
         self.retired: list[float] = []

@@ -41,6 +41,11 @@ class Pace:
         """Seconds in which a beat's answer is due."""
         return TIMEOUT if self.timeout is None else self.timeout
 
+    @property
+    def proof_within(self) -> float:
+        """Seconds within which a live platform has been heard, whatever pace it asks for."""
+        return (SLOWEST if self.interval is None else self.interval) + self.due
+
 
 class Conversation:
     """One link's dialogue. ``live`` is its whole life; ``leave`` ends it from outside, at any time."""
@@ -153,7 +158,7 @@ class Conversation:
             self._heart.reconfigure(interval, self._pace.due)
         if not self._ready:
             self._ready = True
-            self._port.ready(self._bot().name or self._who, self._ws)
+            self._port.ready(self._bot().name or self._who, self._ws, proof_within=self._pace.proof_within)
 
 
 def open_link(endpoint: Endpoint, options: DialOptions) -> WebSocket:

@@ -1,0 +1,407 @@
+"""The contract of an adapter, once for all platforms.
+
+A platform's module subclasses ``Driver`` (how to start its simulator, what its settings are, how its
+users speak) and ``AdapterContract`` (every test), and adds what only that platform has:
+
+    class TestQQ(AdapterContract):
+        driver = QQDriver()
+
+Each test gets a ``bench``: one simulator, one adapter, one context. At its end the run is closed, no
+link may be left, and the simulator may have found no fault with the client.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Iterator, Mapping
+
+import gevent
+import pytest
+
+from hermes_green.core.errors import AuthRejected, LinkError, LinkLost, SendRetry, SendUnknown
+from hermes_green.core.model import Inbound, Part, Reply
+from tests.support.port import FakeContext, FakePort, Run, wait_for
+from tests.support.proxies import HttpProxy, Proxy, Socks5Proxy
+from tests.support.tls import make_authority
+
+INTERVAL = 0.3
+TIMEOUT = 1.0
+
+
+class Driver:
+    """What the suite must know of a platform."""
+
+    name = ""
+    package: Any = None
+    # kinds of chat as ``simulator.say(chat_type=...)`` names them -> Peer.chat_type
+    kinds: Mapping[str, str] = {"dm": "dm", "group": "group"}
+    # close code -> the end of a run that was ready: None for a planned end, else the error's class
+    closes: Mapping[int, type[Exception] | None] = {1000: None, 1001: None, 1011: LinkLost}
+    # what a wrong secret's ``action`` must name
+    keys: tuple[str, ...] = ()
+    # may an uncertain send be repeated with its key, and which chat kind allows it
+    keyed = "dm"
+    # a text that must be cut in several parts, all of which the platform takes
+    long_text = ""
+    # does the simulator tell when a frame was acknowledged (kind ``ack``)?
+    acks = True
+
+    def simulator(self, **how: Any) -> Any:
+        """A simulator, not started. ``how``: certfile, keyfile, hostname."""
+        raise AssertionError("a driver names its simulator")
+
+    def settings(self, sim: Any, **more: Any) -> Any:
+        """Settings with which the adapter reaches ``sim``; ``more`` overrides keys."""
+        raise AssertionError("a driver makes its settings")
+
+    def wrong(self, sim: Any) -> Any:
+        """Settings whose secret the platform does not accept."""
+        raise AssertionError("a driver makes wrong settings")
+
+    def expire_tokens(self, sim: Any) -> None:
+        """Make every access token invalid, as in mid-life."""
+        sim.rest.revoke()
+
+    def delivered_text(self, sends: list[Mapping[str, Any]]) -> str:
+        """The words that arrived, without what splitting may change."""
+        return "".join("".join(str(entry["text"]).split()) for entry in sends)
+
+
+class Bench:
+    """One simulator, one adapter, one context."""
+
+    def __init__(self, driver: Driver, sim: Any, settings: Any) -> None:
+        self.driver = driver
+        self.sim = sim
+        self.ctx = FakeContext(driver.name)
+        self.adapter = driver.package.create(settings, self.ctx)
+        self.runs: list[Run] = []
+        self.forgiven: list[str] = []
+
+    def start(self, port: FakePort | None = None) -> Run:
+        """Begin a run, as the runtime would."""
+        run = Run(self.adapter, self.ctx, port, number=len(self.runs) + 1)
+        self.runs.append(run)
+        return run
+
+    def ready(self) -> Run:
+        """A run that is READY."""
+        return self.start().until_ready()
+
+    def hear(self, run: Run, text: str = "hello", kind: str = "dm", **more: Any) -> Inbound:
+        """Let a user write; the Inbound that was committed for it."""
+        before = len(run.port.accepted)
+        self.sim.say(text=text, chat_type=kind, **more)
+        wait_for(lambda: len(run.port.accepted) > before, what=f"{kind} message {text!r}")
+        return run.port.accepted[-1]
+
+    def parts(self, inbound: Inbound, text: str, key: str = "") -> list[Part]:
+        """The parts of an answer, as the store would make them."""
+        payloads = self.adapter.render(Reply(text=text, peer=inbound.peer, reply_ref=inbound.reply_ref))
+        caps = self.adapter.caps.of(inbound.peer.chat_type)
+        now = time.time()
+        return [
+            Part(
+                key=key or f"{id(payload):032x}",
+                reply_seq=number,
+                ordinal=number - 1,
+                peer=inbound.peer,
+                payload=payload,
+                reply_ref=inbound.reply_ref,
+                not_after=now + caps.reply_window if caps.reply_window is not None else None,
+                key_expires=now + caps.key_lifetime if caps.key_lifetime is not None else None,
+            )
+            for number, payload in enumerate(payloads, 1)
+        ]
+
+    def sends(self) -> list[Mapping[str, Any]]:
+        """What the simulator got, repeats apart."""
+        return [entry for entry in self.sim.record(kind="send") if not entry.get("duplicate")]
+
+    def close(self) -> None:
+        """End everything; nothing of it may be left and nothing may have been wrong."""
+        self.sim.clear()
+        for run in self.runs:
+            run.close()
+        self.adapter.close()
+        wait_for(lambda: not self.sim.links, what="every link to be closed")
+        wrong = [entry["text"] for entry in self.sim.record(kind="violation")]
+        self.sim.stop()
+        assert [text for text in wrong if not any(part in text for part in self.forgiven)] == []
+
+
+def again(part: Part) -> Part:
+    """The same row's next attempt."""
+    fields = {name: getattr(part, name) for name in part.__dataclass_fields__}
+    return Part(**{**fields, "attempt": part.attempt + 1})
+
+
+class AdapterContract:
+    """Every test; ``driver`` is the subclass's."""
+
+    driver: Driver
+
+    @pytest.fixture
+    def bench(self) -> Iterator[Bench]:
+        sim = self.driver.simulator().start()
+        bench = Bench(self.driver, sim, self.driver.settings(sim))
+        yield bench
+        bench.close()
+
+    # --- the link ------------------------------------------------------------------------------
+
+    def test_ready_is_said_only_after_the_platform_has_answered(self, bench: Bench) -> None:
+        run = bench.start()
+        assert run.port.readies == []
+        run.until_ready()
+        assert run.port.who
+        assert len(bench.sim.links) == 1
+
+    def test_heartbeats_are_sent_and_answered_and_prove_the_link(self, bench: Bench) -> None:
+        run = bench.ready()
+        wait_for(lambda: run.port.heartbeats["answered"] >= 3, what="three answered beats")
+        assert run.port.beats >= 3 and run.port.heartbeats["missed"] == 0
+
+    @pytest.mark.parametrize("how", ["rst", "fin"])
+    def test_a_cut_link_ends_the_run_with_link_lost(self, bench: Bench, how: str) -> None:
+        run = bench.ready()
+        bench.sim.fault(how)
+        assert type(run.until_end()) is LinkLost or isinstance(run.error, LinkLost)
+
+    def test_each_close_code_ends_the_run_as_the_fact_sheet_says(self, bench: Bench) -> None:
+        for code, expected in self.driver.closes.items():
+            run = bench.ready()
+            bench.sim.fault("close", code=code)
+            error = run.until_end()
+            if expected is None:
+                assert error is None, f"{code}: {error!r}"
+            else:
+                assert isinstance(error, expected), f"{code}: {error!r}"
+            run.close()
+
+    @pytest.mark.parametrize("how", ["half_open", "mute_acks", "stop_reading"])
+    def test_a_deaf_link_is_lost_within_the_timeout_of_the_first_unanswered_beat(self, bench: Bench, how: str) -> None:
+        run = bench.ready()
+        wait_for(lambda: run.port.heartbeats["answered"] >= 2, what="answered beats")
+        bench.sim.fault(how)
+        began = time.monotonic()
+        error = run.until_end(timeout=INTERVAL + TIMEOUT + 8)
+        took = time.monotonic() - began
+        assert isinstance(error, LinkLost), repr(error)
+        assert took < INTERVAL + TIMEOUT + 1, f"noticed after {took:.2f} s"
+        assert run.port.heartbeats["missed"] == 1
+
+    def test_a_dial_that_is_refused_is_link_lost_and_the_next_one_works(self, bench: Bench) -> None:
+        for status in (503, "tcp"):
+            bench.sim.fault("refuse", status=status, count=1)
+            run = bench.start()
+            assert isinstance(run.until_end(), LinkLost), repr(run.error)
+            assert run.port.readies == []
+            bench.sim.clear()
+        bench.ready()
+
+    def test_wrong_credentials_are_rejected_with_a_sentence_that_names_the_keys(self, bench: Bench) -> None:
+        adapter = self.driver.package.create(self.driver.wrong(bench.sim), bench.ctx)
+        try:
+            run = Run(adapter, bench.ctx)
+            error = run.until_end()
+            run.close()
+            assert isinstance(error, AuthRejected), repr(error)
+            assert all(key in error.action for key in self.driver.keys), error.action
+            assert run.port.readies == []
+        finally:
+            adapter.close()
+
+    def test_a_planned_end_says_goodbye_and_nothing_dials_again(self, bench: Bench) -> None:
+        run = bench.ready()
+        dials = bench.sim.dials
+        assert run.close() is None
+        gone = bench.sim.wait("close", timeout=3)
+        assert gone["how"] == "client", gone
+        gevent.sleep(2 * INTERVAL)
+        assert bench.sim.links == [] and bench.sim.dials == dials
+
+    def test_an_end_during_the_dial_leaves_no_link_behind(self, bench: Bench) -> None:
+        bench.sim.fault("slow", delay=0.4)
+        run = bench.start()
+        gevent.sleep(0.1)
+        run.port.close()
+        run.until_end(timeout=5)
+        bench.sim.clear()
+        gevent.sleep(0.5)
+        assert bench.sim.links == [] and run.port.readies == []
+
+    def test_a_runtime_that_takes_no_more_ends_the_run(self, bench: Bench) -> None:
+        run = bench.ready()
+        run.port.full = True
+        bench.sim.say(text="one too many")
+        assert isinstance(run.until_end(), LinkLost)
+
+    # --- in ------------------------------------------------------------------------------------
+
+    def test_messages_of_every_kind_of_chat_are_received(self, bench: Bench) -> None:
+        run = bench.ready()
+        for kind, chat_type in self.driver.kinds.items():
+            inbound = bench.hear(run, f"from {kind} 你好 😀", kind)
+            assert (inbound.text, inbound.peer.chat_type) == (f"from {kind} 你好 😀", chat_type)
+            assert inbound.peer.child == bench.ctx.child and inbound.peer.chat_id and inbound.peer.user_id
+            assert inbound.keys and inbound.message_id and inbound.mentioned
+            assert inbound.sent_at is None or abs(inbound.sent_at - time.time()) < 60
+
+    def test_messages_keep_their_order(self, bench: Bench) -> None:
+        run = bench.ready()
+        texts = [f"number {n}" for n in range(30)]
+        for text in texts:
+            bench.sim.say(text=text)
+            gevent.sleep(0)
+        wait_for(lambda: len(run.port.accepted) >= len(texts), what="all messages")
+        assert [inbound.text for inbound in run.port.accepted] == texts
+
+    def test_nothing_is_acknowledged_before_it_is_committed(self, bench: Bench) -> None:
+        if not self.driver.acks:
+            pytest.skip("the platform takes no acknowledgement of a frame")
+        run = bench.ready()
+        run.port.hold()
+        bench.sim.say(text="hold me")
+        wait_for(lambda: run.port.offered, what="the message")
+        gevent.sleep(0.3)
+        assert bench.sim.record(kind="ack") == []
+        run.port.release()
+        bench.sim.wait("ack", timeout=3)
+
+    def test_a_message_pushed_twice_is_committed_once_also_across_runs(self, bench: Bench) -> None:
+        run = bench.ready()
+        bench.sim.fault("duplicate", count=1)
+        bench.hear(run, "only once")
+        wait_for(lambda: run.port.duplicates, what="the duplicate")
+        run.close()
+        second = bench.ready()
+        bench.sim.fault("redeliver")
+        bench.hear(second, "another")
+        assert [inbound.text for inbound in run.port.accepted + second.port.accepted] == ["only once", "another"]
+
+    # --- out -----------------------------------------------------------------------------------
+
+    def test_an_answer_arrives_in_every_kind_of_chat(self, bench: Bench) -> None:
+        run = bench.ready()
+        for kind in self.driver.kinds:
+            inbound = bench.hear(run, f"ask in {kind}", kind)
+            (part,) = bench.parts(inbound, f"answer to {kind}")
+            receipt = bench.adapter.send(part, run.port.link)
+            last = bench.sends()[-1]
+            assert last["text"] == f"answer to {kind}" and last["chat"] == inbound.peer.chat_id
+            assert receipt.id and abs(receipt.at - time.time()) < 60
+
+    def test_a_long_answer_arrives_in_parts_in_order_and_whole(self, bench: Bench) -> None:
+        run = bench.ready()
+        inbound = bench.hear(run, "tell me all")
+        parts = bench.parts(inbound, self.driver.long_text)
+        assert len(parts) > 1
+        for part in parts:
+            bench.adapter.send(part, run.port.link)
+        assert self.driver.delivered_text(bench.sends()) == "".join(self.driver.long_text.split())
+
+    def test_an_answer_goes_out_while_the_link_is_down_where_caps_allow(self, bench: Bench) -> None:
+        run = bench.ready()
+        inbound = bench.hear(run, "and then the line went dead", self.driver.keyed)
+        if bench.adapter.caps.of(inbound.peer.chat_type).send_needs_link:
+            pytest.skip("sends need the link here")
+        bench.sim.fault("rst")
+        run.until_end()
+        (part,) = bench.parts(inbound, "still here")
+        assert bench.adapter.send(part, None).id
+        assert bench.sends()[-1]["text"] == "still here"
+
+    def test_a_token_that_expires_in_mid_life_is_replaced_within_the_send(self, bench: Bench) -> None:
+        run = bench.ready()
+        inbound = bench.hear(run)
+        for text in ("before", "after"):
+            (part,) = bench.parts(inbound, text, key=f"{hash(text) & 0xFFFF:032x}")
+            part = Part(**{**{n: getattr(part, n) for n in part.__dataclass_fields__}, "reply_seq": len(text)})
+            bench.adapter.send(part, run.port.link)
+            self.driver.expire_tokens(bench.sim)
+        assert [entry["text"] for entry in bench.sends()] == ["before", "after"]
+
+    def test_a_lost_answer_is_unknown_and_the_same_key_gives_one_message(self, bench: Bench) -> None:
+        run = bench.ready()
+        inbound = bench.hear(run, "once please", self.driver.keyed)
+        (part,) = bench.parts(inbound, "exactly once", key="f" * 32)
+        bench.sim.fault("lose_answer", count=1)
+        with pytest.raises(SendUnknown):
+            bench.adapter.send(part, run.port.link)
+        bench.adapter.send(again(part), run.port.link)
+        assert [entry["text"] for entry in bench.sends()] == ["exactly once"]
+
+    def test_a_platform_that_asks_to_wait_is_waited_for(self, bench: Bench) -> None:
+        run = bench.ready()
+        (part,) = bench.parts(bench.hear(run), "too fast")
+        bench.sim.fault("429", after=7, count=1)
+        with pytest.raises(SendRetry) as caught:
+            bench.adapter.send(part, run.port.link)
+        assert caught.value.after == pytest.approx(7, abs=1) and caught.value.scope == "account"
+        assert bench.sends() == []
+        bench.adapter.send(again(part), run.port.link)
+        assert [entry["text"] for entry in bench.sends()] == ["too fast"]
+
+    def test_a_platform_that_is_gone_has_certainly_not_delivered(self, bench: Bench) -> None:
+        run = bench.ready()
+        (part,) = bench.parts(bench.hear(run, kind=self.driver.keyed), "into the void", key="e" * 32)
+        bench.adapter.send(part, run.port.link)
+        bench.sim._server.close()
+        bench.sim.fault("rst")
+        run.until_end()
+        with pytest.raises((SendRetry, SendUnknown)):
+            # A pooled connection may still be open; the next one certainly is not.
+            bench.sim._running = False
+            bench.adapter.send(again(part), None)
+            bench.adapter.send(again(part), None)
+
+    # --- every way to the platform -------------------------------------------------------------
+
+    @pytest.mark.parametrize("way", ["tls", "connect", "socks5", "tls+connect", "tls+socks5"])
+    def test_a_message_travels_there_and_back_over(self, way: str, tmp_path: Any) -> None:
+        authority = make_authority(tmp_path) if "tls" in way else None
+        how = {"certfile": authority.cert_file, "keyfile": authority.key_file} if authority else {}
+        proxy: Proxy | None = HttpProxy() if "connect" in way else Socks5Proxy() if "socks5" in way else None
+        sim = self.driver.simulator(**how)
+        reached = count_connections(sim)
+        sim.start()
+        if proxy is not None:
+            proxy.start()
+        more = {"ca_file": authority.ca_file if authority else "", "proxy": proxy.url if proxy else ""}
+        bench = Bench(self.driver, sim, self.driver.settings(sim, **more))
+        try:
+            run = bench.ready()
+            (part,) = bench.parts(bench.hear(run, "there"), "and back")
+            bench.adapter.send(part, run.port.link)
+            assert [entry["text"] for entry in bench.sends()] == ["and back"]
+        finally:
+            bench.close()
+            if proxy is not None:
+                proxy.stop()
+        if proxy is not None:
+            assert len(reached) >= 2, "the socket and the calls"
+            assert {entry.port for entry in proxy.record} == {sim.port}
+            assert len(proxy.record) == len(reached), "every connection went through the proxy"
+
+    def test_an_unknown_authority_is_not_trusted(self, tmp_path: Any) -> None:
+        authority = make_authority(tmp_path)
+        sim = self.driver.simulator(certfile=authority.cert_file, keyfile=authority.key_file).start()
+        bench = Bench(self.driver, sim, self.driver.settings(sim))
+        try:
+            assert isinstance(bench.start().until_end(), LinkError)
+        finally:
+            bench.close()
+
+
+def count_connections(sim: Any) -> list[Any]:
+    """The addresses that connect to ``sim`` from now on; it is not started yet."""
+    reached: list[Any] = []
+    serve = sim._serve
+
+    def counted(raw: Any, address: Any) -> None:
+        reached.append(address)
+        serve(raw, address)
+
+    sim._server.set_handle(counted)
+    return reached

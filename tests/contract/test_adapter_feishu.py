@@ -1,0 +1,203 @@
+"""The Feishu adapter against the simulated platform: the common contract, and what only Feishu has."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import gevent
+import pytest
+
+from hermes_green.adapters import feishu
+from hermes_green.core.errors import AuthRejected, LinkLost, SendRefused, SendRetry, Throttled
+from hermes_green.core.model import Part, Peer, Secret
+from hermes_green.sim.feishu import FeishuSim
+from tests.contract.adapters import INTERVAL, TIMEOUT, AdapterContract, Bench, Driver
+from tests.support.port import Run, wait_for
+
+
+class FeishuDriver(Driver):
+    name = "feishu"
+    package = feishu
+    keys = ("app_id", "app_secret", "feishu.yaml")
+    long_text = "\n\n".join(f"Paragraph {n}: " + "words and 中文 and more words. " * 40 for n in range(120))
+
+    def simulator(self, **how: Any) -> FeishuSim:
+        return FeishuSim(**{"ping_interval": 1, "heartbeat_timeout": 5, "native_ping": 0.5, **how})
+
+    def settings(self, sim: Any, **more: Any) -> feishu.Settings:
+        given = {
+            "app_id": sim.app_id,
+            "app_secret": Secret(sim.app_secret),
+            "api_base": sim.url,
+            "ping_interval": INTERVAL,
+            "ping_timeout": TIMEOUT,
+            **more,
+        }
+        return feishu.Settings(**given)
+
+    def wrong(self, sim: Any) -> feishu.Settings:
+        return self.settings(sim, app_secret=Secret("not the secret"))
+
+
+class TestFeishu(AdapterContract):
+    driver = FeishuDriver()
+
+    def test_ready_waits_for_the_first_pong(self, bench: Bench) -> None:
+        bench.sim.fault("mute_acks")
+        run = bench.start()
+        bench.sim.wait("beat", timeout=5)
+        gevent.sleep(0.2)
+        assert run.port.readies == [], "a socket that is open is not a platform that answers"
+        bench.sim.clear()
+        run.until_ready()
+        assert run.port.who == "Hermes" or run.port.who
+
+    def test_the_first_beat_leaves_at_once(self, bench: Bench) -> None:
+        run = bench.ready()
+        opened, beat = bench.sim.record(kind="open")[0], bench.sim.record(kind="beat")[0]
+        assert beat["t"] - opened["t"] < 0.5
+        run.close()
+
+    def test_a_pong_sets_the_pace_unless_the_operator_has(self, bench: Bench) -> None:
+        adapter = feishu.create(self.driver.settings(bench.sim, ping_interval=None), bench.ctx)
+        run = Run(adapter, bench.ctx).until_ready()
+        bench.sim.rules = type(bench.sim.rules)(ping_interval=0.2, heartbeat_timeout=5)
+        before = bench.sim.record()[-1]["n"]
+        began = time.monotonic()
+        wait_for(lambda: len(bench.sim.record(before, "beat")) >= 6, timeout=5, what="faster beats")
+        assert time.monotonic() - began < 4
+        run.close()
+        adapter.close()
+
+    def test_a_reply_to_a_thread_stays_in_it(self, bench: Bench) -> None:
+        run = bench.ready()
+        first = bench.hear(run, "topic", "group")
+        inbound = bench.hear(run, "in the thread", "group", reply_to=first.message_id, thread=True)
+        assert inbound.peer.thread_id
+        (part,) = bench.parts(inbound, "me too")
+        bench.adapter.send(part, None)
+        sent = bench.sends()[-1]
+        assert (sent["in_thread"], sent["reply_to"]) == (inbound.peer.thread_id, inbound.message_id)
+
+    def test_a_reply_outside_threads_opens_none(self, bench: Bench) -> None:
+        run = bench.ready()
+        (part,) = bench.parts(bench.hear(run, "plain", "group"), "plainly")
+        bench.adapter.send(part, None)
+        assert not bench.sends()[-1]["in_thread"]
+
+    def test_the_bots_own_mention_is_removed_and_others_are_named(self, bench: Bench) -> None:
+        run = bench.ready()
+        ours = bench.hear(run, "please help", "group")
+        assert (ours.text, ours.mentioned) == ("please help", True)
+        other = bench.hear(run, "you there", "group", mentions=["ou_bob"])
+        assert not other.mentioned and other.text.endswith("you there")
+
+    def test_rich_text_is_read_and_markdown_is_answered_as_a_post(self, bench: Bench) -> None:
+        run = bench.ready()
+        inbound = bench.hear(run, "rich words", message_type="post")
+        assert "rich words" in inbound.text
+        (part,) = bench.parts(inbound, "# Title\n\n**bold** and `code`\n\n```py\nprint(1)\n```")
+        bench.adapter.send(part, None)
+        sent = bench.sends()[-1]
+        assert sent["msg_type"] == "post" and "print(1)" in sent["text"]
+
+    def test_a_push_in_many_parts_in_any_order_is_one_message_acknowledged_once(self, bench: Bench) -> None:
+        run = bench.ready()
+        text = "long " * 400
+        inbound = bench.hear(run, text, parts=7, shuffled=True)
+        assert inbound.text == text.strip()
+        bench.sim.wait("ack", timeout=3)
+        gevent.sleep(0.2)
+        assert len(bench.sim.record(kind="ack")) == 1
+
+    def test_events_that_are_not_messages_are_acknowledged_and_go_no_further(self, bench: Bench) -> None:
+        run = bench.ready()
+        message = bench.hear(run, "a message").message_id
+        for kind in ("entered", "added", "removed"):
+            bench.sim.say(kind=kind)
+        for who in ("ou_alice", "bot"):
+            bench.sim.say(kind="reaction", message_id=message, user=who)
+        bench.sim.say(kind="card_action", message_id=message)
+        bench.sim.say(kind="edit", message_id=message, text="edited")
+        bench.sim.say(kind="recall", message_id=message)
+        bench.sim.say(kind="raw", event_type="something.new_v7", event={"x": 1})
+        wait_for(lambda: len(bench.sim.record(kind="ack")) >= 10, what="ten acknowledgements")
+        assert all(ack["code"] == 200 for ack in bench.sim.record(kind="ack"))
+        assert len(run.port.offered) == 1 and run.port.quarantined == []
+
+    def test_a_message_that_makes_no_sense_is_kept_and_acknowledged(self, bench: Bench) -> None:
+        run = bench.ready()
+        bench.sim.say(kind="raw", event_type="im.message.receive_v1", event={"message": {"message_id": 7}})
+        bench.sim.wait("ack", timeout=3)
+        assert len(run.port.quarantined) == 1 and not run.ended
+
+    def test_media_is_announced_in_words(self, bench: Bench) -> None:
+        run = bench.ready()
+        inbound = bench.hear(run, "x", message_type="image")
+        assert inbound.text == "[image]" and inbound.attachments[0].kind == "image"
+
+    @pytest.mark.parametrize(
+        "status, error", [(1, LinkLost), (1000040343, LinkLost), (1000040350, Throttled), (514, AuthRejected)]
+    )
+    def test_what_discovery_refuses_says_wait_or_halt(self, bench: Bench, status: int, error: type[Exception]) -> None:
+        bench.sim.fault("refuse", status=status)
+        run = bench.start()
+        assert type(run.until_end()) is error, repr(run.error)
+
+    def test_too_many_connections_at_the_upgrade_wait(self, bench: Bench) -> None:
+        bench.sim.rules = type(bench.sim.rules)(ping_interval=1, max_connections=0)
+        run = bench.start()
+        assert isinstance(run.until_end(), Throttled)
+        assert run.error.after >= 10
+
+    def test_without_bot_info_the_link_still_works(self, bench: Bench) -> None:
+        bench.adapter._rest.bot = lambda: (_ for _ in ()).throw(LinkLost("no"))
+        run = bench.ready()
+        assert bench.hear(run, "hi bot", "group").mentioned
+        assert run.port.who == bench.sim.app_id
+
+    def test_a_recalled_message_is_answered_in_its_chat(self, bench: Bench) -> None:
+        run = bench.ready()
+        inbound = bench.hear(run, "forget it", "group")
+        bench.sim.say(kind="recall", message_id=inbound.message_id)
+        (part,) = bench.parts(inbound, "too late")
+        bench.adapter.send(part, None)
+        sent = bench.sends()[-1]
+        assert (sent["chat"], sent["reply_to"]) == (inbound.peer.chat_id, "")
+
+    def test_a_bot_that_was_removed_is_refused_for_good(self, bench: Bench) -> None:
+        bench.ready()
+        bench.sim.say(kind="removed", chat="oc_sim_group")
+        peer = bench.adapter.peer_of("group:oc_sim_group")
+        with pytest.raises(SendRefused):
+            bench.adapter.send(a_part(peer), None)
+
+    def test_a_person_is_written_to_by_open_id(self, bench: Bench) -> None:
+        bench.ready()
+        bench.adapter.send(a_part(bench.adapter.peer_of("ou_alice")), None)
+        assert bench.sends()[-1]["text"] == "unasked"
+
+    def test_a_chat_written_to_too_fast_waits_alone(self, bench: Bench) -> None:
+        bench.ready()
+        bench.sim.rules = type(bench.sim.rules)(chat_rate=(1, 5))
+        bench.sim.rest._rules = bench.sim.rules
+        peer = bench.adapter.peer_of("group:oc_sim_group")
+        bench.adapter.send(a_part(peer, "a" * 32), None)
+        with pytest.raises(SendRetry) as caught:
+            bench.adapter.send(a_part(peer, "b" * 32), None)
+        assert caught.value.scope == "chat"
+
+    def test_credentials_revoked_during_sends_halt_the_child_and_keep_the_message(self, bench: Bench) -> None:
+        bench.ready()
+        bench.sim.app_secret = "another"
+        bench.sim.rest.revoke()
+        with pytest.raises(SendRetry) as caught:
+            bench.adapter.send(a_part(bench.adapter.peer_of("ou_alice")), None)
+        assert caught.value.scope == "account"
+        assert isinstance(bench.ctx.rejected[0], AuthRejected)
+
+
+def a_part(peer: Peer | None, key: str = "d" * 32) -> Part:
+    assert peer is not None
+    return Part(key=key, reply_seq=1, ordinal=0, peer=peer, payload={"text": "unasked", "markdown": False})
