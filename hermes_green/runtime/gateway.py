@@ -11,7 +11,7 @@ from typing import Any, Callable, Mapping
 import gevent
 
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import HermesError, UnknownChat
+from hermes_green.core.errors import HermesError, StoreAway, UnknownChat
 from hermes_green.core.machine import State
 from hermes_green.core.model import Reply
 from hermes_green.core.ports import Counts, Sent, Store
@@ -20,6 +20,7 @@ from hermes_green.runtime.events import Bus, Subscription
 from hermes_green.runtime.house import House
 from hermes_green.runtime.records import Records
 from hermes_green.runtime.turn import render
+from hermes_green.runtime.upkeep import Upkeep
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Gateway:
         *,
         identity: Identity,
         house: House,
+        upkeep: Upkeep,
         store: Store,
         clock: Clock,
         log: Any,
@@ -51,6 +53,7 @@ class Gateway:
         self.records = Records(store, clock, house.resume)
         self._identity = identity
         self._house = house
+        self._upkeep = upkeep
         self._supervisor = house.supervisor
         self._store = store
         self._clock = clock
@@ -68,34 +71,29 @@ class Gateway:
             pid=self._identity.pid,
             started_at=self._identity.started_at,
             hub_lag_ms=self._lag_ms(),
-            counts=self.counts(),
+            counts=self._counts(),
             turns=self._house.lanes.active,
             children=self._supervisor.children,
             clock=self._clock,
             dials=self._dials_of,
         )
 
-    def counts(self) -> Counts:
-        """Rows by state; all zero while the store is away."""
+    def _counts(self) -> Counts:
+        """Fresh where the store answers at once, else the last ones known."""
         try:
-            return self._store.counts(self._clock.wall())
+            with gevent.Timeout(1.0, StoreAway("slow")):
+                return self._store.counts(self._clock.wall())
         except HermesError as error:
-            self._log.debug("the store cannot count: {}", error)
-            return Counts()
+            self._log.debug("the store cannot count now: {}", error)
+            return self._upkeep.counts
 
     def _dials_of(self, id: str) -> list[Mapping[str, Any]]:
         member = self._house.members.get(id)
         return member.dials.usage() if member is not None else []
 
     def health(self) -> dict[str, Any]:
-        """While this answers, the hub turns."""
-        try:
-            with gevent.Timeout(2.0, HermesError("no answer within 2 s")):
-                self._store.ping()
-            store = "ok"
-        except HermesError as error:
-            store = f"away: {error}"
-        return {"hub_lag_ms": self._lag_ms(), "pid": self._identity.pid, "store": store}
+        """While this answers, the hub turns; it waits for nothing."""
+        return {"hub_lag_ms": self._lag_ms(), "pid": self._identity.pid, "store": self._upkeep.store_state}
 
     def readiness(self, id: str | None = None) -> tuple[bool, dict[str, Any]]:
         """Whether every child (or one) is READY, and which are not and why; raises UnknownChild."""

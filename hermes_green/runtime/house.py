@@ -8,6 +8,7 @@ from typing import Any
 import gevent
 
 from hermes_green.core.clock import Clock
+from hermes_green.core.errors import HermesError
 from hermes_green.core.machine import State
 from hermes_green.core.model import Inbound, Peer, lane_of
 from hermes_green.core.options import Access
@@ -109,10 +110,10 @@ class House:
 
     # --- its life ---
 
-    def enlist(self, member: Member) -> None:
-        """Take a child in and dial."""
+    def enlist(self, member: Member, refused: HermesError | None = None) -> None:
+        """Take a child in and dial; ``refused``: a reason to halt it instead."""
         self.members[member.child.id] = member
-        self.supervisor.add(member.child)
+        self.supervisor.add(member.child, refused)
         self.delivery.wake_child(member.child.id)
 
     def dismiss(self, id: str) -> Child:

@@ -80,13 +80,16 @@ class Supervisor:
         except KeyError:
             raise UnknownChild(id, tuple(self.children)) from None
 
-    def add(self, child: Child) -> None:
-        """Take a child in and start it."""
+    def add(self, child: Child, refused: HermesError | None = None) -> None:
+        """Take a child in and start it, or halt it for a reason known beforehand."""
 
         def work() -> None:
             self.children[child.id] = child
             self._meters.link_up(child.id, False)
-            child.start()
+            if refused is None:
+                child.start()
+            else:
+                child.reject(refused)
 
         self.ask(work)
 

@@ -1,0 +1,39 @@
+"""Registry: platform name -> adapter package; ours by name, other people's by entry point."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Mapping
+
+from hermes_green.core.errors import ConfError
+
+BUILTIN: Mapping[str, str] = {
+    "web": "hermes_green.adapters.web",
+    "feishu": "hermes_green.adapters.feishu",
+    "qq": "hermes_green.adapters.qq",
+}
+GROUP = "hermes_green.adapters"
+
+
+def names() -> tuple[str, ...]:
+    """Every platform there is an adapter for."""
+    return (*BUILTIN, *(point.name for point in entry_points(group=GROUP) if point.name not in BUILTIN))
+
+
+def package(name: str) -> ModuleType:
+    """The adapter package: ``Settings``, ``CODES``, ``BUDGETS``, ``check``, ``create``, ``identity``, ``secrets``.
+
+    Raises:
+        ConfError: no such platform, or its package cannot be imported.
+    """
+    if name in BUILTIN:
+        return import_module(BUILTIN[name])
+    for point in entry_points(group=GROUP, name=name):
+        try:
+            module: ModuleType = point.load()
+            return module
+        except Exception as error:  # border: another package's import
+            raise ConfError(f"the adapter {name!r} cannot be loaded: {error!r}") from error
+    raise ConfError(f"there is no adapter called {name!r}; there are: {', '.join(names())}")

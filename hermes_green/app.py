@@ -1,0 +1,378 @@
+"""The composition root: the only file that names concrete classes and puts them together."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Mapping
+
+import gevent
+from gevent.event import Event
+from gevent.lock import BoundedSemaphore
+from loguru import logger
+
+from hermes_green import __version__
+from hermes_green.adapters import registry as adapters
+from hermes_green.adapters.web.mailbox import Mailbox
+from hermes_green.agents import registry as agents
+from hermes_green.core.clock import SystemClock, rfc3339
+from hermes_green.core.errors import ConfError, StoreBroken
+from hermes_green.core.options import PlatformOptions
+from hermes_green.core.ports import Retention, Store
+from hermes_green.nursery import Nursery, credentials, hide_secrets, pace_of
+from hermes_green.ops import log as logs
+from hermes_green.ops.hublag import HubLag
+from hermes_green.ops.lock import LockHeld, state_dir
+from hermes_green.ops.metrics import Metrics
+from hermes_green.ops.notify import Notifier
+from hermes_green.ops.offhub import OffHub
+from hermes_green.ops.ownership import Ownership, evict
+from hermes_green.runtime import delivery, turn
+from hermes_green.runtime.delivery import Delivery
+from hermes_green.runtime.events import Bus
+from hermes_green.runtime.gateway import Gateway, Identity
+from hermes_green.runtime.hooks import Hook, Hooks
+from hermes_green.runtime.house import House
+from hermes_green.runtime.lanes import Lanes
+from hermes_green.runtime.policy import Policy
+from hermes_green.runtime.routes import Route, Routes
+from hermes_green.runtime.supervisor import Supervisor
+from hermes_green.runtime.turn import Turns
+from hermes_green.runtime.upkeep import Upkeep
+from hermes_green.settings.load import load
+from hermes_green.settings.schema import Config
+from hermes_green.settings.show import diff
+from hermes_green.store.sqlite import SqliteStore
+from hermes_green.web.guard import Guard
+from hermes_green.web.server import Server
+from hermes_green.web.views import Views
+
+EXIT_OK = 0
+EXIT_RESTART = 75
+EXIT_CONFIG = 78
+# Taking over waits for a drain of the other process and this much more.
+EVICT_SLACK = 8.0
+
+
+def platforms() -> Mapping[str, type[PlatformOptions]]:
+    """The declaration of every platform's file."""
+    return {name: adapters.package(name).Settings for name in adapters.names()}
+
+
+def load_config(conf_dir: Path) -> Config:
+    """The whole configuration. Raises ConfErrors with everything that is wrong with it."""
+    checks = {name: adapters.package(name).check for name in adapters.names()}
+    return load(conf_dir, platforms(), checks=checks)
+
+
+def open_store(data_dir: Path) -> SqliteStore:
+    """The store of a data directory. Raises StoreBroken, StoreAway."""
+    return SqliteStore(data_dir / "gateway.sqlite3")
+
+
+def policy_of(config: Config) -> Policy:
+    """The rules that may change while we run."""
+    keep = config.retention
+    history = getattr(config.agent, "history_turns", 20)
+    return Policy(
+        locale=config.locale,
+        queue_per_session=config.turns.queue_per_session,
+        turns=turn.Rules(
+            config.turns.timeout, config.turns.on_crash, config.turns.poison_limit, history, config.locale
+        ),
+        delivery=delivery.Rules(config.delivery.give_up_after, config.delivery.on_unknown),
+        retention=Retention(
+            keep.inbox_days, keep.outbox_days, keep.history_turns, keep.dead_days, config.delivery.dedup_days
+        ),
+        access={child.id: child.options.access for child in config.children if child.options.access is not None},
+    )
+
+
+def routes_of(config: Config) -> Routes:
+    """The agents of a configuration."""
+    routes = [
+        Route(agents.create(route.agent, logger), route.child, route.chat, route.user, route.prefix)
+        for route in config.routes
+    ]
+    return Routes(agents.create(config.agent, logger), routes)
+
+
+def hooks_of(config: Config) -> list[Hook]:
+    """The hooks of a configuration."""
+    return [Hook(hook.event, hook.run, hook.timeout) for hook in config.hooks]
+
+
+class Application:
+    """One process from its locks to its last line."""
+
+    def __init__(self, config: Config, ownership: Ownership, states: Path) -> None:
+        self.exit_code = EXIT_OK
+        self._config = config
+        self._ownership = ownership
+        self._clock = SystemClock()
+        self._started_at = self._clock.wall()
+        self._over = Event()
+        self._reloading = BoundedSemaphore(1)
+        self._offhub = OffHub(2)
+        self._renderer = OffHub(1, "render")
+        self._notifier = Notifier()
+        self._metrics = Metrics(__version__)
+        self._metrics.before_render.append(self._refresh_metrics)
+        self._lag = HubLag(self._metrics.hub_lag)
+        self._bus = Bus(self._clock)
+        self._hooks = Hooks(hooks_of(config), logger)
+        self._routes = routes_of(config)
+        self._store: Store = open_store(config.data_dir)
+        worker = f"{os.getpid()}-{self._started_at:.0f}"
+        self._build_runtime(config, worker)
+        self._mailbox = Mailbox()
+        self._nursery = Nursery(
+            store=self._store,
+            clock=self._clock,
+            offhub=self._offhub,
+            metrics=self._metrics,
+            ownership=ownership,
+            state_dir=states,
+            worker=worker,
+            injected={"web": {"mailbox": self._mailbox}},
+        )
+        guard = Guard(config.http.host, config.http.token.reveal())
+        views = Views(self._gateway, self._page_chat, self._metrics.render, guard, logger)
+        self._server = Server(config.http.host, config.http.port, views, logger)
+
+    def _build_runtime(self, config: Config, worker: str) -> None:
+        common: dict[str, Any] = dict(store=self._store, clock=self._clock, log=logger)
+        supervisor = Supervisor(self._clock, self._bus, self._metrics, logger, lambda child: self._house.moved(child))
+        self._house = House(**common, bus=self._bus, hooks=self._hooks, supervisor=supervisor, policy=policy_of(config))
+        house = self._house
+        shared: dict[str, Any] = dict(common, bus=self._bus, hooks=self._hooks, meters=self._metrics, place=house.place)
+        turns = Turns(
+            **shared,
+            agent=lambda asked: self._routes.agent(asked),
+            wake=house.wake,
+            offhub=self._renderer.call,
+            rules=lambda: house.policy.turns,
+        )
+        lanes = Lanes(
+            **common,
+            turn=turns.run,
+            cancelled=turns.cancelled,
+            worker=worker,
+            max_parallel=config.turns.max_parallel,
+            timeout=config.turns.timeout,
+        )
+        house.connect(lanes, turns, Delivery(**shared, rules=lambda: house.policy.delivery))
+        self._upkeep = Upkeep(
+            **common,
+            notifier=self._notifier,
+            turning=supervisor.ping,
+            summary=self._summary,
+            retention=lambda: house.policy.retention,
+            broken=self._broken,
+        )
+        self._gateway = Gateway(
+            **common,
+            identity=Identity(__version__, os.getpid(), self._started_at),
+            house=house,
+            upkeep=self._upkeep,
+            bus=self._bus,
+            offhub=self._renderer.call,
+            lag_ms=lambda: self._lag.current_ms,
+            reload=self.reload,
+            stop=self.stop,
+        )
+
+    # --- from the first line to the last ---
+
+    def serve(self) -> int:
+        """Run until asked to stop; the exit code."""
+        found = self._store.recover(self._clock.wall())
+        if found.cut or found.undelivered:
+            logger.info("found {} turns cut in the middle, {} replies undelivered", found.cut, found.undelivered)
+        for sign, then in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, self._on_hup)):
+            gevent.signal_handler(sign, then)
+        self._lag.start()
+        self._server.start()
+        self._announce()
+        self._hooks.fire("gateway:startup", {"version": __version__})
+        # All adapters are imported and built before the first one dials: an import stops every link.
+        pace = pace_of(self._config)
+        for member in [self._nursery.build(child, pace, self._house) for child in self._config.children]:
+            self._house.enlist(member)
+        self._house.resume()
+        self._over.wait()
+        self._shut_down()
+        return self.exit_code
+
+    def stop(self, exit_code: int = EXIT_OK) -> None:
+        """Begin to stop; returns at once."""
+        if not self._over.is_set():
+            self.exit_code = exit_code
+            logger.info("stopping")
+            self._over.set()
+
+    def _announce(self) -> None:
+        facts = {
+            "pid": os.getpid(),
+            "http": self._server.url,
+            "version": __version__,
+            "started_at": rfc3339(self._started_at),
+            "conf": str(self._config.conf_dir),
+        }
+        self._offhub.call(write_private, self._config.data_dir / "gateway.json", json.dumps(facts).encode())
+        print(f"hermes-green ready {self._server.url} pid={os.getpid()}", flush=True)
+        self._notifier.ready(self._summary())
+
+    def _shut_down(self) -> None:
+        seconds = self._config.supervisor.drain_seconds
+        self._notifier.stopping("draining")
+        self._notifier.extend(seconds + 5)
+        self._hooks.fire("gateway:shutdown", {"version": __version__})
+        self._house.drain(seconds)
+        self._server.stop()
+        self._upkeep.close()
+        self._hooks.close()
+        self._lag.stop()
+        self._store.close()
+        self._routes.close()
+        (self._config.data_dir / "gateway.json").unlink(missing_ok=True)
+        self._ownership.release()
+        logger.info("stopped")
+
+    def _summary(self) -> str:
+        children = self._house.supervisor.children.values()
+        return ", ".join(f"{child.id} {child.state}" for child in children) or "no children"
+
+    def _page_chat(self) -> Mailbox | None:
+        """The page's side of the web chat, where it is on."""
+        return self._mailbox if any(child.platform == "web" for child in self._config.children) else None
+
+    def _refresh_metrics(self) -> None:
+        """Bring up to date what is measured rather than counted."""
+        counts = self._upkeep.counts
+        self._metrics.depths(counts.inbox, counts.outbox, counts.dead, counts.oldest_undelivered)
+        now = self._clock.monotonic()
+        for child in self._house.supervisor.children.values():
+            proof = child.run.proof_at if child.run is not None else None
+            self._metrics.proof_age(child.id, now - proof if proof is not None else None)
+
+    def _broken(self, error: StoreBroken) -> None:
+        logger.critical("{} {}", error, error.action)
+        self.stop(EXIT_CONFIG)
+
+    # --- reload ---
+
+    def _on_hup(self) -> None:
+        gevent.spawn(self.reload).name = "reload"
+
+    def reload(self) -> dict[str, Any]:
+        """Apply what changed; ``{ok, changed, restart_required, errors}``. A broken file changes nothing."""
+        with self._reloading:
+            self._notifier.reloading()
+            try:
+                fresh = self._offhub.call(load_config, self._config.conf_dir)
+                credentials(fresh.children)
+            except ConfError as error:
+                logger.error("the configuration was not reloaded: {}", error)
+                return {"ok": False, "changed": [], "restart_required": [], "errors": sentences(error)}
+            finally:
+                self._notifier.ready(self._summary())
+            answer = self._apply(fresh)
+            logger.info("the configuration was reloaded: {}", ", ".join(answer["changed"]) or "nothing has changed")
+            return answer
+
+    def _apply(self, fresh: Config) -> dict[str, Any]:
+        changes = diff(self._config, fresh)
+        hide_secrets(fresh.children)
+        self._house.policy = policy_of(fresh)
+        if {"agent", "routes"} & set(changes.groups):
+            # Turns in progress keep the agent they began with; it is closed when they must be over.
+            gevent.spawn_later(self._config.turns.timeout, self._routes.close).name = "retired-agents"
+            self._routes = routes_of(fresh)
+        if "hooks" in changes.groups:
+            self._hooks.replace(hooks_of(fresh))
+        if "log" in changes.groups:
+            logs.set_level(fresh.log.level)
+        for child in fresh.children:
+            self._nursery.set_budget(child)
+        gone = {child.id: self._house.dismiss(child.id) for child in (*changes.stop, *changes.restart)}
+        self._ownership.keep_only(set(credentials(fresh.children)))
+        errors = []
+        for child in (*changes.restart, *changes.start):
+            why = self._nursery.admit(child, pace_of(fresh), self._house, gone.get(child.id))
+            if why:
+                errors.append(f"{child.id}: {why}")
+        # What only a restart applies stays as it is, so that the next reload still tells of it.
+        kept = replace(fresh.log, file=self._config.log.file)
+        self._config = replace(fresh, data_dir=self._config.data_dir, http=self._config.http, log=kept)
+        moved = [child.id for child in (*changes.restart, *changes.start, *changes.stop)]
+        changed = [*changes.groups, *changes.live, *moved]
+        return {"ok": True, "changed": changed, "restart_required": list(changes.restart_required), "errors": errors}
+
+
+def run(conf_dir: Path, *, replace: bool = False) -> int:
+    """Run the gateway of a configuration directory until it is asked to stop; the exit code.
+
+    ``replace``: ask another owner of the data directory or of a bot to drain, and take over.
+    """
+    sys.setswitchinterval(0.001)
+    try:
+        config = load_config(conf_dir)
+        logs.setup(config.log.level, config.log.format, config.log.file, config.log.max_mb, config.log.keep)
+        hide_secrets(config.children)
+        states = state_dir()
+        ownership = _own(config, states, replace)
+        application = Application(config, ownership, states)
+    except (ConfError, StoreBroken) as error:
+        print("\n".join(sentences(error)), file=sys.stderr, flush=True)
+        return EXIT_CONFIG
+    return application.serve()
+
+
+def _own(config: Config, states: Path, takeover: bool) -> Ownership:
+    """Every lock, within one ``lock_wait``, before anything is served. Raises ConfError."""
+    ownership = Ownership(config.data_dir, states)
+    wait = config.supervisor.lock_wait
+    started = time.monotonic()
+
+    def left() -> float:
+        return max(0.0, wait - (time.monotonic() - started))
+
+    wanted = credentials(config.children)
+    for _ in range(len(wanted) + 1):
+        try:
+            ownership.take_data(0.0 if takeover else left())
+            ownership.take_all(wanted, 0.0 if takeover else left())
+            return ownership
+        except LockHeld as held:
+            if not takeover:
+                raise
+            evict(held, config.supervisor.drain_seconds + EVICT_SLACK)
+    ownership.take_data(wait)
+    ownership.take_all(wanted, wait)
+    return ownership
+
+
+def sentences(error: Exception) -> list[str]:
+    """What is wrong and how to mend it, a line each."""
+    problems = getattr(error, "problems", None)
+    if problems:
+        return [str(problem) for problem in problems]
+    action = getattr(error, "action", "")
+    return [f"{error}" + (f"; {action}" if action else "")]
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, readable by the owner alone; blocks."""
+    fresh = path.with_name(path.name + ".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(fresh, path)

@@ -1,0 +1,163 @@
+"""Nursery: a configuration becomes children, and a changed one changes only the children it is about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Iterable, Mapping
+
+from loguru import logger
+
+from hermes_green.adapters import registry as adapters
+from hermes_green.core.clock import Clock
+from hermes_green.core.errors import ConfError, HermesError
+from hermes_green.core.ports import Store
+from hermes_green.ops import log as logs
+from hermes_green.ops.ledger import Ledger
+from hermes_green.ops.lock import credential_id
+from hermes_green.ops.metrics import Metrics
+from hermes_green.ops.offhub import OffHub
+from hermes_green.ops.ownership import Ownership
+from hermes_green.runtime.child import Child
+from hermes_green.runtime.context import AdapterContext
+from hermes_green.runtime.dials import DialBook, Windows
+from hermes_green.runtime.express import Express
+from hermes_green.runtime.house import House, Member, session_of
+from hermes_green.runtime.intake import Intake
+from hermes_green.runtime.redial import Pace
+from hermes_green.settings.schema import ChildConfig, Config
+
+# Dials kept back for the second link that a platform asks for when it recycles the first.
+HANDOVER_RESERVE = 1
+
+
+class Nursery:
+    """``injected``: keyword arguments for the ``create`` of single platforms (the page's mailbox)."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        offhub: OffHub,
+        metrics: Metrics,
+        ownership: Ownership,
+        state_dir: Path,
+        worker: str,
+        injected: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._offhub = offhub
+        self._metrics = metrics
+        self._ownership = ownership
+        self._state_dir = state_dir
+        self._worker = worker
+        self._injected = injected
+        self._budgets: dict[str, Windows | None] = {}
+
+    def build(self, config: ChildConfig, pace: Pace, house: House) -> Member:
+        """A child in IDLE, with what belongs to it; nothing is dialled yet."""
+        package = adapters.package(config.platform)
+        log = logger.bind(child=config.id)
+        context = AdapterContext(
+            child=config.id,
+            account=config.account,
+            log=log,
+            store=self._store,
+            halt=house.supervisor.halt,
+            count=lambda child, name, outcome: log.info("{} {}", name, outcome),
+        )
+        adapter = package.create(config.options, context, **self._injected.get(config.platform, {}))
+        self.set_budget(config)
+        dials = DialBook(
+            self._ledger(config),
+            self._offhub.call,
+            package.BUDGETS,
+            lambda: self._budgets.get(config.id),
+            "\0".join(secret.reveal() for secret in package.secrets(config.options)),
+            HANDOVER_RESERVE if adapter.caps.default.handover else 0,
+            lambda outcome: self._metrics.dial(config.id, outcome),
+        )
+        intake = Intake(config.id, self._store, self._clock, log, session_of, house.route)
+        child = Child(
+            id=config.id,
+            platform=config.platform,
+            account=config.account,
+            adapter=adapter,
+            intake=intake,
+            dials=dials,
+            pace=pace,
+            clock=self._clock,
+            log=log,
+            observer=house.supervisor,
+        )
+        return Member(child, Express(config.id, self._store, self._clock, log, self._worker), dials)
+
+    def set_budget(self, config: ChildConfig) -> None:
+        """The operator's dial budget for a child; applies to its next dial."""
+        pairs = config.options.dial_budget
+        self._budgets[config.id] = None if pairs is None else tuple((count, seconds) for count, seconds in pairs)
+
+    def _ledger(self, config: ChildConfig) -> Ledger:
+        # A child without a bot to own (the page) has a ledger as well, so that one way serves all.
+        stem = credential(config) or credential_id(config.platform, str(self._state_dir), config.id)
+        return Ledger(self._state_dir / f"{stem}.ledger", self._clock)
+
+    def admit(self, config: ChildConfig, pace: Pace, house: House, previous: Child | None = None) -> str:
+        """Own its bot, build, dial. A bot that is somebody else's halts this child only; "" or why."""
+        refused: HermesError | None = None
+        bot = credential(config)
+        if bot is not None:
+            try:
+                self._ownership.take_credential(bot, config.id, 0.0)
+            except ConfError as error:
+                refused = error
+        member = self.build(config, pace, house)
+        if previous is not None:
+            member.child.carry_over(previous)
+        house.enlist(member, refused)
+        return str(refused) if refused is not None else ""
+
+
+def pace_of(config: Config) -> Pace:
+    """The supervisor's numbers as each child needs them."""
+    numbers = config.supervisor
+    return Pace(
+        numbers.backoff_min,
+        numbers.backoff_max,
+        numbers.healthy_after,
+        numbers.crashes,
+        numbers.crash_window,
+    )
+
+
+def credential(config: ChildConfig) -> str | None:
+    """Names the bot on its platform; None where there is nothing to own."""
+    account = adapters.package(config.platform).identity(config.options)
+    return credential_id(config.platform, config.options.api_base, account) if account else None
+
+
+def credentials(children: Iterable[ChildConfig]) -> dict[str, str]:
+    """credential -> child, of all children that have one.
+
+    Raises:
+        ConfError: two children are the same bot.
+    """
+    found: dict[str, str] = {}
+    for config in children:
+        bot = credential(config)
+        if bot is None:
+            continue
+        if bot in found:
+            raise ConfError(
+                f"{config.id} and {found[bot]} are the same bot",
+                action="give each child an account of its own, or disable one",
+            )
+        found[bot] = config.id
+    return found
+
+
+def hide_secrets(children: Iterable[ChildConfig]) -> None:
+    """No log shows these from now on."""
+    for config in children:
+        logs.add_secrets(adapters.package(config.platform).secrets(config.options))

@@ -1,0 +1,94 @@
+"""Upkeep: the slow loops that keep a gateway fit for months: the store's pulse, retention, the
+service manager's watchdog."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Protocol
+
+import gevent
+
+from hermes_green.core.clock import Clock
+from hermes_green.core.errors import HermesError, StoreAway, StoreBroken
+from hermes_green.core.ports import Counts, Retention, Store
+
+PULSE = 2.0
+PRUNE_EVERY = 600.0
+PRUNE_PAUSE = 0.2
+STORE_DEADLINE = 5.0
+
+
+class Notifier(Protocol):
+    """The service manager's ear."""
+
+    def watchdog(self) -> None: ...
+
+    def status(self, text: str) -> None: ...
+
+
+class Upkeep:
+    """``turning()`` proves that the supervisor's loop turns (it raises when it does not); ``broken``
+    is told of a store that cannot be trusted any more."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        log: Any,
+        notifier: Notifier,
+        turning: Callable[[], None],
+        summary: Callable[[], str],
+        retention: Callable[[], Retention],
+        broken: Callable[[StoreBroken], None],
+    ) -> None:
+        self.store_state = "ok"
+        self.counts = Counts()
+        self._store = store
+        self._clock = clock
+        self._log = log
+        self._notifier = notifier
+        self._turning = turning
+        self._summary = summary
+        self._retention = retention
+        self._broken = broken
+        self._greenlets = [gevent.spawn(self._pulse), gevent.spawn(self._prune)]
+        for greenlet, name in zip(self._greenlets, ("pulse", "prune")):
+            greenlet.name = name
+
+    def close(self) -> None:
+        """End both loops."""
+        gevent.killall(self._greenlets, block=True, timeout=2)
+
+    def _pulse(self) -> None:
+        while True:
+            try:
+                self._turning()
+                self._ask_store()
+                self._notifier.watchdog()
+                self._notifier.status(self._summary())
+            except gevent.Timeout:
+                # No watchdog is sent: whoever waits for it will see that we hang.
+                self._log.error("the supervisor's loop does not turn")
+            gevent.sleep(PULSE)
+
+    def _ask_store(self) -> None:
+        """A round trip through the writer; a store that is away is a state, not a stall."""
+        try:
+            with gevent.Timeout(STORE_DEADLINE, StoreAway(f"no answer in {STORE_DEADLINE:.0f} s")):
+                self._store.ping()
+                self.counts = self._store.counts(self._clock.wall())
+            self.store_state = "ok"
+        except StoreBroken as error:
+            self.store_state = f"broken: {error}"
+            self._broken(error)
+        except HermesError as error:
+            self.store_state = f"away: {error}"
+
+    def _prune(self) -> None:
+        while True:
+            gevent.sleep(PRUNE_EVERY)
+            try:
+                while self._store.prune(self._retention(), self._clock.wall()):
+                    gevent.sleep(PRUNE_PAUSE)
+            except HermesError as error:
+                self._log.warning("old rows could not be deleted now: {}", error)
