@@ -1,0 +1,137 @@
+"""The command line: which words there are, and what becomes of an error."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any, Sequence
+
+from hermes_green import verbs
+from hermes_green.core.errors import ConfError, HermesError, StoreBroken
+from hermes_green.core.machine import State
+from hermes_green.remote import NotRunning, Silent
+from hermes_green.settings.problem import ConfErrors
+
+STOP_TIMEOUT = 60.0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Do what ``argv`` says; the exit code.
+
+    0 done or asked to stop, 1 error, 2 usage, 69 gateway not running or a dependency missing, 75
+    please restart me, 78 configuration wrong, lock held or store broken.
+    """
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.verb is None:
+        parser.print_help(sys.stderr)
+        return verbs.USAGE
+    try:
+        code: int = arguments.act(arguments)
+        sys.stdout.flush()
+        return code
+    except NotRunning:
+        verbs.say("the gateway is not running")
+        return verbs.UNAVAILABLE
+    except Silent as error:
+        verbs.say(str(error))
+        return verbs.FAILED
+    except ConfErrors as error:
+        print(error.text, file=sys.stderr)
+        return verbs.CONFIG
+    except (ConfError, StoreBroken) as error:
+        verbs.say(verbs.sentence(error))
+        return verbs.CONFIG
+    except HermesError as error:
+        verbs.say(verbs.sentence(error))
+        return verbs.FAILED
+    except ModuleNotFoundError as error:
+        verbs.say(f"{error}; install it with: {sys.executable} -m pip install hermes-green")
+        return verbs.UNAVAILABLE
+    except BrokenPipeError:
+        # The reader has seen enough (| head); without this, Python complains once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return verbs.FAILED
+    except KeyboardInterrupt:
+        return 130
+
+
+class _Words:
+    """Adds verbs to the parser, each with the options that all have and an example."""
+
+    def __init__(self, actions: Any, prefix: str = "hermes-green") -> None:
+        self._actions = actions
+        self._prefix = prefix
+
+    def add(
+        self, name: str, act: Any, help: str, example: str = "", reads: bool = False
+    ) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = self._actions.add_parser(
+            name,
+            help=help,
+            description=help[0].upper() + help[1:] + ".",
+            epilog=f"example:\n  {self._prefix} {name} {example}".rstrip(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        parser.add_argument("--conf", metavar="DIR", default=argparse.SUPPRESS, help="configuration directory")
+        if reads:
+            parser.add_argument("--json", action="store_true", help="answer in JSON")
+        if act is not None:
+            parser.set_defaults(act=act)
+        return parser
+
+    def group(self, name: str, help: str, example: str) -> _Words:
+        """A verb with verbs of its own."""
+        parser = self.add(name, None, help, example)
+        inner = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+        return _Words(inner, f"{self._prefix} {name}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hermes-green", description="A gateway between chat platforms and an AI agent."
+    )
+    parser.add_argument("--conf", metavar="DIR", default="conf", help="configuration directory (default: conf)")
+    words = _Words(parser.add_subparsers(dest="verb", metavar="VERB"))
+    run = words.add("run", verbs.run, "run the gateway in the foreground", "--conf conf")
+    run.add_argument("--replace", action="store_true", help="ask the gateway that runs to drain, then take its place")
+    words.add("check", verbs.check, "check the configuration and show what applies", "--conf conf", reads=True)
+    status = words.add("status", verbs.status, "show how the gateway and its children are", "--wait READY", reads=True)
+    status.add_argument("--wait", metavar="STATE", type=str.upper, choices=list(State), help="until all are so")
+    status.add_argument("--timeout", metavar="S", type=float, default=60.0, help="seconds to wait (default: 60)")
+    send = words.add("send", verbs.send, "send a message to a chat", 'web main "good morning"', reads=True)
+    send.add_argument("child", metavar="CHILD", help="as adapters list shows it")
+    send.add_argument("chat", metavar="CHAT", help="the chat's id; user:, group:, channel: or dm: may precede it")
+    send.add_argument("text", metavar="TEXT", help="the message; - reads it from standard input")
+    send.add_argument("--thread", metavar="ID", help="thread within the chat")
+    send.add_argument("--reply-to", metavar="ID", help="message to reply to")
+    send.add_argument("--key", metavar="KEY", help="the same key never sends twice")
+    stop = words.add("stop", verbs.stop, "stop the gateway and wait until it has gone")
+    stop.add_argument("--timeout", metavar="S", type=float, default=STOP_TIMEOUT, help="seconds to wait (default: 60)")
+    words.add("reload", verbs.reload, "apply a changed configuration", reads=True)
+    _add_groups(words)
+    words.add("version", verbs.version, "show the version", reads=True)
+    sim = words.add("sim", verbs.sim, "run a simulated platform on loopback", "PLATFORM --port 9001")
+    sim.add_argument("platform", metavar="PLATFORM", help="which platform")
+    sim.add_argument("rest", nargs=argparse.REMAINDER, help="its options; PLATFORM --help lists them")
+    return parser
+
+
+def _add_groups(words: _Words) -> None:
+    adapters = words.group("adapters", "list, restart, stop or start the children", "restart web")
+    adapters.add("list", verbs.adapters_list, "list the children", reads=True)
+    for name in ("restart", "stop", "start"):
+        adapters.add(name, verbs.adapters_command, f"{name} a child", "web").add_argument("name", metavar="NAME")
+    dead = words.group("dead", "list, retry or drop what was given up", "list")
+    dead.add("list", verbs.dead_list, "list dead letters", reads=True).add_argument("--limit", type=int, default=100)
+    for name, help in (("retry", "try a dead letter again"), ("drop", "forget a dead letter")):
+        dead.add(name, verbs.dead_command, help, "out-17").add_argument("id", metavar="ID")
+    sessions = words.group("sessions", "list, show or reset conversations", "list")
+    listing = sessions.add("list", verbs.sessions_list, "list conversations", reads=True)
+    listing.add_argument("--limit", type=int, default=100)
+    show = sessions.add("show", verbs.sessions_show, "show a conversation", "web|main", reads=True)
+    show.add_argument("id", metavar="ID")
+    show.add_argument("--limit", type=int, default=20, help="most exchanges (default: 20)")
+    reset = sessions.add("reset", verbs.sessions_reset, "begin a conversation anew", "web|main")
+    reset.add_argument("id", metavar="ID")

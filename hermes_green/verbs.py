@@ -1,0 +1,303 @@
+"""Verbs: what each word of the command line does, answered for people or, with --json, for programs.
+
+Each takes the parsed arguments and gives the exit code. Only what a verb needs is imported, so that
+asking a running gateway takes a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Callable, Mapping, Sequence
+
+from hermes_green import __version__
+from hermes_green.core.clock import rfc3339
+from hermes_green.core.errors import HermesError
+from hermes_green.core.machine import State
+from hermes_green.remote import POLL, Answer, NotRunning, Remote, Silent, quoted
+from hermes_green.settings.load import load, load_outline
+from hermes_green.settings.problem import ConfErrors, Problem
+from hermes_green.settings.schema import Outline
+
+OK, FAILED, USAGE, UNAVAILABLE, CONFIG = 0, 1, 2, 69, 78
+
+
+def run(arguments: Namespace) -> int:
+    from hermes_green import app
+
+    return app.run(_conf(arguments), replace=arguments.replace)
+
+
+def sim(arguments: Namespace) -> int:
+    from hermes_green import sim
+
+    return sim.main(arguments.platform, arguments.rest)
+
+
+def version(arguments: Namespace) -> int:
+    _print(arguments, {"version": __version__}, lambda: [f"hermes-green {__version__}"])
+    return OK
+
+
+def check(arguments: Namespace) -> int:
+    import yaml
+
+    from hermes_green.adapters import registry
+    from hermes_green.settings.show import effective
+
+    packages = {name: registry.package(name) for name in registry.names()}
+    try:
+        config = load(
+            _conf(arguments),
+            {name: package.Settings for name, package in packages.items()},
+            checks={name: package.check for name, package in packages.items()},
+        )
+    except ConfErrors as error:
+        if arguments.json:
+            print(json.dumps({"ok": False, "errors": [_problem(each) for each in error.problems]}, ensure_ascii=False))
+        raise
+    shown = effective(config)
+    _print(arguments, {"ok": True, **shown}, lambda: [yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)])
+    return OK
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {**asdict(problem.spot), "what": problem.what, "nearest": problem.nearest, "help": problem.help}
+
+
+def status(arguments: Namespace) -> int:
+    if arguments.wait:
+        return _wait(arguments)
+    status = _asked(_remote(arguments).get("/api/status"))
+    _print(arguments, status, lambda: _status_lines(status))
+    return OK if _all_in(status, State.READY) else FAILED
+
+
+def _wait(arguments: Namespace) -> int:
+    """Poll until every child is in the state; a gateway that is about to start counts as well."""
+    remote, wanted = _remote(arguments), State(arguments.wait)
+    deadline = time.monotonic() + arguments.timeout
+    status: Mapping[str, Any] | None = None
+    while True:
+        missing: Exception | None = None
+        try:
+            status = _asked(remote.get("/api/status"))
+            if _all_in(status, wanted):
+                break
+        except (NotRunning, Silent) as error:
+            missing = error
+        if time.monotonic() >= deadline:
+            if missing:
+                raise missing
+            break
+        time.sleep(POLL)
+    _print(arguments, status, lambda: _status_lines(status or {}))
+    return OK if status is not None and _all_in(status, wanted) else FAILED
+
+
+def _all_in(status: Mapping[str, Any], state: State) -> bool:
+    return all(child["state"] == state for child in status["children"])
+
+
+def stop(arguments: Namespace) -> int:
+    _remote(arguments).stop(arguments.timeout)
+    return OK
+
+
+def reload(arguments: Namespace) -> int:
+    answer = _remote(arguments).post("/api/reload")
+    body = answer.body if isinstance(answer.body, Mapping) else {}
+    if arguments.json and body:
+        print(json.dumps(body, ensure_ascii=False))
+    if not answer.ok:
+        say(answer.error())
+        for line in body.get("errors") or ():
+            say(str(line))
+        return CONFIG if answer.status == 422 else FAILED
+    if not arguments.json:
+        print("applied: " + (", ".join(map(str, body.get("changed") or ())) or "nothing had changed"))
+    if body.get("restart_required"):
+        say("only a restart applies: " + ", ".join(map(str, body["restart_required"])))
+    return OK
+
+
+def send(arguments: Namespace) -> int:
+    text = sys.stdin.read() if arguments.text == "-" else arguments.text
+    body = {"child": arguments.child, "chat": arguments.chat, "text": text}
+    if arguments.thread:
+        body["thread"] = arguments.thread
+    if arguments.reply_to:
+        body["reply_to"] = arguments.reply_to
+    headers = {"Idempotency-Key": arguments.key} if arguments.key else {}
+    sent = _asked(_remote(arguments).post("/api/send", body, headers))
+    _print(arguments, sent, lambda: [f"{sent['id']} {sent['state']}"])
+    return OK
+
+
+def adapters_list(arguments: Namespace) -> int:
+    children = _asked(_remote(arguments).get("/api/status"))["children"]
+    _print(arguments, children, lambda: _child_lines(children))
+    return OK
+
+
+def adapters_command(arguments: Namespace) -> int:
+    _asked(_remote(arguments).post(f"/api/adapters/{quoted(arguments.name)}/{arguments.command}"))
+    return OK
+
+
+def dead_list(arguments: Namespace) -> int:
+    letters = _recorded(
+        arguments,
+        lambda remote: _asked(remote.get(f"/api/dead?limit={arguments.limit}"))["dead"],
+        lambda store: [{**asdict(each), "at": rfc3339(each.at)} for each in store.dead(arguments.limit)],
+        [],
+    )
+    columns = ("id", "at", "child", "chat_id", "reason", "text")
+    _print(arguments, letters, lambda: _table(columns, letters) if letters else ["no dead letters"])
+    return OK
+
+
+def dead_command(arguments: Namespace) -> int:
+    def settle(store: Any) -> bool:
+        return bool(getattr(store, f"dead_{arguments.command}")(arguments.id, time.time()))
+
+    path = f"/api/dead/{quoted(arguments.id)}/{arguments.command}"
+    done = _recorded(arguments, lambda remote: _found(remote.post(path)), settle, False)
+    if not done:
+        say(f"no dead letter has the id {arguments.id}; hermes-green dead list shows them")
+    return OK if done else FAILED
+
+
+def sessions_list(arguments: Namespace) -> int:
+    sessions = _recorded(
+        arguments,
+        lambda remote: _asked(remote.get(f"/api/sessions?limit={arguments.limit}"))["sessions"],
+        lambda store: [{**asdict(each), "last_at": rfc3339(each.last_at)} for each in store.sessions(arguments.limit)],
+        [],
+    )
+    columns = ("session_id", "last_at", "messages", "child", "chat_id")
+    _print(arguments, sessions, lambda: _table(columns, sessions) if sessions else ["no sessions"])
+    return OK
+
+
+def sessions_show(arguments: Namespace) -> int:
+    def local(store: Any) -> dict[str, Any] | None:
+        lines = [asdict(line) for line in store.history(arguments.id, arguments.limit)]
+        return {"session_id": arguments.id, "history": lines} if lines else None
+
+    def asked(remote: Remote) -> Any:
+        answer = remote.get(f"/api/sessions/{quoted(arguments.id)}")
+        return _asked(answer) if _found(answer) else None
+
+    session = _recorded(arguments, asked, local, None)
+    if session is None:
+        say(f"no session has the id {arguments.id}; hermes-green sessions list shows them")
+        return FAILED
+    _print(arguments, session, lambda: [f"{line['role']}: {line['text']}" for line in session["history"]])
+    return OK
+
+
+def sessions_reset(arguments: Namespace) -> int:
+    path = f"/api/sessions/{quoted(arguments.id)}/reset"
+    done = _recorded(
+        arguments,
+        lambda remote: _found(remote.post(path)),
+        lambda store: store.reset_session(arguments.id, time.time()),
+        False,
+    )
+    if not done:
+        say(f"no session has the id {arguments.id}; hermes-green sessions list shows them")
+    return OK if done else FAILED
+
+
+# --- means -----------------------------------------------------------------------------------------
+
+
+def _conf(arguments: Namespace) -> Path:
+    return Path(arguments.conf)
+
+
+def _outline(arguments: Namespace) -> Outline:
+    return load_outline(_conf(arguments))
+
+
+def _remote(arguments: Namespace) -> Remote:
+    return Remote(_outline(arguments))
+
+
+def _recorded(
+    arguments: Namespace, ask: Callable[[Remote], Any], look: Callable[[Any], Any], nothing: Any
+) -> Any:
+    """What is written down: from the running gateway, or out of its store while none runs."""
+    outline = _outline(arguments)
+    try:
+        return ask(Remote(outline))
+    except NotRunning:
+        pass
+    if not outline.data_dir.is_dir():
+        return nothing
+    from hermes_green import app
+
+    store = app.open_store(outline.data_dir)
+    try:
+        return look(store)
+    finally:
+        store.close()
+
+
+def _asked(answer: Answer) -> Any:
+    """The body of a good answer. Raises HermesError with the gateway's own words."""
+    if not answer.ok or answer.body is None:
+        raise HermesError(answer.error())
+    return answer.body
+
+
+def _found(answer: Answer) -> bool:
+    if answer.status == 404:
+        return False
+    _asked(answer)
+    return True
+
+
+def say(text: str) -> None:
+    """One line for people, beside what a program reads."""
+    print(f"hermes-green: {text}", file=sys.stderr)
+
+
+def sentence(error: HermesError) -> str:
+    """What happened, and how to mend it."""
+    return f"{error.text}; {error.action}" if error.action else error.text
+
+
+def _print(arguments: Namespace, value: Any, lines: Callable[[], Sequence[str]]) -> None:
+    if arguments.json:
+        print(json.dumps(value, ensure_ascii=False))
+    else:
+        print("\n".join(line.rstrip("\n") for line in lines()))
+
+
+def _status_lines(status: Mapping[str, Any]) -> list[str]:
+    head = "hermes-green {version}, pid {pid}, since {started_at}; hub lag {hub_lag_ms} ms".format_map(status)
+    work = "inbox {inbox}, outbox {outbox}, dead letters {dead}, turns {turns}".format_map(status)
+    return [head, work, *_child_lines(status["children"])]
+
+
+def _child_lines(children: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not children:
+        return ["no platform is enabled"]
+    rows = []
+    for child in children:
+        reason = child.get("reason") or {}
+        why = "; ".join(part for part in (reason.get("text"), reason.get("action")) if part)
+        rows.append({**child, "reason": "" if child["state"] == State.READY else why})
+    return _table(("id", "state", "since", "restarts", "losses", "reason"), rows)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    cells = [list(columns), *([" ".join(str(row[name]).split()) for name in columns] for row in rows)]
+    widths = [max(len(line[n]) for line in cells) for n in range(len(columns))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells]
