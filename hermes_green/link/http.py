@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import gevent
 import requests
 from requests.utils import get_environ_proxies
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
 from hermes_green.core.errors import (
     AuthRejected,
@@ -29,6 +29,7 @@ from hermes_green.core.errors import (
     Throttled,
 )
 from hermes_green.link.dial import MIB
+from hermes_green.link.fair import Fair
 from hermes_green.link.pool import Mark, PooledAdapter
 from hermes_green.link.proxy import parse_proxy, proxy_for
 from hermes_green.link.tokens import TokenCache
@@ -232,8 +233,9 @@ class Http:
         )
 
     def _body(self, response: requests.Response) -> bytes:
-        pieces, size = [], 0
+        pieces, size, fair = [], 0, Fair()
         for piece in response.iter_content(_CHUNK):
+            fair.breathe()
             size += len(piece)
             if size > self._limit:
                 raise AnswerLost(f"the answer exceeds {self._limit} bytes", status=response.status_code)
@@ -253,11 +255,11 @@ class Http:
         except gevent.Timeout as late:
             if late is not timer:
                 raise
-            why, code = f"took longer than {total:g} s", "timeout"
+            why, code = f"took longer than {total:g} s (timeout)", "timeout"
         except _BAD_REQUEST as error:
             raise _unusable(error) from None
         except requests.ConnectTimeout:
-            why, code = f"no connection within {self._connect:g} s", "connect_timeout"
+            why, code = f"no connection within {self._connect:g} s (connect_timeout)", "connect_timeout"
         except (requests.RequestException, HTTPError, OSError) as error:
             why = root_cause(error)
         finally:
@@ -268,7 +270,7 @@ class Http:
 
 
 class Streamed:
-    """An answer being read. ``body`` may be iterated once, or ``read`` taken whole."""
+    """An answer being read: iterate ``pieces``, or take it whole with ``read``; once."""
 
     def __init__(
         self, response: requests.Response, first: float, pause: float, until: float, total: float
@@ -277,6 +279,7 @@ class Streamed:
         self.headers: Mapping[str, str] = response.headers
         self._response = response
         self._first, self._pause, self._until, self._total = first, pause, until, total
+        self._fair = Fair()
 
     def pieces(self) -> Iterator[bytes]:
         """The body as it comes, decoded from chunks and compression, each piece at once.
@@ -297,24 +300,39 @@ class Streamed:
             yield piece
             name, seconds = "chunk_timeout", self._pause
 
-    def read(self, limit: int = _CHUNK) -> bytes:
-        """The body's first ``limit`` bytes. Raises AnswerLost."""
-        body = b""
+    def read(self, limit: int = 16 * MIB) -> bytes:
+        """The body, of ``limit`` bytes at most. Raises AnswerLost."""
+        pieces, size = [], 0
         for piece in self.pieces():
-            body += piece
-            if len(body) >= limit:
-                break
-        return body[:limit]
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
+                raise AnswerLost(f"the answer exceeds {limit} bytes", status=self.status, code="too_big")
+        return b"".join(pieces)
+
+    def finish(self, grace: float = 0.1) -> None:
+        """What matters was read: wait ``grace`` seconds for the formal end, so that the connection can
+        be used again, and close."""
+        try:
+            with gevent.Timeout(grace, False):
+                self._response.raw.read1(_CHUNK, decode_content=False)
+        except (HTTPError, OSError, RuntimeError):
+            pass  # then it is simply not used again
+        self.close()
 
     def close(self) -> None:
         """Close the connection at once, whatever is still under way on it."""
         self._response.close()
 
     def _next(self, name: str, seconds: float, allowed: float) -> bytes:
+        self._fair.breathe()
         timer = gevent.Timeout(seconds)
         timer.start()
+        before = time.monotonic()
         try:
-            return bytes(self._response.raw.read1(_CHUNK, decode_content=True))
+            piece: bytes = self._response.raw.read1(_CHUNK, decode_content=True)
+            self._fair.rested(before)
+            return piece
         except gevent.Timeout as late:
             if late is not timer:
                 raise
@@ -346,18 +364,24 @@ def root_cause(error: BaseException) -> str:
             said = str(text)
         inner = getattr(now, "reason", None) or (now.args[0] if now.args else None)
         now = inner if isinstance(inner, BaseException) else now.__cause__ or now.__context__
-    return said or type(seen[-1]).__name__
+    if said:
+        return said
+    if any(isinstance(each, ReadTimeoutError) for each in seen):
+        return "no data within the read deadline"
+    if any(isinstance(each, ProtocolError) for each in seen):
+        return "the connection ended early"
+    return type(seen[-1]).__name__
 
 
 def as_send_error(error: LinkError) -> SendError:
     """What an error of a call means for the part that was being sent (see ``core.errors``)."""
     if isinstance(error, SendError):
         return error
-    text, more = error.text, {"code": error.code, "action": error.action}
+    text, code, action = error.text, error.code, error.action
     if isinstance(error, Throttled):
-        return SendRetry(text, after=error.after, scope="account", **more)
+        return SendRetry(text, after=error.after, scope="account", code=code, action=action)
     if isinstance(error, (AuthRejected, Displaced)):
-        return SendRetry(text, after=60.0, scope="account", **more)
+        return SendRetry(text, after=60.0, scope="account", code=code, action=action)
     if isinstance(error, RequestNotSent):
-        return SendRetry(text, **more)
-    return SendUnknown(text, **more)
+        return SendRetry(text, code=code, action=action)
+    return SendUnknown(text, code=code, action=action)

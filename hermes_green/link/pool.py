@@ -11,7 +11,7 @@ from gevent.local import local
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ConnectTimeoutError
 
-_CONNECTIONS = 32
+_CONNECTIONS = 256  # idle ones kept per host; more are opened when needed
 
 
 class Mark:
@@ -41,10 +41,12 @@ class _Watched:
     own covers one address of one TCP connect. ``CONNECT`` to a proxy is not yet the request.
     """
 
+    sock: Any
+    timeout: Any
     connecting = False
 
     def connect(self) -> None:
-        seconds = self.timeout if isinstance(self.timeout, (int, float)) else None  # type: ignore[attr-defined]
+        seconds = self.timeout if isinstance(self.timeout, (int, float)) else None
         timer = gevent.Timeout(seconds)
         timer.start()
         self.connecting = True
@@ -53,13 +55,13 @@ class _Watched:
         except gevent.Timeout as late:
             if late is not timer:
                 raise
-            raise ConnectTimeoutError(self, f"no connection within {seconds} s") from None  # type: ignore[arg-type]
+            raise ConnectTimeoutError(self, f"no connection within {seconds} s") from None
         finally:
             self.connecting = False
             timer.close()
 
     def send(self, data: Any) -> None:
-        if self.sock is None:  # type: ignore[has-type]
+        if self.sock is None:
             self.connect()
         if not self.connecting:
             Mark.leaving()
@@ -87,7 +89,7 @@ class PooledAdapter(HTTPAdapter):
     def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
         pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
         if not issubclass(pool.ConnectionCls, _Watched):
-            pool.ConnectionCls = _watched(pool.ConnectionCls)  # type: ignore[assignment]
+            pool.ConnectionCls = _watched(pool.ConnectionCls)
         return pool
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:

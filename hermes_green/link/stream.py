@@ -9,8 +9,9 @@ import time
 import gevent
 from gevent.lock import RLock
 
+from hermes_green.link.fair import Fair
+
 _CHUNK = 64 * 1024
-_SLICE = 0.001  # seconds we may read without letting others run
 
 
 class TooBig(Exception):
@@ -25,8 +26,7 @@ class Stream:
     """A socket as websocket-client wants one: ``recv``, ``send``, ``gettimeout``, ``close``.
 
     recv never over-reads for its caller: what is not asked for stays here, so nothing that came
-    along with a handshake's answer is lost. A peer that floods us cannot starve the others: gevent
-    does not switch while data is waiting, so we do, each millisecond.
+    along with a handshake's answer is lost. Who takes items out of it calls ``breathe`` for each.
     """
 
     def __init__(self, sock: socket.socket, write: float) -> None:
@@ -35,7 +35,8 @@ class Stream:
         self._buffer = b""
         self._at = 0
         self._left = 0
-        self._slice = time.monotonic()
+        self._fair = Fair()
+        self.breathe = self._fair.breathe
         self._writing = RLock()
         self._cut = False
         self._broken = False
@@ -64,16 +65,8 @@ class Stream:
         self.breathe()
         before = time.monotonic()
         data = self._sock.recv(_CHUNK)
-        after = time.monotonic()
-        if after - before > _SLICE / 2:  # it waited, so the others have run
-            self._slice = after
+        self._fair.rested(before)
         return data
-
-    def breathe(self) -> None:
-        """Let other greenlets run if a slice of time is used up."""
-        if time.monotonic() - self._slice > _SLICE:
-            gevent.sleep(0)
-            self._slice = time.monotonic()
 
     def send(self, data: bytes) -> int:
         """Write all of ``data``; greenlets take turns.

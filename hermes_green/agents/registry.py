@@ -1,0 +1,49 @@
+"""Registry: which module makes an agent of which type."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+from hermes_green.core.errors import ConfError
+from hermes_green.core.ports import Agent
+
+AGENTS = {
+    "echo": "hermes_green.agents.echo",
+    "openai": "hermes_green.agents.openai",
+}
+GROUP = "hermes_green.agents"
+
+
+class TypedOptions(Protocol):
+    """An agent's options as the settings have them; ``type`` says whose they are."""
+
+    @property
+    def type(self) -> str: ...
+
+
+def create(options: TypedOptions, log: Any) -> Agent:
+    """The agent that ``options`` describe.
+
+    A module of ours, or what another package's entry point names, offers ``create(options, log)``. To
+    another package's go ``options.options``, the keys as the user wrote them.
+
+    Raises:
+        ConfError: there is no such agent, it cannot be loaded, or it refuses its options.
+    """
+    if options.type in AGENTS:
+        made: Agent = import_module(AGENTS[options.type]).create(options, log)
+        return made
+    for point in entry_points(group=GROUP, name=options.type):
+        try:
+            make = point.load().create
+        except (ImportError, AttributeError) as error:
+            raise ConfError(f'the agent "{options.type}" ({point.value}) cannot be loaded: {error}') from error
+        other: Agent = make(getattr(options, "options", options), log)
+        return other
+    raise ConfError(
+        f'this release has no agent "{options.type}"; it has {" and ".join(AGENTS)}',
+        code="agent",
+        action=f"Set agent.type to {' or '.join(AGENTS)}, or install the package that brings it.",
+    )

@@ -1,0 +1,279 @@
+"""What every agent owes a turn, and what the openai agent owes it over a bad line."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, Iterator
+
+import gevent
+import pytest
+
+from hermes_green.agents import registry
+from hermes_green.core.errors import AgentError, AgentFailed, AgentTimeout, ConfError
+from hermes_green.core.model import Attachment, Delta, Message, Secret, Turn
+from hermes_green.core.ports import Agent
+from hermes_green.settings.schema import CommandAgent, EchoAgent, OpenaiAgent, OtherAgent
+from tests.support.llm import LlmServer
+from tests.support.port import wait_for
+
+LOG = logging.getLogger("test")
+KEY = "sk-very-secret"
+
+
+def turn(text: str = "hello", **more: Any) -> Turn:
+    values: dict[str, Any] = {
+        "id": "turn-1",
+        "attempt": 1,
+        "session_id": "web:chat 1",
+        "child": "web",
+        "platform": "web",
+        "account": "",
+        "chat_id": "chat 1",
+        "chat_type": "dm",
+        "thread_id": None,
+        "user_id": "u",
+        "user_name": "Ü",
+        "text": text,
+    }
+    return Turn(**{**values, **more})
+
+
+@pytest.fixture
+def llm() -> Iterator[LlmServer]:
+    with LlmServer(api_key=KEY) as server:
+        yield server
+
+
+def openai(llm: LlmServer, **more: Any) -> Agent:
+    values: dict[str, Any] = {"base_url": llm.url, "model": "m", "api_key": Secret(KEY), "timeout": 10.0}
+    return registry.create(OpenaiAgent(type="openai", **{**values, **more}), LOG)
+
+
+@pytest.fixture(params=["echo", "openai", "openai whole"])
+def agent(request: pytest.FixtureRequest, llm: LlmServer) -> Iterator[Agent]:
+    made = (
+        registry.create(EchoAgent(), LOG)
+        if request.param == "echo"
+        else openai(llm, stream=request.param == "openai")
+    )
+    yield made
+    made.close()
+
+
+def answer(deltas: Iterator[Delta]) -> str:
+    return "".join(delta.text for delta in deltas)
+
+
+# --- every agent ---
+
+
+def test_an_answer_contains_what_was_said(agent: Agent) -> None:
+    assert "grüße 你好 🎉" in answer(agent.run(turn("grüße 你好 🎉")))
+
+
+def test_turns_run_side_by_side(agent: Agent) -> None:
+    jobs = [gevent.spawn(lambda n=n: answer(agent.run(turn(f"message {n}")))) for n in range(50)]
+    gevent.joinall(jobs, timeout=20)
+    for n, job in enumerate(jobs):
+        assert job.value.endswith(f"message {n}")
+
+
+def test_a_message_of_media_alone_gets_an_answer(agent: Agent) -> None:
+    assert "image" in answer(agent.run(turn("", attachments=(Attachment("image", name="a.png"),))))
+
+
+def test_a_turn_that_nobody_iterates_costs_nothing(agent: Agent) -> None:
+    agent.run(turn())
+
+
+def test_an_abandoned_turn_can_be_closed(agent: Agent) -> None:
+    deltas = agent.run(turn())
+    next(deltas)
+    deltas.close()  # type: ignore[attr-defined]
+
+
+def test_an_agent_of_a_later_release_is_refused_by_name() -> None:
+    with pytest.raises(ConfError, match='no agent "command"; it has echo and openai'):
+        registry.create(CommandAgent(type="command", argv=["x"]), LOG)
+    with pytest.raises(ConfError, match='no agent "nobody"'):
+        registry.create(OtherAgent(type="nobody"), LOG)
+
+
+# --- the openai agent: what it sends ---
+
+
+def test_a_call_carries_model_prompt_history_and_the_turns_id(llm: LlmServer) -> None:
+    history = (Message("user", "a"), Message("assistant", "b"), Message("user", "c"), Message("assistant", "d"))
+    agent = openai(llm, system_prompt="be kind", history_turns=1, headers={"X-Mine": "yes"})
+    assert answer(agent.run(turn("e", history=history))) == "echo: e"
+    (sent,) = llm.record()
+    assert sent["model"] == "m" and sent["stream"] and sent["key"] == "turn-1"
+    assert sent["headers"]["x-mine"] == "yes"
+    assert [(m["role"], m["content"]) for m in sent["messages"]] == [
+        ("system", "be kind"),
+        ("user", "c"),
+        ("assistant", "d"),
+        ("user", "e"),
+    ]
+
+
+def test_a_hermes_session_is_named_and_its_history_stays_there(llm: LlmServer) -> None:
+    agent = openai(llm, session="hermes")
+    answer(agent.run(turn("e", session_id="web:聊 1", history=(Message("user", "a"), Message("assistant", "b")))))
+    (sent,) = llm.record()
+    assert len(sent["messages"]) == 1
+    assert sent["session"] == "web:%E8%81%8A 1"
+    assert sent["headers"]["x-hermes-session-key"] == "web:dm:chat 1"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_usage_comes_with_the_last_delta(llm: LlmServer, stream: bool) -> None:
+    deltas = list(openai(llm, stream=stream).run(turn()))
+    assert deltas[-1].usage is not None and deltas[-1].usage["completion_tokens"] > 0
+
+
+def test_connections_are_used_again(llm: LlmServer) -> None:
+    agent = openai(llm)
+    answer(agent.run(turn("a")))
+    pool = agent._http._session.get_adapter("http://").poolmanager  # type: ignore[attr-defined]
+    (only,) = [pool.pools[key] for key in pool.pools.keys()]
+    for _ in range(3):
+        answer(agent.run(turn("b")))
+    assert only.num_connections == 1
+
+
+# --- the openai agent: what it hears ---
+
+
+@pytest.mark.parametrize(
+    "how", [{"shred": 1}, {"shred": 7}, {"crlf": True}, {"crlf": True, "shred": 1}, {"comments": True}, {"chunks": 40}]
+)
+def test_a_stream_may_be_cut_anywhere_on_its_way(llm: LlmServer, how: dict[str, Any]) -> None:
+    llm.behave(**how)
+    assert answer(openai(llm).run(turn("grüße 你好 🎉"))) == "echo: grüße 你好 🎉"
+
+
+def test_text_comes_piece_by_piece(llm: LlmServer) -> None:
+    llm.behave(chunks=4, delay=0.1)
+    begun = time.monotonic()
+    deltas = openai(llm).run(turn("0123456789"))
+    assert next(deltas).text
+    early = time.monotonic() - begun
+    answer(deltas)
+    assert early < time.monotonic() - begun - 0.15
+
+
+@pytest.mark.parametrize("how", ["cut", "rst", "nodone", "malformed", "error"])
+def test_a_stream_that_breaks_off_is_an_error_and_not_an_answer(llm: LlmServer, how: str) -> None:
+    llm.behave(**{how: True})
+    with pytest.raises(AgentFailed):
+        answer(openai(llm).run(turn("a rather long message")))
+    assert len(llm.record()) == 1, "after the first byte nothing is tried again"
+
+
+@pytest.mark.parametrize("how", ["cut", "rst", "malformed"])
+def test_a_whole_answer_that_breaks_off_is_an_error(llm: LlmServer, how: str) -> None:
+    llm.behave(**{how: True})
+    with pytest.raises(AgentFailed):
+        answer(openai(llm, stream=False).run(turn()))
+
+
+def test_an_empty_answer_is_an_answer(llm: LlmServer) -> None:
+    llm.behave(empty=True)
+    assert answer(openai(llm).run(turn())) == ""
+
+
+def test_the_endpoints_own_words_are_told(llm: LlmServer) -> None:
+    llm.behave(error=True)
+    with pytest.raises(AgentFailed, match="told to fail"):
+        answer(openai(llm).run(turn()))
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_refusal_that_may_pass_is_tried_again(llm: LlmServer, status: int) -> None:
+    llm.behave(status=status, retry_after=0.2, times=2)
+    assert answer(openai(llm).run(turn())) == "echo: hello"
+    first, second, third = llm.record()
+    assert second["t"] - first["t"] >= 0.19 and third["t"] - second["t"] >= 0.19
+    assert {entry["key"] for entry in llm.record()} == {"turn-1"}
+
+
+def test_refusals_are_not_tried_for_ever(llm: LlmServer) -> None:
+    llm.behave(status=503, retry_after=0.05)
+    with pytest.raises(AgentFailed, match="HTTP 503"):
+        answer(openai(llm).run(turn()))
+    assert len(llm.record()) == 3
+
+
+def test_a_wait_longer_than_the_turn_is_not_waited(llm: LlmServer) -> None:
+    llm.behave(status=429, retry_after=3600)
+    begun = time.monotonic()
+    with pytest.raises(AgentFailed, match="429"):
+        answer(openai(llm).run(turn()))
+    assert time.monotonic() - begun < 2
+
+
+def test_a_wrong_key_fails_at_once_and_is_not_shown(llm: LlmServer) -> None:
+    with pytest.raises(AgentFailed, match="refused the key") as caught:
+        answer(openai(llm, api_key=Secret("sk-wrong-secret")).run(turn()))
+    assert "api_key" in caught.value.action
+    assert "sk-wrong" not in repr(caught.value) and caught.value.__cause__ is None
+    assert len(llm.record()) == 1
+
+
+def test_an_endpoint_that_is_not_there_is_said(llm: LlmServer) -> None:
+    with pytest.raises(AgentFailed, match="refused"):
+        answer(openai(llm, base_url="http://127.0.0.1:1/v1", timeout=1.0).run(turn()))
+
+
+# --- deadlines ---
+
+
+@pytest.mark.parametrize(
+    "how, more, name",
+    [
+        ({"hang": True}, {"first_byte_timeout": 0.3}, "first_byte_timeout"),
+        ({"first": 5.0}, {"first_byte_timeout": 0.3}, "first_byte_timeout"),
+        ({"stall": True}, {"chunk_timeout": 0.3}, "chunk_timeout"),
+        ({"delay": 0.1, "chunks": 100, "long": 1}, {"timeout": 0.5}, "timeout"),
+    ],
+)
+def test_a_missed_deadline_is_named(llm: LlmServer, how: dict[str, Any], more: dict[str, Any], name: str) -> None:
+    llm.behave(**how)
+    begun = time.monotonic()
+    with pytest.raises(AgentTimeout) as caught:
+        answer(openai(llm, **more).run(turn()))
+    assert caught.value.code == name and name in caught.value.text
+    assert time.monotonic() - begun < 4
+    wait_for(lambda: llm.record()[-1]["outcome"] == "gone" or llm.record()[-1]["ended"] is not None)
+
+
+def test_a_killed_turn_closes_its_stream_at_once(llm: LlmServer) -> None:
+    llm.behave(stall=True)
+    agent = openai(llm)
+    job = gevent.spawn(lambda: answer(agent.run(turn("a long message"))))
+    wait_for(lambda: llm.record())
+    gevent.sleep(0.1)
+    job.kill()
+    wait_for(lambda: llm.record()[-1]["outcome"] == "gone", timeout=2)
+
+
+def test_nothing_waits_while_an_answer_floods(llm: LlmServer) -> None:
+    llm.behave(long=2000, chunks=4000)
+    agent = openai(llm)
+    late, at = 0.0, time.monotonic()
+    job = gevent.spawn(lambda: answer(agent.run(turn("x" * 100))))
+    while not job.dead:
+        gevent.sleep(0.005)
+        now = time.monotonic()
+        late, at = max(late, now - at - 0.005), now
+    print(f"hub lag while 2 MB stream in: {late * 1000:.1f} ms")
+    assert len(job.get()) > 1_900_000
+    assert late < 1.0
+
+
+def test_errors_of_the_agent_are_agent_errors_only(llm: LlmServer) -> None:
+    agent = openai(llm, headers={"X-Bad": "line\nbreak"})
+    with pytest.raises(AgentError):
+        answer(agent.run(turn()))
