@@ -1,0 +1,100 @@
+"""How values become columns and come back: JSON for mappings, clean UTF-8 for text, never a Secret."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Mapping
+
+from hermes_green.core.model import EMPTY, Attachment, Inbound, Peer
+
+Row = tuple[Any, ...]
+
+
+def _plain(value: object) -> dict[str, Any]:
+    """What JSON does not know: read-only mappings. A Secret (or anything else) is a TypeError."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not stored")
+
+
+# ASCII only: a lone surrogate out of a platform's JSON survives the way to the disk and back.
+dumps = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=_plain).encode
+loads = json.loads
+
+
+def optional(value: Any) -> str | None:
+    """JSON, or NULL for None."""
+    return None if value is None else dumps(value)
+
+
+def parsed(value: str | None) -> Any:
+    """What ``optional`` made."""
+    return None if value is None else loads(value)
+
+
+def clean(text: str) -> str:
+    """The text as UTF-8 can carry it: a lone surrogate becomes a question mark."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
+
+
+def peer_json(peer: Peer) -> dict[str, Any]:
+    """A peer without what its row knows already (child and chat)."""
+    plain: dict[str, Any] = {"chat_type": peer.chat_type}
+    if peer.thread_id is not None:
+        plain["thread_id"] = peer.thread_id
+    if peer.user_id is not None:
+        plain["user_id"] = peer.user_id
+    if peer.user_name is not None:
+        plain["user_name"] = peer.user_name
+    if peer.extra:
+        plain["extra"] = peer.extra
+    return plain
+
+
+def peer_from(child: str, chat_id: str, plain: Mapping[str, Any]) -> Peer:
+    """The peer that ``peer_json`` described."""
+    return Peer(
+        child=child,
+        chat_id=chat_id,
+        chat_type=plain["chat_type"],
+        thread_id=plain.get("thread_id"),
+        user_id=plain.get("user_id"),
+        user_name=plain.get("user_name"),
+        extra=plain.get("extra", EMPTY),
+    )
+
+
+def inbound_body(inbound: Inbound) -> str:
+    """The columnless rest of a message."""
+    body: dict[str, Any] = {"keys": inbound.keys, "peer": peer_json(inbound.peer)}
+    if inbound.reply_ref:
+        body["reply_ref"] = inbound.reply_ref
+    if not inbound.mentioned:
+        body["mentioned"] = False
+    if inbound.attachments:
+        body["attachments"] = [
+            {"kind": a.kind, "ref": a.ref, "name": a.name, "mime": a.mime, "size": a.size, "path": a.path}
+            for a in inbound.attachments
+        ]
+    return dumps(body)
+
+
+def inbound_from(child: str, chat_id: str, message_id: str, text: str, body: str, sent_at: float | None) -> Inbound:
+    """The message of a row."""
+    plain = loads(body)
+    return Inbound(
+        keys=tuple(plain["keys"]),
+        peer=peer_from(child, chat_id, plain["peer"]),
+        message_id=message_id,
+        text=text,
+        attachments=tuple(Attachment(**attachment) for attachment in plain.get("attachments", ())),
+        reply_ref=plain.get("reply_ref", EMPTY),
+        mentioned=plain.get("mentioned", True),
+        sent_at=sent_at,
+    )

@@ -1,0 +1,90 @@
+"""Engine: one file with its writer and its readers, which the nouns of the SQLite store share."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any, Callable, Sequence
+
+from gevent.threadpool import ThreadPool
+
+from hermes_green.core.errors import StoreBroken
+from hermes_green.store import schema
+from hermes_green.store.connection import broken, translate
+from hermes_green.store.reader import Reader
+from hermes_green.store.writer import Writer
+
+# One statement inserts up to this many rows: each step of a statement gives the GIL away, and a
+# busy hub takes a while to give it back, so few steps matter more than short statements.
+_ROWS = (512, 256, 128, 64, 32, 16, 8, 4, 2, 1)
+
+
+class Engine:
+    """Opens the file, off the hub. Base of the store's nouns; ``now`` is the latest wall time given."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        busy_timeout: float,
+        patience: float,
+        capacity: int,
+        batch: int,
+        readers: int,
+        max_page_count: int | None,
+        before_commit: Callable[[], None] | None,
+    ) -> None:
+        self._path = Path(path)
+        self._now = 0.0
+        self._prepare(busy_timeout)
+        self._reader = Reader(self._path, busy_timeout=busy_timeout, patience=patience, threads=readers)
+        self._writer = Writer(
+            self._path,
+            busy_timeout=busy_timeout,
+            patience=patience,
+            capacity=capacity,
+            batch=batch,
+            max_page_count=max_page_count,
+            before_commit=before_commit,
+        )
+
+    def close(self) -> None:
+        """Commit what waits, then end every greenlet, thread and connection."""
+        self._writer.close()
+        self._reader.close()
+
+    def _prepare(self, busy_timeout: float) -> None:
+        pool = ThreadPool(1)
+        try:
+            error = pool.apply(_prepared, (self._path, busy_timeout))
+        finally:
+            pool.kill()
+        if error is not None:
+            raise error
+
+
+def _prepared(path: Path, busy_timeout: float) -> Exception | None:
+    """On a thread: migrations wait for the disk."""
+    try:
+        schema.prepare(path, busy_timeout=busy_timeout)
+        return None
+    except PermissionError as error:
+        return StoreBroken(f"{path}: {error}", action=f"Give this user read and write permission on {path}.")
+    except Exception as error:  # border: it belongs to the greenlet that opens the store
+        known = translate(error, path)
+        if known is None and isinstance(error, sqlite3.Error):
+            known = broken(path, str(error))
+        return known or error
+
+
+def insert_rows(connection: sqlite3.Connection, head: str, columns: int, rows: Sequence[Sequence[Any]]) -> None:
+    """``INSERT ... VALUES`` of many rows in few statements; ``head`` ends before VALUES."""
+    one = "(" + ",".join("?" * columns) + ")"
+    index = 0
+    for size in _ROWS:
+        while len(rows) - index >= size:
+            values = [value for row in rows[index : index + size] for value in row]
+            connection.execute(f"{head} VALUES {','.join([one] * size)}", values)
+            index += size
+
+

@@ -1,0 +1,93 @@
+"""What was said: sessions' history, chats' transcripts, and the archive of what was reset."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Sequence
+
+from hermes_green.core.model import Message
+from hermes_green.core.ports import Line, SessionInfo
+from hermes_green.store import codec
+from hermes_green.store.engine import Engine, insert_rows
+
+
+class Lines(Engine):
+    """Sessions and transcripts."""
+
+    def history(self, session_id: str, turns: int) -> Sequence[Message]:
+        """See ``Store.history``."""
+        found: Sequence[Message] = self._reader.ask(_history, codec.clean(session_id), turns)
+        return found
+
+    def sessions(self, limit: int = 100) -> Sequence[SessionInfo]:
+        """See ``Store.sessions``; those that have lines."""
+        found: Sequence[SessionInfo] = self._reader.ask(_sessions, limit)
+        return found
+
+    def reset_session(self, session_id: str, now: float) -> bool:
+        """See ``Store.reset_session``."""
+        return bool(self._writer.submit(archive, codec.clean(session_id), now))
+
+    def transcript(self, child: str, chat_id: str, limit: int = 100) -> Sequence[Line]:
+        """See ``Store.transcript``: texts of messages not refused, and of parts delivered."""
+        found: Sequence[Line] = self._reader.ask(_transcript, codec.clean(child), codec.clean(chat_id), limit)
+        return found
+
+
+def remember(
+    connection: sqlite3.Connection, session_id: str, child: str, chat_id: str, lines: Sequence[tuple[str, str]], now: float
+) -> None:
+    """Add one turn's lines to a session."""
+    ((turn,),) = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM history").fetchall()
+    rows = [(session_id, turn, role, text, now) for role, text in lines]
+    insert_rows(connection, "INSERT INTO history (session_id, turn, role, text, at)", 5, rows)
+    connection.execute(
+        "INSERT INTO session (session_id, child, chat_id, messages, turns, last_at) VALUES (?, ?, ?, ?, 1, ?) "
+        "ON CONFLICT (session_id) DO UPDATE SET messages = messages + excluded.messages, turns = turns + 1, "
+        "last_at = excluded.last_at",
+        (session_id, child, chat_id, len(rows), now),
+    )
+
+
+def archive(connection: sqlite3.Connection, session_id: str, now: float) -> bool:
+    """Put a session's lines aside; False when there were none."""
+    query = "UPDATE history SET archived_at = ? WHERE session_id = ? AND archived_at IS NULL"
+    changed = connection.execute(query, (now, session_id)).rowcount
+    connection.execute("DELETE FROM session WHERE session_id = ?", (session_id,))
+    return changed > 0
+
+
+def _history(connection: sqlite3.Connection, session_id: str, turns: int) -> Sequence[Message]:
+    query = (
+        "SELECT role, text FROM history WHERE session_id = :session AND archived_at IS NULL AND turn >= "
+        "(SELECT min(turn) FROM (SELECT DISTINCT turn FROM history WHERE session_id = :session "
+        "AND archived_at IS NULL ORDER BY turn DESC LIMIT :turns)) ORDER BY turn, id"
+    )
+    rows = connection.execute(query, {"session": session_id, "turns": turns}).fetchall()
+    return tuple(Message(role, text) for role, text in rows)
+
+
+def _sessions(connection: sqlite3.Connection, limit: int) -> Sequence[SessionInfo]:
+    query = "SELECT session_id, child, chat_id, messages, last_at FROM session ORDER BY last_at DESC LIMIT ?"
+    return tuple(SessionInfo(*row) for row in connection.execute(query, (limit,)).fetchall())
+
+
+# Three places, each by its own index and each no longer than asked for: ended messages, messages
+# still waiting (few, in all chats together), delivered parts.
+_TRANSCRIPT = """
+SELECT id, role, text, at FROM (
+    SELECT * FROM (SELECT 'in-' || id AS id, 'user' AS role, text, accepted_at AS at, 0 AS side, id AS row FROM inbox
+        WHERE state IN (2, 4) AND child = :child AND chat_id = :chat AND text != '' ORDER BY inbox.id DESC LIMIT :limit)
+    UNION ALL
+    SELECT * FROM (SELECT 'in-' || id AS id, 'user' AS role, text, accepted_at AS at, 0 AS side, id AS row FROM inbox
+        WHERE state < 2 AND child = :child AND chat_id = :chat AND text != '' ORDER BY inbox.id DESC LIMIT :limit)
+    UNION ALL
+    SELECT * FROM (SELECT 'out-' || id AS id, 'assistant' AS role, text, ended_at AS at, 1 AS side, id AS row FROM outbox
+        WHERE state = 2 AND child = :child AND chat_id = :chat AND text != '' ORDER BY outbox.id DESC LIMIT :limit)
+) ORDER BY at DESC, side DESC, row DESC LIMIT :limit
+"""
+
+
+def _transcript(connection: sqlite3.Connection, child: str, chat_id: str, limit: int) -> Sequence[Line]:
+    rows = connection.execute(_TRANSCRIPT, {"child": child, "chat": chat_id, "limit": limit}).fetchall()
+    return tuple(Line(*row) for row in reversed(rows))

@@ -1,0 +1,305 @@
+"""The one writer: operations of many greenlets become one transaction on a thread of its own.
+
+A greenlet puts its operation into a bounded queue and parks. The committer greenlet takes what has
+gathered, has it executed and committed by a ThreadPool of one thread, and then wakes the waiters:
+an fsync is shared by all who waited for it, and the hub never waits in one.
+
+An operation that raises (LeaseLost, KeyReused) must not spoil its neighbours in the transaction.
+One that raised before it wrote anything (``total_changes`` is the proof) has left nothing to undo;
+where one wrote first, the transaction is rolled back and done again with a savepoint around each.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections import deque
+from pathlib import Path
+from typing import Any, Callable, Sequence
+
+import gevent
+from gevent.event import AsyncResult, Event
+from gevent.threadpool import ThreadPool
+
+from hermes_green.core.errors import HermesError, StoreAway, StoreBroken, StoreError
+from hermes_green.store.connection import LOG_BYTES, broken, connect, log_of, translate
+
+Run = Callable[..., Any]
+# After these the connection goes on as it is; after any other failure it is opened anew.
+_KEPT = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL})
+
+
+class Operation:
+    """One greenlet's wish: ``run(connection, *args)``, its end, and how to take it back.
+
+    ``together(connection, [args, ...])``, where given, does what ``run`` does for many at once.
+    ``undo(connection, result)`` runs when the result came but its greenlet was gone.
+    """
+
+    __slots__ = ("run", "args", "together", "undo", "weight", "done", "result", "error", "abandoned")
+
+    def __init__(self, run: Run, args: tuple[Any, ...], together: Run | None, undo: Run | None, weight: int) -> None:
+        self.run = run
+        self.args = args
+        self.together = together
+        self.undo = undo
+        self.weight = weight
+        self.done = AsyncResult()
+        self.result: Any = None
+        self.error: Exception | None = None
+        self.abandoned = False
+
+
+class Writer:
+    """Group commit. ``patience``: seconds until a waiter is told StoreAway; ``capacity``: waiting
+    operations; ``batch``: rows that share one transaction. ``before_commit`` runs on the thread."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        busy_timeout: float,
+        patience: float,
+        capacity: int,
+        batch: int,
+        max_page_count: int | None,
+        before_commit: Callable[[], None] | None,
+    ) -> None:
+        self._path = path
+        self._busy_timeout = busy_timeout
+        self._patience = patience
+        self._capacity = capacity
+        self._batch = batch
+        self._max_page_count = max_page_count
+        self._before_commit = before_commit
+        self._connection: sqlite3.Connection | None = None
+        self._identity = _identity(path)
+        self._away = False
+        self._closed = False
+        self._queue: deque[Operation] = deque()
+        self._wake = Event()
+        self._pool = ThreadPool(1)
+        self._greenlet = gevent.spawn(self._commit_groups)
+        self._greenlet.name = "store-committer"
+
+    # --- the hub's side ---
+
+    def submit(self, run: Run, *args: Any, together: Run | None = None, undo: Run | None = None, weight: int = 1) -> Any:
+        """Wait until ``run(connection, *args)`` is committed, and return what it returned.
+
+        Raises:
+            StoreAway: not committed; after ``patience`` seconds without an answer it is not known
+                whether an operation already under way still gets there.
+            StoreBroken: the file cannot be trusted.
+            HermesError: what the operation itself raised; it changed nothing.
+        """
+        if self._closed:
+            raise StoreAway("the store is closed")
+        if len(self._queue) >= self._capacity:
+            raise StoreAway(f"{self._capacity} operations wait for the disk already")
+        operation = Operation(run, args, together, undo, weight)
+        self._queue.append(operation)
+        self._wake.set()
+        try:
+            operation.done.wait(self._patience)
+        except BaseException:
+            operation.abandoned = True
+            raise
+        if not operation.done.ready():
+            operation.abandoned = True
+            raise StoreAway(f"no answer from the disk within {self._patience:g} s")
+        if operation.error is not None:
+            raise operation.error
+        return operation.result
+
+    def ping(self) -> None:
+        """A round trip; while the store is away it writes, so that success means it is back."""
+        self.submit(_touch if self._away else _nothing)
+
+    def close(self) -> None:
+        """Commit what waits, then end greenlet, connection and thread; bounded by ``patience``."""
+        if self._closed:
+            return
+        self._closed = True
+        self._wake.set()
+        self._greenlet.join(self._patience)
+        if self._greenlet.dead:
+            self._pool.apply(self._disconnect)
+            self._pool.kill()
+        else:
+            # The thread hangs in the disk: it cannot be ended, and nobody waits for it any more.
+            self._greenlet.kill(block=False)
+        self._fail(self._queue, StoreAway("the store is closed"))
+        self._queue.clear()
+
+    def _commit_groups(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                self._commit(self._take())
+            if self._closed:
+                return
+
+    def _take(self) -> list[Operation]:
+        group: list[Operation] = []
+        weight = 0
+        queue = self._queue
+        while queue and weight < self._batch:
+            operation = queue.popleft()
+            if not operation.abandoned:
+                weight += operation.weight
+                group.append(operation)
+        return group
+
+    def _commit(self, group: list[Operation]) -> None:
+        error = self._pool.apply(self._execute, (group,))
+        if error is not None:
+            self._fail(group, error)
+            return
+        for operation in group:
+            if operation.abandoned and operation.undo is not None and operation.result is not None:
+                self._queue.append(Operation(operation.undo, (operation.result,), None, None, 1))
+            operation.done.set(None)
+
+    @staticmethod
+    def _fail(group: Sequence[Operation] | deque[Operation], error: Exception) -> None:
+        """Each waiter gets an exception of its own: one object raised in many greenlets mixes their tracebacks."""
+        for operation in group:
+            operation.error = _copy(error)
+            operation.done.set(None)
+
+    # --- the thread's side ---
+
+    def _execute(self, group: list[Operation]) -> Exception | None:
+        """Commit the group, or say why nothing of it is; an error that left this thread would be printed by gevent."""
+        try:
+            connection = self._open()
+            try:
+                self._transaction(connection, group, self._plainly)
+            except _Spoilt:
+                self._transaction(connection, group, self._guarded)
+            self._away = False
+            self._bound_log(connection)
+            return None
+        except Exception as error:  # border: whatever went wrong belongs to all who waited
+            self._away = True
+            self._after_failure(error)
+            known = translate(error, self._path) or error
+            if known is not error:
+                known.__cause__ = error
+            return known
+
+    def _open(self) -> sqlite3.Connection:
+        if _identity(self._path) != self._identity:
+            raise broken(self._path, "the file was moved, replaced or deleted while it was open")
+        if self._connection is None:
+            self._connection = connect(
+                self._path, busy_timeout=self._busy_timeout, max_page_count=self._max_page_count
+            )
+        return self._connection
+
+    def _transaction(self, connection: sqlite3.Connection, group: list[Operation], how: Run) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            how(connection, group)
+            if self._before_commit is not None:
+                self._before_commit()
+            connection.execute("COMMIT")
+        except BaseException:
+            # SQLite has rolled back by itself after some errors (disk full, IO).
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _plainly(self, connection: sqlite3.Connection, group: list[Operation]) -> None:
+        """Without savepoints; neighbours that can be done together are."""
+        index = 0
+        while index < len(group):
+            operation = group[index]
+            end = index + 1
+            before = connection.total_changes
+            try:
+                if operation.together is not None:
+                    while end < len(group) and group[end].together is operation.together:
+                        end += 1
+                    results = operation.together(connection, [member.args for member in group[index:end]])
+                    for member, result in zip(group[index:end], results):
+                        member.result = result
+                else:
+                    operation.result = operation.run(connection, *operation.args)
+            except Exception as error:
+                if end > index + 1 or connection.total_changes != before:
+                    if translate(error, self._path) is not None and not isinstance(error, HermesError):
+                        raise
+                    raise _Spoilt from error
+                self._keep(operation, error)
+            index = end
+
+    def _guarded(self, connection: sqlite3.Connection, group: list[Operation]) -> None:
+        """A savepoint around each; the way for a group of which one spoilt the plain one."""
+        for operation in group:
+            operation.result, operation.error = None, None
+            connection.execute("SAVEPOINT one")
+            try:
+                operation.result = operation.run(connection, *operation.args)
+            except Exception as error:
+                self._keep(operation, error)
+                connection.execute("ROLLBACK TO one")
+            connection.execute("RELEASE one")
+
+    def _keep(self, operation: Operation, error: Exception) -> None:
+        """The error is this operation's own, unless it is the disk's: that one is everybody's."""
+        if isinstance(error, StoreAway | StoreBroken):
+            raise error
+        if not isinstance(error, StoreError) and translate(error, self._path) is not None:
+            raise error
+        operation.error = error
+
+    def _after_failure(self, error: Exception) -> None:
+        code = getattr(error, "sqlite_errorcode", None)
+        if isinstance(error, sqlite3.Error) and (code is None or code & 0xFF not in _KEPT):
+            self._disconnect()
+
+    def _bound_log(self, connection: sqlite3.Connection) -> None:
+        """Checkpoints follow commits by themselves; a log that readers kept from shrinking is cut here."""
+        try:
+            if os.stat(log_of(self._path)).st_size > 2 * LOG_BYTES:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except (OSError, sqlite3.Error):
+            # What was asked of us is committed; the next commit tries again.
+            return
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close()
+
+
+class _Spoilt(Exception):
+    """An operation failed after it had written: the group must be done with savepoints."""
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _copy(error: Exception) -> Exception:
+    if isinstance(error, HermesError):
+        twin = type(error)(error.text, code=error.code, action=error.action)
+        twin.__cause__ = error.__cause__
+        return twin
+    return error
+
+
+def _nothing(connection: sqlite3.Connection) -> None:
+    """An operation that asks only for the way there and back."""
+
+
+def _touch(connection: sqlite3.Connection) -> None:
+    """A write that changes nothing of meaning."""
+    connection.execute("INSERT OR REPLACE INTO counter VALUES ('touch', 1)")
