@@ -27,23 +27,27 @@ OK, FAILED, USAGE, UNAVAILABLE, CONFIG = 0, 1, 2, 69, 78
 
 
 def run(arguments: Namespace) -> int:
+    """Serve until told to stop."""
     from hermes_green import app
 
     return app.run(_conf(arguments), replace=arguments.replace)
 
 
 def sim(arguments: Namespace) -> int:
-    from hermes_green import sim
+    """Serve a simulated platform until told to stop."""
+    from hermes_green.sim import main
 
-    return sim.main(arguments.platform, arguments.rest)
+    return main(arguments.platform, arguments.rest)
 
 
 def version(arguments: Namespace) -> int:
+    """Say which release this is."""
     _print(arguments, {"version": __version__}, lambda: [f"hermes-green {__version__}"])
     return OK
 
 
 def check(arguments: Namespace) -> int:
+    """Read the configuration as ``run`` would, and show what applies."""
     import yaml
 
     from hermes_green.adapters import registry
@@ -70,23 +74,24 @@ def _problem(problem: Problem) -> dict[str, Any]:
 
 
 def status(arguments: Namespace) -> int:
+    """0: every child is READY (or as ``--wait`` wants it); 1: some are not."""
     if arguments.wait:
         return _wait(arguments)
-    status = _asked(_remote(arguments).get("/api/status"))
-    _print(arguments, status, lambda: _status_lines(status))
-    return OK if _all_in(status, State.READY) else FAILED
+    said = _asked(_remote(arguments).get("/api/status"))
+    _print(arguments, said, lambda: _status_lines(said))
+    return OK if _all_in(said, State.READY) else FAILED
 
 
 def _wait(arguments: Namespace) -> int:
     """Poll until every child is in the state; a gateway that is about to start counts as well."""
     remote, wanted = _remote(arguments), State(arguments.wait)
     deadline = time.monotonic() + arguments.timeout
-    status: Mapping[str, Any] | None = None
+    said: Mapping[str, Any] | None = None
     while True:
         missing: Exception | None = None
         try:
-            status = _asked(remote.get("/api/status"))
-            if _all_in(status, wanted):
+            said = _asked(remote.get("/api/status"))
+            if _all_in(said, wanted):
                 break
         except (NotRunning, Silent) as error:
             missing = error
@@ -95,8 +100,8 @@ def _wait(arguments: Namespace) -> int:
                 raise missing
             break
         time.sleep(POLL)
-    _print(arguments, status, lambda: _status_lines(status or {}))
-    return OK if status is not None and _all_in(status, wanted) else FAILED
+    _print(arguments, said, lambda: _status_lines(said or {}))
+    return OK if said is not None and _all_in(said, wanted) else FAILED
 
 
 def _all_in(status: Mapping[str, Any], state: State) -> bool:
@@ -104,11 +109,13 @@ def _all_in(status: Mapping[str, Any], state: State) -> bool:
 
 
 def stop(arguments: Namespace) -> int:
+    """Ask the gateway to stop; back once its lock is free, and at once where none runs."""
     _remote(arguments).stop(arguments.timeout)
     return OK
 
 
 def reload(arguments: Namespace) -> int:
+    """Apply a changed configuration; 78 with nothing changed where it is wrong."""
     answer = _remote(arguments).post("/api/reload")
     body = answer.body if isinstance(answer.body, Mapping) else {}
     if arguments.json and body:
@@ -126,6 +133,7 @@ def reload(arguments: Namespace) -> int:
 
 
 def send(arguments: Namespace) -> int:
+    """Have a message committed; it is delivered whenever the platform can take it."""
     text = sys.stdin.read() if arguments.text == "-" else arguments.text
     body = {"child": arguments.child, "chat": arguments.chat, "text": text}
     if arguments.thread:
@@ -139,17 +147,20 @@ def send(arguments: Namespace) -> int:
 
 
 def adapters_list(arguments: Namespace) -> int:
+    """Show the children."""
     children = _asked(_remote(arguments).get("/api/status"))["children"]
     _print(arguments, children, lambda: _child_lines(children))
     return OK
 
 
 def adapters_command(arguments: Namespace) -> int:
+    """Restart, stop or start one child."""
     _asked(_remote(arguments).post(f"/api/adapters/{quoted(arguments.name)}/{arguments.command}"))
     return OK
 
 
 def dead_list(arguments: Namespace) -> int:
+    """Show what was given up."""
     letters = _recorded(
         arguments,
         lambda remote: _asked(remote.get(f"/api/dead?limit={arguments.limit}"))["dead"],
@@ -162,6 +173,7 @@ def dead_list(arguments: Namespace) -> int:
 
 
 def dead_command(arguments: Namespace) -> int:
+    """Retry or drop one dead letter."""
     def settle(store: Any) -> bool:
         return bool(getattr(store, f"dead_{arguments.command}")(arguments.id, time.time()))
 
@@ -173,6 +185,7 @@ def dead_command(arguments: Namespace) -> int:
 
 
 def sessions_list(arguments: Namespace) -> int:
+    """Show the conversations."""
     sessions = _recorded(
         arguments,
         lambda remote: _asked(remote.get(f"/api/sessions?limit={arguments.limit}"))["sessions"],
@@ -185,6 +198,7 @@ def sessions_list(arguments: Namespace) -> int:
 
 
 def sessions_show(arguments: Namespace) -> int:
+    """Show what the agent remembers of one."""
     def local(store: Any) -> dict[str, Any] | None:
         lines = [asdict(line) for line in store.history(arguments.id, arguments.limit)]
         return {"session_id": arguments.id, "history": lines} if lines else None
@@ -202,6 +216,7 @@ def sessions_show(arguments: Namespace) -> int:
 
 
 def sessions_reset(arguments: Namespace) -> int:
+    """Make the agent forget one."""
     path = f"/api/sessions/{quoted(arguments.id)}/reset"
     done = _recorded(
         arguments,
