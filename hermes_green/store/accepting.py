@@ -34,7 +34,9 @@ def encode(child: str, item: Intake, now: float) -> Encoded:
     return tuple(map(codec.clean, inbound.keys)), row, memo
 
 
-def accept_one(connection: sqlite3.Connection, child: str, encoded: Sequence[Encoded], now: float) -> Sequence[int | None]:
+def accept_one(
+    connection: sqlite3.Connection, child: str, encoded: Sequence[Encoded], now: float
+) -> Sequence[int | None]:
     """One batch."""
     return accept_many(connection, [(child, encoded, now)])[0]
 

@@ -11,8 +11,8 @@ from hermes_green.core.ports import NewPart
 from hermes_green.store import codec, rules
 
 _INSERT = (
-    "INSERT INTO outbox (child, lane, chat_id, turn, ordinal, message_id, reply_seq, key, peer, payload, text, reply_ref, "
-    "handle, not_after, key_lifetime, born_at, due_at, send_id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    "INSERT INTO outbox (child, lane, chat_id, turn, ordinal, message_id, reply_seq, key, peer, payload, text, "
+    "reply_ref, handle, not_after, key_lifetime, born_at, due_at, send_id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 
 

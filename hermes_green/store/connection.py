@@ -52,8 +52,8 @@ def translate(error: Exception, path: Path) -> StoreError | None:
         if primary in BROKEN:
             return broken(path, str(error))
         if primary in AWAY:
-            action = f"Free space on the disk of {path}, or end the program that holds the file; the store recovers by itself."
-            return StoreAway(f"{path}: {error}", code=str(getattr(error, "sqlite_errorname", "")), action=action)
+            action = f"Free space on the disk of {path}, or end the program that holds it; the store recovers by itself."
+            return StoreAway(f"{path}: {error}", code=error.sqlite_errorname, action=action)
         return None
     if isinstance(error, OSError):
         return StoreAway(f"{path}: {error}", action=f"Look at the disk of {path}; the store recovers by itself.")

@@ -86,5 +86,3 @@ def insert_rows(connection: sqlite3.Connection, head: str, columns: int, rows: S
             values = [value for row in rows[index : index + size] for value in row]
             connection.execute(f"{head} VALUES {','.join([one] * size)}", values)
             index += size
-
-

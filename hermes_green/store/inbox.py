@@ -109,7 +109,9 @@ def _sessions_waiting(connection: sqlite3.Connection, now: float) -> Mapping[str
     return dict(connection.execute(query, (WAITING, now)).fetchall())
 
 
-def _lease_session(connection: sqlite3.Connection, session_id: str, worker: str, ttl: float, now: float) -> Lease | None:
+def _lease_session(
+    connection: sqlite3.Connection, session_id: str, worker: str, ttl: float, now: float
+) -> Lease | None:
     busy = connection.execute(
         "SELECT 1 FROM inbox WHERE state < 2 AND session_id = ? AND state = ? AND express = 0 AND until > ? LIMIT 1",
         (session_id, LEASED, now),

@@ -35,7 +35,12 @@ class Lines(Engine):
 
 
 def remember(
-    connection: sqlite3.Connection, session_id: str, child: str, chat_id: str, lines: Sequence[tuple[str, str]], now: float
+    connection: sqlite3.Connection,
+    session_id: str,
+    child: str,
+    chat_id: str,
+    lines: Sequence[tuple[str, str]],
+    now: float,
 ) -> None:
     """Add one turn's lines to a session."""
     ((turn,),) = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM history").fetchall()
@@ -76,14 +81,14 @@ def _sessions(connection: sqlite3.Connection, limit: int) -> Sequence[SessionInf
 # still waiting (few, in all chats together), delivered parts.
 _TRANSCRIPT = """
 SELECT id, role, text, at FROM (
-    SELECT * FROM (SELECT 'in-' || id AS id, 'user' AS role, text, accepted_at AS at, 0 AS side, id AS row FROM inbox
-        WHERE state IN (2, 4) AND child = :child AND chat_id = :chat AND text != '' ORDER BY inbox.id DESC LIMIT :limit)
+    SELECT * FROM (SELECT 'in-' || id AS id, 'user' AS role, text, accepted_at AS at, 0 AS side, id AS row
+        FROM inbox WHERE state IN (2, 4) AND child = :child AND chat_id = :chat AND text != '' ORDER BY inbox.id DESC LIMIT :limit)
     UNION ALL
-    SELECT * FROM (SELECT 'in-' || id AS id, 'user' AS role, text, accepted_at AS at, 0 AS side, id AS row FROM inbox
-        WHERE state < 2 AND child = :child AND chat_id = :chat AND text != '' ORDER BY inbox.id DESC LIMIT :limit)
+    SELECT * FROM (SELECT 'in-' || id AS id, 'user' AS role, text, accepted_at AS at, 0 AS side, id AS row
+        FROM inbox WHERE state < 2 AND child = :child AND chat_id = :chat AND text != '' ORDER BY inbox.id DESC LIMIT :limit)
     UNION ALL
-    SELECT * FROM (SELECT 'out-' || id AS id, 'assistant' AS role, text, ended_at AS at, 1 AS side, id AS row FROM outbox
-        WHERE state = 2 AND child = :child AND chat_id = :chat AND text != '' ORDER BY outbox.id DESC LIMIT :limit)
+    SELECT * FROM (SELECT 'out-' || id AS id, 'assistant' AS role, text, ended_at AS at, 1 AS side, id AS row
+        FROM outbox WHERE state = 2 AND child = :child AND chat_id = :chat AND text != '' ORDER BY outbox.id DESC LIMIT :limit)
 ) ORDER BY at DESC, side DESC, row DESC LIMIT :limit
 """
 

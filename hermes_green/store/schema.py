@@ -69,7 +69,8 @@ _FIRST = (
         turns INTEGER NOT NULL, last_at REAL NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX session_last ON session (last_at)",
     "CREATE INDEX session_turns ON session (turns)",
-    "CREATE TABLE quarantine (id INTEGER PRIMARY KEY, child TEXT NOT NULL, raw BLOB NOT NULL, error TEXT NOT NULL, at REAL NOT NULL)",
+    """CREATE TABLE quarantine (
+        id INTEGER PRIMARY KEY, child TEXT NOT NULL, raw BLOB NOT NULL, error TEXT NOT NULL, at REAL NOT NULL)""",
 )
 
 # Number n brings a file from user_version n-1 to n. Append only.
@@ -89,7 +90,8 @@ def prepare(path: Path, *, busy_timeout: float) -> None:
     elif path.stat().st_size == 0:
         raise broken(path, "the file is empty, and ours never are: it was cut")
     elif not os.access(path, os.R_OK | os.W_OK):
-        raise StoreBroken(f"{path}: not readable and writable for this user", action=f"Give this user {path}: chown it.")
+        action = f"Give this user read and write permission on {path}."
+        raise StoreBroken(f"{path}: not readable and writable for this user", action=action)
     private(path)
     with closing(connect(path, busy_timeout=busy_timeout)) as connection:
         _upgrade(connection, path)

@@ -129,7 +129,8 @@ def _recover(connection: sqlite3.Connection, now: float) -> Recovered:
         (WAITING, LEASED),
     )
     connection.execute(
-        "UPDATE outbox SET state = ?, token = NULL, until = NULL, uncertain = 1, due_at = ? WHERE state < 2 AND state = ?",
+        "UPDATE outbox SET state = ?, token = NULL, until = NULL, uncertain = 1, due_at = ? "
+        "WHERE state < 2 AND state = ?",
         (QUEUED, now, SENDING),
     )
     ((undelivered,),) = connection.execute("SELECT count(*) FROM outbox WHERE state < 2").fetchall()
@@ -151,8 +152,9 @@ def _prune(connection: sqlite3.Connection, retention: Retention, now: float) -> 
         deleted += _delete(connection, "outbox", rule, before)
     deleted += _delete_keys(connection, dedup, now)
     # A number is never given twice while anything that could ask for one is kept.
-    numbers = "(child, message_id) IN (SELECT child, message_id FROM reply_number WHERE at < ? AND message_id != '' LIMIT 500)"
-    deleted += connection.execute(f"DELETE FROM reply_number WHERE {numbers}", (min(inbox, outbox, dead),)).rowcount
+    numbers = f"SELECT child, message_id FROM reply_number WHERE at < ? AND message_id != '' LIMIT {rules.PRUNE_ROWS}"
+    query = f"DELETE FROM reply_number WHERE (child, message_id) IN ({numbers})"
+    deleted += int(connection.execute(query, (min(inbox, outbox, dead),)).rowcount)
     deleted += _delete(connection, "history", "archived_at IS NOT NULL AND archived_at < ?", dead)
     deleted += _shorten_sessions(connection, retention.history_turns)
     deleted += _delete(connection, "quarantine", "at < ?", dead)
@@ -168,9 +170,7 @@ def _delete(connection: sqlite3.Connection, table: str, rule: str, bound: Any) -
 def _delete_keys(connection: sqlite3.Connection, before: float, now: float) -> int:
     """From the oldest on, in order of arrival; a key from a clock set ahead by a day or more goes too."""
     oldest = f"SELECT rowid, at FROM inbox_key ORDER BY rowid LIMIT {rules.PRUNE_ROWS}"
-    query = (
-        f"DELETE FROM inbox_key WHERE rowid IN (SELECT rowid FROM ({oldest}) WHERE at < ? OR at > ?)"
-    )
+    query = f"DELETE FROM inbox_key WHERE rowid IN (SELECT rowid FROM ({oldest}) WHERE at < ? OR at > ?)"
     return int(connection.execute(query, (before, now + rules.DAY)).rowcount)
 
 

@@ -84,7 +84,9 @@ class Writer:
 
     # --- the hub's side ---
 
-    def submit(self, run: Run, *args: Any, together: Run | None = None, undo: Run | None = None, weight: int = 1) -> Any:
+    def submit(
+        self, run: Run, *args: Any, together: Run | None = None, undo: Run | None = None, weight: int = 1
+    ) -> Any:
         """Wait until ``run(connection, *args)`` is committed, and return what it returned.
 
         Raises:

@@ -1,0 +1,171 @@
+"""MemoryStore: the official fake; the semantics of the durable store without disk, thread or wait."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any, Callable, Mapping, Sequence
+
+from hermes_green.core.errors import LeaseLost
+from hermes_green.core.ports import Intake, Lease, TurnEnd
+from hermes_green.store import codec, rules
+from hermes_green.store.memory_outbox import MemoryOutbox
+from hermes_green.store.memory_rows import InRow, MemoryLines, plain
+from hermes_green.store.memory_upkeep import MemoryUpkeep
+
+
+class MemoryInbox(MemoryOutbox):
+    """Rows before their turn."""
+
+    def accept(self, child: str, batch: Sequence[Intake], now: float) -> Sequence[int | None]:
+        """See ``Store.accept``."""
+        checked = [(item, plain(dict(item.memo))) for item in batch]
+        self._begin(now)
+        found: list[int | None] = []
+        for item, memo in checked:
+            for name, value in memo.items():
+                if value is None:
+                    self._memos.pop((child, name), None)
+                else:
+                    self._memos[child, name] = value
+            found.append(self._take(child, item, now))
+        return found
+
+    def _take(self, child: str, item: Intake, now: float) -> int | None:
+        inbound = item.inbound
+        if inbound is None:
+            return None
+        pairs = [(child, key) for key in inbound.keys]
+        seen = any(pair in self._keys for pair in pairs)
+        for pair in pairs:
+            self._keys.setdefault(pair, now)
+        if seen:
+            return None
+        self._last_in += 1
+        kept = codec.inbound_from(
+            inbound.peer.child,
+            inbound.peer.chat_id,
+            inbound.message_id,
+            codec.clean(inbound.text),
+            codec.inbound_body(inbound),
+            inbound.sent_at,
+        )
+        self._inbox[self._last_in] = InRow(self._last_in, child, item.session_id, kept, now)
+        return self._last_in
+
+    def quarantine(self, child: str, raw: bytes, error: str, now: float) -> None:
+        """See ``Store.quarantine``."""
+        self._begin(now)
+        self._frames.append((child, bytes(raw[: rules.QUARANTINE_BYTES]), error, now))
+
+    def memo(self, child: str, name: str) -> Any:
+        """See ``Store.memo``."""
+        self._check()
+        return plain(self._memos.get((child, name)))
+
+    def sessions_waiting(self) -> Mapping[str, int]:
+        """See ``Store.sessions_waiting``."""
+        self._check()
+        waiting: dict[str, int] = {}
+        for row in self._inbox.values():
+            if row.waits(self._now):
+                waiting[row.session_id] = waiting.get(row.session_id, 0) + 1
+        return waiting
+
+    def lease_session(self, session_id: str, worker: str, ttl: float, now: float) -> Lease | None:
+        """See ``Store.lease_session``."""
+        self._begin(now)
+        rows = [row for row in self._inbox.values() if row.session_id == session_id]
+        if any(row.state == "leased" and not row.express and row.until > now for row in rows):
+            return None
+        row = next((row for row in rows if row.waits(now)), None)
+        return None if row is None else self._lease(row, now + ttl, counted=1)
+
+    def lease_row(self, row: int, worker: str, ttl: float, now: float) -> Lease | None:
+        """See ``Store.lease_row``."""
+        self._begin(now)
+        found = self._inbox.get(row)
+        return self._lease(found, now + ttl, counted=0) if found is not None and found.waits(now) else None
+
+    def _lease(self, row: InRow, until: float, counted: int) -> Lease:
+        row.state, row.token, row.until = "leased", rules.new_key(), until
+        row.attempt += counted
+        row.express = not counted
+        row.turn_id = row.turn_id or rules.new_key()
+        return Lease(
+            row=row.row,
+            token=row.token,
+            until=until,
+            attempt=row.attempt,
+            turn_id=row.turn_id,
+            session_id=row.session_id,
+            inbound=row.inbound,
+            accepted_at=row.accepted_at,
+            seq_used=self._numbers.get((row.child, row.inbound.message_id), (0, 0.0))[0],
+            draft=plain(row.draft),
+        )
+
+    def _leased(self, lease: Lease) -> InRow:
+        row = self._inbox.get(lease.row)
+        if row is None or row.state != "leased" or row.token != lease.token:
+            raise LeaseLost(f"row {lease.row}: the lease of turn {lease.turn_id} is not the row's any more")
+        return row
+
+    def renew(self, lease: Lease, ttl: float, now: float) -> Lease:
+        """See ``Store.renew``."""
+        self._begin(now)
+        self._leased(lease).until = now + ttl
+        return replace(lease, until=now + ttl)
+
+    def release(self, lease: Lease, now: float) -> None:
+        """See ``Store.release``."""
+        self._begin(now)
+        row = self._leased(lease)
+        row.attempt -= not row.express
+        row.state, row.token, row.express = "waiting", "", False
+
+    def put_draft(self, lease: Lease, handle: Mapping[str, Any] | None, now: float) -> Mapping[str, Any]:
+        """See ``Store.put_draft``."""
+        handle = plain(handle)
+        self._begin(now)
+        row = self._leased(lease)
+        if row.draft is None:
+            number = self._number(row.child, row.inbound.message_id, now)
+            row.draft = {"key": row.turn_id, "reply_seq": number, "handle": None}
+        if handle is not None:
+            row.draft["handle"] = handle
+        draft: Mapping[str, Any] = plain(row.draft)
+        return draft
+
+    def commit_turn(self, lease: Lease, end: TurnEnd, now: float) -> Sequence[int]:
+        """See ``Store.commit_turn``."""
+        parts = [self._kept(part) for part in end.parts]
+        json.dumps(plain(end.usage))
+        self._begin(now)
+        row = self._leased(lease)
+        row.state, row.token, row.reason, row.ended_at = end.state, "", end.reason, now
+        inbound = row.inbound
+        if end.state == "refused":
+            row.inbound = replace(inbound, text="", attachments=(), reply_ref={}, keys=())
+        if end.reset_session:
+            self._archive(row.session_id, now)
+        if end.history:
+            self._remember(row.session_id, row.child, inbound.peer.chat_id, end.history, now)
+        assert row.turn_id is not None
+        return self._bear(parts, row.turn_id, inbound.message_id, inbound.sent_at, row.accepted_at, now)
+
+
+class MemoryStore(MemoryInbox, MemoryUpkeep, MemoryLines):
+    """``core.ports.Store`` in this process's memory, for tests and trials; nothing outlives it.
+
+    ``away``: while True every call raises StoreAway. ``before_commit`` is called before each
+    change, and may raise: then nothing is changed.
+    """
+
+    def __init__(self, before_commit: Callable[[], None] | None = None) -> None:
+        super().__init__()
+        self._before_commit = before_commit
+
+    def close(self) -> None:
+        """Every later call raises StoreAway."""
+        self.away = True
