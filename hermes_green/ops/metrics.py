@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Any, Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import generate_latest
@@ -46,25 +46,22 @@ class Metrics:
         )
         self._lag = self._histogram("hub_lag_seconds", "how late the hub runs a timer", (), _LAG)
         self._gauge("build_info", "1, labelled with the version", ("version",)).labels(version).set(1)
-        self._per_child: tuple[MetricWrapperBase, ...] = (
-            self._link_up, self._inbound, self._proof, self._reconnects, self._dials, self._heartbeats,
-            self._turn, self._delivery,
-        )  # fmt: skip
+        self._series: dict[str, set[tuple[MetricWrapperBase, tuple[str, ...]]]] = {}
 
     def link_up(self, child: str, up: bool) -> None:
         """The child's link came to READY or left it."""
-        self._link_up.labels(*_who(child)).set(1 if up else 0)
+        self._of(self._link_up, child).set(1 if up else 0)
 
     def inbound(self, child: str, wall: float) -> None:
         """A message arrived at wall time ``wall``."""
-        self._inbound.labels(*_who(child)).set(wall)
+        self._of(self._inbound, child).set(wall)
 
     def proof_age(self, child: str, seconds: float | None) -> None:
         """How long ago the platform was heard; None (no link) takes the series away."""
         if seconds is None:
-            self._proof.remove_by_labels({"child": child})
+            self._remove(self._proof, child)
         else:
-            self._proof.labels(*_who(child)).set(seconds)
+            self._of(self._proof, child).set(seconds)
 
     def reconnect(self, child: str, reason: str) -> None:
         """A link ended; ``reason`` is a short code, never a sentence."""
@@ -72,15 +69,15 @@ class Metrics:
         if reason not in known and len(known) >= MAX_REASONS:
             reason = "other"
         known.add(reason)
-        self._reconnects.labels(*_who(child), reason).inc()
+        self._of(self._reconnects, child, reason).inc()
 
     def dial(self, child: str, outcome: str) -> None:
         """A dial ended (ready, lost, rejected, throttled)."""
-        self._dials.labels(*_who(child), outcome).inc()
+        self._of(self._dials, child, outcome).inc()
 
     def heartbeat(self, child: str, outcome: str) -> None:
         """A heartbeat was sent, answered or missed."""
-        self._heartbeats.labels(*_who(child), outcome).inc()
+        self._of(self._heartbeats, child, outcome).inc()
 
     def depths(self, inbox: int, outbox: int, dead: int, oldest_undelivered: float | None) -> None:
         """What waits in the store; ``oldest_undelivered`` in seconds, None when nothing waits."""
@@ -91,11 +88,11 @@ class Metrics:
 
     def turn(self, child: str, outcome: str, seconds: float) -> None:
         """A turn ended."""
-        self._turn.labels(*_who(child), outcome).observe(seconds)
+        self._of(self._turn, child, outcome).observe(seconds)
 
     def delivery(self, child: str, outcome: str, seconds: float) -> None:
         """A part was delivered or given up, ``seconds`` after its birth."""
-        self._delivery.labels(*_who(child), outcome).observe(seconds)
+        self._of(self._delivery, child, outcome).observe(seconds)
 
     def hub_lag(self, seconds: float) -> None:
         """One sample of the hub's lateness."""
@@ -104,8 +101,8 @@ class Metrics:
     def forget(self, child: str) -> None:
         """The child is gone from the configuration: its series go too."""
         self._reasons.pop(child, None)
-        for metric in self._per_child:
-            metric.remove_by_labels({"child": child})
+        for metric, labels in self._series.pop(child, ()):
+            metric.remove(*labels)
 
     def render(self) -> bytes:
         """The text that ``/metrics`` answers, after the callbacks of ``before_render``."""
@@ -122,6 +119,14 @@ class Metrics:
     def _histogram(self, name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"hermes_green_{name}", text, labels, registry=self._registry, buckets=buckets)
 
+    def _of(self, metric: Any, child: str, *more: str) -> Any:
+        """The series of one child, remembered so that it can be forgotten."""
+        labels = (child, child.partition("/")[0], *more)
+        self._series.setdefault(child, set()).add((metric, labels))
+        return metric.labels(*labels)
 
-def _who(child: str) -> tuple[str, str]:
-    return child, child.partition("/")[0]
+    def _remove(self, metric: MetricWrapperBase, child: str) -> None:
+        known = self._series.get(child, set())
+        for entry in [entry for entry in known if entry[0] is metric]:
+            known.discard(entry)
+            metric.remove(*entry[1])

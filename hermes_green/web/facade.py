@@ -1,0 +1,101 @@
+"""What the web needs of the gateway and of the page's chat, as the views see it."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Protocol, Sequence
+
+from hermes_green.core.ports import DeadLetter, Line, Sent, SessionInfo
+
+
+class Event(Protocol):
+    """One thing that happened; ``name`` as in hooks, ``at`` in wall seconds."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def at(self) -> float: ...
+
+    @property
+    def data(self) -> Mapping[str, Any]: ...
+
+
+class Subscription(Protocol):
+    """A bounded feed of events."""
+
+    def get(self, timeout: float) -> Event | None:
+        """The next event, or None after ``timeout`` seconds."""
+
+    def close(self) -> None:
+        """Stop listening."""
+
+
+class Gateway(Protocol):
+    """The gateway from outside. Methods may wait, each with a deadline; StoreAway is raised by all
+    that ask the store."""
+
+    def status(self) -> dict[str, Any]: ...
+
+    def health(self) -> dict[str, Any]:
+        """{hub_lag_ms, pid, store}; never waits for the store."""
+
+    def readiness(self, child: str | None) -> tuple[bool, dict[str, Any]]:
+        """Whether every enabled child (or the one named) is READY, and what is said about it.
+
+        Raises:
+            KeyError: no such child.
+        """
+
+    def send(
+        self, child: str, chat: str, text: str, thread: str | None, reply_to: str | None, key: str | None
+    ) -> Sent:
+        """Raises UnknownChild, UnknownChat, KeyReused, StoreAway."""
+
+    def sent(self, id: str) -> Sent | None: ...
+
+    def command(self, child: str, verb: str) -> dict[str, Any]:
+        """restart, start or stop. Raises KeyError: no such child."""
+
+    def reload(self) -> dict[str, Any]:
+        """{ok, changed, restart_required, errors}."""
+
+    def stop(self) -> None:
+        """Begin to stop; returns at once."""
+
+    def dead(self, limit: int) -> Sequence[DeadLetter]: ...
+
+    def dead_retry(self, id: str) -> bool: ...
+
+    def dead_drop(self, id: str) -> bool: ...
+
+    def sessions(self, limit: int) -> Sequence[SessionInfo]: ...
+
+    def session(self, id: str) -> Mapping[str, Any] | None:
+        """One session with its history as plain data; None: no such."""
+
+    def reset_session(self, id: str) -> bool: ...
+
+    def transcript(self, chat: str, limit: int) -> Sequence[Line]:
+        """The last lines of one of the page's chats, oldest first."""
+
+    def subscribe(self) -> Subscription: ...
+
+
+class Feed(Protocol):
+    """A bounded feed of one chat's lines; ``lagging``: some were lost, read the transcript."""
+
+    lagging: bool
+
+    def get(self, timeout: float) -> Mapping[str, Any] | None: ...
+
+    def close(self) -> None: ...
+
+
+class Chat(Protocol):
+    """The page's side of the web adapter's mailbox."""
+
+    def post(self, text: str, chat: str = "main", user: str | None = None, key: str | None = None) -> str:
+        """The id of the message, once it is committed. Raises UnknownChat, LinkLost, StoreAway."""
+
+    def listen(self, chat: str = "main") -> Feed:
+        """Raises UnknownChat."""
