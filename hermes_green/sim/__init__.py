@@ -47,6 +47,9 @@ def main(platform: str, argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
+    except ImportError as error:
+        print(f"the simulators need more packages ({error}): pip install 'hermes-green[sim]'", file=sys.stderr)
+        return 69
     parser = ArgumentParser(prog=f"hermes-green sim {platform}", description=f"A simulated {platform} on loopback.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 picks one")

@@ -72,8 +72,8 @@ def _check_post(parsed: dict[str, Any]) -> None:
             for element in line:
                 if not isinstance(element, dict) or element.get("tag") not in _POST_TAGS:
                     raise Refused(230001, f"unknown element in a post: {element!r}")
-                if element["tag"] in ("md", "hr", "code_block") and len(line) > 1 and element["tag"] != "code_block":
-                    raise Refused(230001, f"{element['tag']} stands alone on its line")
+                if element["tag"] == "md" and len(line) > 1:
+                    raise Refused(230001, "md stands alone on its line")
 
 
 def _check_card(parsed: dict[str, Any]) -> None:

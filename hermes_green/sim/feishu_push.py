@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 import gevent
 from gevent.event import AsyncResult
+from gevent.event import Event as Signal
 from gevent.pool import Pool
 
 from hermes_green.sim import feishu_frames as frames
@@ -36,7 +37,7 @@ class Event:
     shuffled: bool = False
     once: bool = False
     pushes: int = 0
-    acked: bool = False
+    finished: Signal = field(default_factory=Signal)
 
     @property
     def id(self) -> str:
@@ -118,10 +119,8 @@ class Courier:
     def _deliver(self, event: Event) -> None:
         waits: Sequence[float] = () if event.once else self._rules.redelivery
         for wait in (*waits, None):
-            if self._attempt(event):
+            if self._attempt(event) or event.finished.wait(wait or 0):
                 break
-            if wait is not None:
-                gevent.sleep(wait)
         else:
             self._sim.log.add("given_up", event_id=event.id, message_id=event.message_id, chat=event.chat)
         self._open.pop(event.id, None)
@@ -137,7 +136,7 @@ class Courier:
             outcome = push.outcome.get(timeout=self._rules.ack_deadline)
         except gevent.Timeout:
             outcome = "no ack in time"
-        if outcome == 200:
+        if event.finished.is_set():
             return True
         self._sim.log.add("push_failed", event_id=event.id, message_id=event.message_id, why=str(outcome))
         return False
@@ -221,7 +220,8 @@ class Courier:
         if not push.outcome.ready():
             push.outcome.set("late" if late else answer["code"])
         if answer["code"] == 200:
-            event.acked = True
+            if not late:
+                event.finished.set()
             self._release(event)
 
     def _wrong(self, push: Push, link: Link, frame: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 import uuid
@@ -294,7 +295,7 @@ def error_answer(refused: Refused) -> Answer:
     """A refusal as the platform words it."""
     headers = {"X-Tt-Logid": uuid.uuid4().hex}
     if refused.wait:
-        headers |= {"x-ogw-ratelimit-limit": "50", "x-ogw-ratelimit-reset": f"{refused.wait:.0f}"}
+        headers |= {"x-ogw-ratelimit-limit": "50", "x-ogw-ratelimit-reset": str(math.ceil(refused.wait))}
     return Answer(refused.status, {"code": refused.code, "msg": str(refused), "data": {}}, headers)
 
 

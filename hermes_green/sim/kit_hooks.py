@@ -11,7 +11,6 @@ from hermes_green.sim.kit_ws import Link
 class Hooks:
     """What a platform overrides."""
 
-
     def started(self) -> None:
         """The server listens: spawn the platform's own greenlets."""
 

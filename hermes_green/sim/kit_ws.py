@@ -126,7 +126,7 @@ class Link:
         data = self._sock.recv(READ)
         while self.stalled and not self._sock.closed:
             gevent.sleep(_STALL_STEP)
-        if not data:
+        if not data or not self.alive:
             self._ending = self._ending or "eof"
             return False
         self._ws.receive_data(data)

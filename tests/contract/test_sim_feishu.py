@@ -301,6 +301,18 @@ def test_duplicates_and_redeliveries_carry_the_same_event(sim: FeishuSim) -> Non
     assert violations(sim) == []
 
 
+def test_the_ack_of_a_forced_redelivery_counts_too(sim: FeishuSim) -> None:
+    client = connect(sim)
+    sim.say(text="first push is ignored")
+    client.frame()
+    sim.fault("redeliver")
+    frame, _ = client.event()
+    client.ack(frame)
+    sim.wait("ack", timeout=5)
+    assert client.silent(0.9)
+    assert sim.state()["unacked"] == []
+
+
 def test_groups_mention_the_bot_and_threads_carry_their_root(sim: FeishuSim) -> None:
     client = connect(sim)
     root = sim.say(text="hello", chat="oc_g", chat_type="group")

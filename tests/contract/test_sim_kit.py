@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any, Iterator
 
 import gevent
@@ -11,6 +12,7 @@ import requests
 import websocket
 
 from hermes_green.sim.kit import Answer, Link, Request, Simulator
+from tests.support.tls import make_authority
 
 
 class EchoSim(Simulator):
@@ -242,3 +244,22 @@ def test_the_record_can_be_waited_for_over_http(sim: EchoSim) -> None:
     gevent.spawn_later(0.2, sim.log.add, "send", text="x")
     got = requests.get(f"{sim.url}/_sim/record?since=0&kind=send&wait=5", timeout=10).json()
     assert [event["text"] for event in got["events"]] == ["x"]
+
+
+@pytest.mark.parametrize("fault", ["rst", "fin", "close", "half_open"])
+def test_everything_works_over_tls_too(tmp_path: Path, fault: str) -> None:
+    authority = make_authority(tmp_path)
+    files = {"certfile": authority.cert_file, "keyfile": authority.key_file}
+    with EchoSim(hostname="localhost", **files) as sim:
+        assert sim.url.startswith("https://localhost:")
+        answer = requests.post(f"{sim.url}/send", json={"text": "a"}, verify=authority.ca_file, timeout=5)
+        assert answer.status_code == 200
+        with pytest.raises(requests.exceptions.SSLError):
+            requests.get(f"{sim.url}/x", timeout=5)
+        ws = websocket.create_connection(sim.ws_url, timeout=5, sslopt={"ca_certs": authority.ca_file})
+        OPEN.append(ws)
+        ws.send("x" * 100_000)
+        assert ws.recv() == "x" * 100_000
+        sim.fault(fault)
+        ws.settimeout(0.5 if fault == "half_open" else 5)
+        assert closed(ws) is (fault != "half_open")
