@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter
 from typing import Any, Callable, Mapping
@@ -10,6 +9,7 @@ from typing import Any, Callable, Mapping
 import gevent
 from gevent.event import Event
 from gevent.queue import Queue
+from loguru import logger
 
 from hermes_green.core.errors import LinkLost, Throttled
 from hermes_green.core.model import Inbound
@@ -34,7 +34,7 @@ class FakeContext:
     def __init__(self, child: str = "test", account: str = "", log: Any = None) -> None:
         self.child = child
         self.account = account
-        self.log = log or logging.getLogger(f"hermes_green.{child}")
+        self.log = log or logger.bind(child=child)
         self.keys: set[str] = set()
         self.memos: dict[str, Any] = {}
         self.counts: Counter[tuple[str, str]] = Counter()

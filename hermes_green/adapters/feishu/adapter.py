@@ -53,10 +53,11 @@ class FeishuAdapter:
         """Endpoint, socket, then the conversation until it ends."""
         talk = Conversation(port, self._ctx, self._clock, self._pace, lambda: self._bot)
         port.on_close(talk.leave)
+        endpoint = self._rest.endpoint()
+        # Asked only now: a refused dial shall be the one refusal the platform counts.
         asking = gevent.spawn(self._learn_bot)
         asking.name = f"feishu-bot-{self._ctx.child}"
         try:
-            endpoint = self._rest.endpoint()
             asking.join(timeout=BOT_WITHIN)
             talk.live(endpoint, self._options, self._settings.app_id)
         finally:

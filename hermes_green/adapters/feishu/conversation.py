@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Mapping, cast
 
 from gevent.event import Event
 
@@ -102,7 +102,7 @@ class Conversation:
             partial(ws.send, wire.ping(endpoint.service)),
             interval=self._interval,
             timeout=self._pace.due,
-            count=self._port.heartbeat,
+            count=cast(Callable[[str], None], self._port.heartbeat),
             first=0.0,
             name=f"feishu-heartbeat-{self._ctx.child}",
         )
