@@ -6,11 +6,12 @@ imported by ``create``.
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Mapping
 
 from hermes_green.adapters.qq.codes import CODES
 from hermes_green.adapters.qq.settings import INTENTS, Settings, check
 from hermes_green.core.model import Secret
+from hermes_green.core.ports import Adapter, Context
 
 __all__ = ["BUDGETS", "CODES", "INTENTS", "NAME", "Settings", "check", "create", "identity", "secrets"]
 
@@ -34,7 +35,7 @@ def secrets(settings: Settings) -> tuple[Secret, ...]:
     return (settings.client_secret,)
 
 
-def create(settings: Settings, ctx: Any) -> Any:
+def create(settings: Settings, ctx: Context) -> Adapter:
     """The adapter for one account; makes no network call."""
     from hermes_green.adapters.qq.adapter import QQAdapter
 

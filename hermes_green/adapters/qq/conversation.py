@@ -73,7 +73,7 @@ class Conversation:
         }
 
     def live(self) -> None:
-        """Pump until the link ends; returns on a planned or clean end.
+        """Pump until the link ends; returns on a planned or clean end. Whoever dialled closes the link.
 
         Raises:
             LinkError, ConfError, ProtocolFault: why it ended.
@@ -83,7 +83,8 @@ class Conversation:
         guard.name = f"qq-ready-{self._ctx.child}"
         try:
             for raw in self._ws.frames():
-                self._on_frame(raw)
+                if not self._leaving:
+                    self._on_frame(raw)
                 if self._leaving:
                     break
         finally:
@@ -111,6 +112,8 @@ class Conversation:
             self._port.quarantine(raw, error)
 
     def _on_hello(self, frame: Frame) -> None:
+        if self._heart is not None:
+            return  # said before
         given = wire.interval_of(frame)
         session = self._cursor.session
         if session is not None:
@@ -122,8 +125,6 @@ class Conversation:
         interval = given if self._settings.ping_interval is None else self._settings.ping_interval
         timeout = min(interval, self._settings.ping_timeout or interval)
         self._proof_within = interval + timeout
-        if self._heart is not None:
-            self._heart.stop()
         self._heart = Heartbeat(
             self._ws,
             lambda: self._ws.send(wire.heartbeat(self._cursor.committed)),
@@ -175,7 +176,7 @@ class Conversation:
 
     def _on_reconnect(self, frame: Frame) -> None:
         self._ctx.log.info("the gateway asks to reconnect; leaving to resume")
-        self.leave()
+        self._leaving = True
 
     def _on_invalid_session(self, frame: Frame) -> None:
         if frame.d is True and self._resuming and self._standing.refusals == 0:

@@ -194,7 +194,7 @@ def send_error(answer: Answer, body: Mapping[str, Any]) -> HermesError:
     """The error for a refused send: a SendError, or AuthRejected."""
     code, detail = code_of(body), str(body.get("message") or "")
     wait = _wait(answer)
-    if code is not None and code in CODES:
+    if code is not None and code in CODES and answer.status != 429:
         return CODES[code].build(code, detail, wait)
     said = f"HTTP {answer.status}" + (f", {code} {detail}".rstrip() if code else "")
     if answer.status == 429:
