@@ -1,0 +1,85 @@
+"""Load: users who write to bots on simulated platforms, and the account of who was answered what."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any, Callable, Sequence
+
+import gevent
+
+from tests.support.stage import Sim, until
+
+
+@dataclass
+class Load:
+    """``messages`` over ``chats`` of several simulators at ``rate`` a second, each text unlike any other."""
+
+    sims: Sequence[Sim]
+    chats: int
+    messages: int
+    rate: float
+    seed: int = 0
+    asked: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def drive(self) -> None:
+        """Let the users write; returns when the last has written."""
+        draw = random.Random(self.seed)
+        began = time.monotonic()
+        for number in range(self.messages):
+            chat = number % self.chats if number < self.chats else draw.randrange(self.chats)
+            sim = self.sims[chat % len(self.sims)]
+            name = f"oc_load{chat}" if sim.platform == "feishu" else f"load{chat}"
+            text = f"s{self.seed} c{chat} n{number}"
+            self.asked[f"{sim.platform} {name}"].append(text)
+            sim.say(text=text, chat=name, user=f"ou_{name}" if sim.platform == "feishu" else name)
+            gevent.sleep(max(0.0, began + (number + 1) / self.rate - time.monotonic()))
+
+    def answered(self) -> dict[str, list[str]]:
+        """platform and chat -> the texts that were answered, in the order of arrival, repeats included."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for sim in self.sims:
+            for send in sim.sends():
+                text = send["text"].removeprefix("echo: ")
+                if text.startswith(f"s{self.seed} "):
+                    found[f"{sim.platform} {send['chat']}"].append(text)
+        return found
+
+    def count(self) -> int:
+        """How many different questions have an answer."""
+        return sum(len(set(texts)) for texts in self.answered().values())
+
+    def until_answered(self, seconds: float) -> None:
+        """Wait until every question has an answer."""
+        try:
+            until(lambda: self.count() >= self.messages, seconds)
+        except AssertionError:
+            pass  # judge() says what is missing
+
+    def judge(self) -> str:
+        """"" when each question was answered exactly once and in order, else what is wrong."""
+        answered = self.answered()
+        lost, twice, disorder = [], [], []
+        for chat, texts in self.asked.items():
+            got = answered.get(chat, [])
+            counts = Counter(got)
+            lost += [f"{chat}: {text}" for text in texts if not counts[text]]
+            twice += [f"{chat}: {text}" for text in texts if counts[text] > 1]
+            firsts = list(dict.fromkeys(got))
+            if firsts != [text for text in texts if text in counts]:
+                disorder.append(f"{chat}: {firsts}")
+        strangers = set(answered) - set(self.asked)
+        wrong = []
+        for name, found in (("lost", lost), ("twice", twice), ("out of order", disorder), ("strangers", list(strangers))):
+            if found:
+                wrong.append(f"{name} {len(found)}: {found[:5]}")
+        return "; ".join(wrong)
+
+
+def beside(*work: Callable[[], Any]) -> list[Any]:
+    """Run functions side by side; their answers, or the first error."""
+    greenlets = [gevent.spawn(one) for one in work]
+    gevent.joinall(greenlets, raise_error=True)
+    return [greenlet.value for greenlet in greenlets]

@@ -1,0 +1,240 @@
+"""A child's life: one run is one link, its end is one event, and only it is restarted."""
+
+import gevent
+import pytest
+
+from hermes_green.core.errors import AuthRejected, ConfError, Displaced, LinkLost, Throttled
+from hermes_green.core.machine import State
+from hermes_green.core.model import Caps, Inbound, Peer
+from hermes_green.runtime.redial import Pace
+from hermes_green.store.memory import MemoryStore
+from tests.support.children import QUICK, Bench, FreeDials, ScriptedAdapter, eventually
+
+
+@pytest.fixture
+def bench():
+    bench = Bench(MemoryStore())
+    yield bench
+    bench.close()
+
+
+def states(bench, id="one"):
+    return [state for child, state in bench.moves if child == id]
+
+
+def test_a_child_dials_and_is_ready_when_the_platform_answered(bench):
+    child = bench.child(ScriptedAdapter())
+    eventually(lambda: child.state is State.READY)
+    assert states(bench) == ["STARTING", "READY"]
+    assert child.reason.text == "connected as bot"
+
+
+def test_a_lost_link_is_dialled_again_and_the_sibling_does_not_notice(bench):
+    victim, sibling = ScriptedAdapter(), ScriptedAdapter()
+    child = bench.child(victim)
+    other = bench.child(sibling, "two")
+    eventually(lambda: child.state is State.READY and other.state is State.READY)
+    victim.links[0].end(LinkLost("RST"))
+    eventually(lambda: len(victim.links) == 2 and child.state is State.READY)
+    assert states(bench) == ["STARTING", "READY", "WAITING", "STARTING", "READY"]
+    assert states(bench, "two") == ["STARTING", "READY"]
+    assert child.losses == 1 and len(sibling.links) == 1
+
+
+def test_an_outage_of_many_dials_ends_in_ready_and_never_trips(bench):
+    def refuse(number):
+        if len(dials.dials) < 12:
+            raise LinkLost("refused")
+
+    dials = FreeDials()
+    child = bench.child(ScriptedAdapter(refuse), dials=dials)
+    eventually(lambda: child.state is State.READY)
+    assert "FAILED" not in states(bench)
+
+
+def test_crashes_are_counted_and_trip_the_limit_but_an_operator_may_start_again(bench):
+    broken = True
+
+    def script(number):
+        if broken:
+            raise ZeroDivisionError("bug")
+
+    child = bench.child(ScriptedAdapter(script))
+    eventually(lambda: child.state is State.FAILED)
+    assert states(bench).count("STARTING") == QUICK.crashes
+    assert "adapters restart one" in child.reason.action
+    broken = False
+    bench.supervisor.command("one", "restart")
+    eventually(lambda: child.state is State.READY)
+
+
+@pytest.mark.parametrize("error", [AuthRejected("bad secret", action="mend app_secret"), ConfError("bad"), Displaced("other")])
+def test_what_needs_a_human_halts_and_names_the_remedy(bench, error):
+    def script(number):
+        raise error
+
+    child = bench.child(ScriptedAdapter(script))
+    eventually(lambda: child.state is State.HALTED)
+    gevent.sleep(0.1)
+    assert states(bench) == ["STARTING", "HALTED"]
+    assert child.reason.text == error.text and child.reason.action.startswith(error.action)
+
+
+def test_a_credential_refused_during_a_send_halts_and_closes_the_link(bench):
+    adapter = ScriptedAdapter()
+    child = bench.child(adapter)
+    eventually(lambda: child.state is State.READY)
+    bench.supervisor.halt("one", AuthRejected("revoked"))
+    eventually(lambda: child.state is State.HALTED and adapter.links[0].closed_politely)
+    assert child.link is None and not child.sends
+
+
+def test_a_spent_budget_waits_without_dialling_and_says_until_when(bench):
+    dials = FreeDials()
+    dials.spent = [Throttled("cooling down until 12:00:00", after=0.1, code="budget_spent")]
+    child = bench.child(ScriptedAdapter(), dials=dials)
+    eventually(lambda: child.state is State.WAITING)
+    assert child.reason.text == "cooling down until 12:00:00" and child.cooldown_until is not None
+    assert dials.dials == []
+    eventually(lambda: child.state is State.READY)
+    assert child.cooldown_until is None
+
+
+def test_stop_closes_the_link_and_nothing_dials_again(bench):
+    adapter = ScriptedAdapter()
+    child = bench.child(adapter)
+    eventually(lambda: child.state is State.READY)
+    bench.supervisor.command("one", "stop")
+    eventually(lambda: child.state is State.STOPPED)
+    gevent.sleep(0.1)
+    assert adapter.links[0].closed_politely and len(adapter.links) == 1
+    assert states(bench) == ["STARTING", "READY", "STOPPING", "STOPPED"]
+
+
+def test_a_link_that_does_not_close_is_killed(bench, monkeypatch):
+    monkeypatch.setattr("hermes_green.runtime.run.END_GRACE", 2.05)
+    adapter = ScriptedAdapter()
+    child = bench.child(adapter)
+    eventually(lambda: child.state is State.READY)
+    adapter.links[0].port.on_close(lambda: None)
+    bench.supervisor.command("one", "stop")
+    eventually(lambda: child.state is State.STOPPED)
+
+
+def test_a_start_while_stopping_is_not_forgotten(bench):
+    adapter = ScriptedAdapter()
+    child = bench.child(adapter)
+    eventually(lambda: child.state is State.READY)
+    bench.supervisor.command("one", "restart")
+    bench.supervisor.command("one", "start")
+    eventually(lambda: len(adapter.links) == 2 and child.state is State.READY)
+    assert child.restarts == 1
+
+
+def test_stop_while_waiting_cancels_the_dial(bench):
+    def script(number):
+        raise LinkLost("refused")
+
+    child = bench.child(ScriptedAdapter(script), pace=Pace(backoff_min=30))
+    eventually(lambda: child.state is State.WAITING)
+    bench.supervisor.command("one", "stop")
+    assert child.state is State.STOPPED
+
+
+def test_a_port_is_void_after_its_run(bench):
+    adapter = ScriptedAdapter()
+    child = bench.child(adapter)
+    eventually(lambda: child.state is State.READY)
+    stale = adapter.links[0].port
+    adapter.links[0].end(LinkLost("gone"))
+    eventually(lambda: len(adapter.links) == 2)
+    with pytest.raises(LinkLost):
+        stale.accept(None, memo={"seq": 1})
+    with pytest.raises(LinkLost):
+        stale.ready("ghost")
+
+
+def test_traffic_moves_to_the_successor_before_the_retired_link_ends(bench):
+    adapter = ScriptedAdapter(caps=Caps(handover=True))
+    dials = FreeDials()
+    child = bench.child(adapter, dials=dials)
+    eventually(lambda: child.state is State.READY)
+    first = adapter.links[0]
+    first.port.retire(0.05)
+    eventually(lambda: len(adapter.links) == 2 and child.link is adapter.links[1])
+    eventually(lambda: first.closed_politely)
+    assert states(bench) == ["STARTING", "READY"]
+    assert dials.dials == [False, True] and child.losses == 0
+
+
+def test_a_successor_that_fails_is_retried_while_the_old_link_lives(bench):
+    fail = True
+
+    def script(number):
+        if number == 1 and fail:
+            raise LinkLost("refused")
+
+    adapter = ScriptedAdapter(script)
+    child = bench.child(adapter)
+    eventually(lambda: child.state is State.READY)
+    adapter.links[0].port.retire(0.05)
+    gevent.sleep(0.1)
+    assert child.state is State.READY and child.link is adapter.links[0]
+    fail = False
+    eventually(lambda: len(adapter.links) == 2 and child.link is adapter.links[1])
+
+
+def test_when_the_retired_link_ends_first_the_successors_dial_is_the_reconnect(bench):
+    gate = gevent.event.Event()
+
+    def script(number):
+        if number == 1:
+            gate.wait()
+
+    adapter = ScriptedAdapter(script)
+    child = bench.child(adapter)
+    eventually(lambda: child.state is State.READY)
+    adapter.links[0].port.retire(5)
+    gevent.sleep(0.02)
+    adapter.links[0].end()
+    eventually(lambda: child.state is State.STARTING)
+    gate.set()
+    eventually(lambda: child.state is State.READY and child.link is adapter.links[1])
+    assert len(adapter.links) == 2
+
+
+def test_a_retire_before_ready_is_a_lost_link(bench):
+    class Hasty(ScriptedAdapter):
+        def run(self, port):
+            if not self.links:
+                self.links.append(None)
+                port.retire(1)
+            super().run(port)
+
+    child = bench.child(Hasty())
+    eventually(lambda: child.state is State.READY)
+    assert states(bench)[:3] == ["STARTING", "WAITING", "STARTING"]
+
+
+def test_what_a_run_accepted_is_committed_and_then_acknowledged_in_order(bench):
+    adapter = ScriptedAdapter()
+    child = bench.child(adapter)
+    eventually(lambda: child.state is State.READY)
+    acks = []
+    port = adapter.links[0].port
+    for number in (1, 2, 2, 3):
+        peer = Peer("one", "c", "dm")
+        port.accept(Inbound((f"k{number}",), peer, f"m{number}", "x"), lambda taken, n=number: acks.append((n, taken)))
+    eventually(lambda: len(acks) == 4)
+    assert acks == [(1, True), (2, True), (2, False), (3, True)]
+    assert [inbound.message_id for _, inbound in bench.routed] == ["m1", "m2", "m3"]
+
+
+def test_a_frame_that_cannot_be_parsed_is_kept_and_then_acknowledged(bench):
+    adapter = ScriptedAdapter()
+    child = bench.child(adapter)
+    eventually(lambda: child.state is State.READY)
+    acks = []
+    adapter.links[0].port.quarantine(b"\x00", ValueError("what"), acks.append)
+    eventually(lambda: acks)
+    assert bench.store.counts(0).quarantine == 1
