@@ -103,13 +103,14 @@ class Gateway:
         gevent.spawn_later(grace, leave)
 
     def invalidate(self, link: Link, resumable: bool) -> None:
-        """Op 9; without ``resumable`` the session is gone. The link awaits op 2 or 6 again."""
+        """Op 9; without ``resumable`` the session is gone. The link awaits op 2 or 6 again, or is closed in
+        time: official clients do either."""
         session: Session | None = link.memo.get("session")
         if session is not None:
             session.link, session.dropped = None, time.monotonic()
             if not resumable:
                 self._sim.give_up(session)
-        link.memo.update(state="hello", session=None, beat=time.monotonic())
+        link.memo.update(state="hello", session=None, beat=time.monotonic(), excused=True)
         link.memo["more"].set()
         link.send(json.dumps({"op": INVALID, "d": resumable}))
 
@@ -206,7 +207,7 @@ class Gateway:
         session.link, session.dropped = link, None
         if old is not None and old is not link:
             old.close(4009, "Session resumed elsewhere")
-        link.memo.update(state="ready", session=session, beat=time.monotonic(), stated=None)
+        link.memo.update(state="ready", session=session, beat=time.monotonic(), stated=None, excused=False)
         gevent.spawn(self._pump, link, session, seq, known)
 
     def _pump(self, link: Link, session: Session, seq: int, known: int) -> None:
@@ -219,8 +220,7 @@ class Gateway:
                 more.wait()
                 continue
             seq = event.s
-            sent = link.send(event.wire())
-            self._sim.log.add(
+            entry = self._sim.log.add(
                 "push",
                 link=link.id,
                 session=session.id,
@@ -229,8 +229,9 @@ class Gateway:
                 event_id=event.id,
                 message_id=event.message_id,
                 replay=event.s <= known and event.link is None,
-                swallowed=not sent,
+                swallowed=False,
             )
+            entry["swallowed"] = not link.send(event.wire())
 
     def _watch(self, link: Link) -> None:
         """Cut a link on which nothing useful comes in time."""
@@ -241,6 +242,8 @@ class Gateway:
             now = time.monotonic()
             if link.stalled:
                 link.memo["stalled"] = now
+                if not link.half_open:  # a server that reads nothing does not count either
+                    link.memo["beat"] = now
             limit = options.late if link.memo["state"] == "ready" else options.identify_deadline
             if now - link.memo["beat"] <= limit:
                 continue
@@ -249,7 +252,7 @@ class Gateway:
                 continue
             silent = round(time.monotonic() - link.memo["beat"], 3)
             self._sim.log.add("late", link=link.id, silent=silent)
-            if now - link.memo["stalled"] > limit:
+            if now - link.memo["stalled"] > limit and not link.memo.get("excused"):
                 self._sim.violation(f"nothing useful for {silent} s", link)
             link.close(4009, "Session timed out")
             return

@@ -66,6 +66,8 @@ class Replies:
     def came(self, scene: str, chat: str, kind: str, message_id: str, event_id: str, now: float) -> None:
         """A message (``message_id``) or another event can be answered from now on."""
         origin = Origin(scene, chat, now, kind)
+        for known in (self._messages, self._events):
+            _forget(known, now - 2 * max(self.windows.values()))
         if message_id:
             self._messages.setdefault(message_id, origin)
         if event_id:
@@ -98,6 +100,15 @@ class Replies:
         if counts:
             origin.replies += 1
         return None
+
+
+def _forget(known: dict[str, Origin], before: float) -> None:
+    """Drop the oldest, as far as they came ``before`` that time."""
+    while known:
+        oldest = next(iter(known))
+        if known[oldest].at >= before:
+            return
+        del known[oldest]
 
 
 class Pace:

@@ -180,7 +180,7 @@ class Rest:
             return OFFLINE
         if sent.kind == MEDIA and not self._has_file(sent):
             return BAD_MEDIA
-        if not self._sim.pace.allows(sent.chat, now) and sent.scene == "guild":
+        if sent.scene == "guild" and not self._sim.pace.allows(sent.chat, now):
             return TOO_FAST
         counts = sent.kind != NOTIFY
         return self._sim.replies.judge(sent.scene, sent.chat, sent.msg_id, sent.event_id, sent.seq, now, counts)
@@ -194,7 +194,7 @@ class Rest:
             chat=sent.chat,
             chat_type=sent.scene,
             text=sent.text,
-            key=f"{sent.msg_id or sent.event_id}:{sent.seq}",
+            key=f"{sent.msg_id or sent.event_id}:{sent.seq}" if sent.scene in ("c2c", "group") else "",
             reply_to=sent.msg_id or sent.event_id,
             msg_seq=sent.seq,
             msg_type=sent.kind,

@@ -10,6 +10,7 @@ import json
 import secrets
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Iterator
 
 
@@ -79,7 +80,8 @@ class Session:
 
     def ack(self, seq: int) -> list[str]:
         """The client has everything up to ``seq``: the ids of messages thereby known to have arrived."""
-        fresh = [e.message_id for e in self.after(self.acked) if e.s <= seq and e.message_id]
+        events = islice(self.after(self.acked), max(0, seq - max(self.acked, self._floor)))
+        fresh = [event.message_id for event in events if event.message_id]
         self.acked = max(self.acked, seq)
         return fresh
 

@@ -1,10 +1,8 @@
-"""The simulated QQ keeps to the platform's documents, also where that hurts a client."""
+"""The simulated QQ's gateway keeps to the platform's documents, also where that hurts a client."""
 
 from __future__ import annotations
 
-import json
-import time
-from typing import Any, Callable, Iterator
+from typing import Any, Iterator
 
 import gevent
 import pytest
@@ -12,166 +10,17 @@ import requests
 import websocket
 
 from hermes_green.sim.qq import QQSim
-
-C2C, GUILDS = 1 << 25, 1 << 30
-
-
-OPEN: list[websocket.WebSocket] = []
-
-
-@pytest.fixture(autouse=True)
-def sockets_closed() -> Iterator[None]:
-    yield
-    while OPEN:
-        OPEN.pop().shutdown()
-
-
-class Closed(Exception):
-    """The server closed the socket, with this code."""
-
-
-class Client:
-    """A bot, by hand."""
-
-    def __init__(self, sim: QQSim, hello: bool = True) -> None:
-        self.sim = sim
-        self.seq: int | None = None
-        self.session = ""
-        self.ws = websocket.create_connection(sim.ws_url, timeout=5)
-        OPEN.append(self.ws)
-        if hello:
-            assert self.read()["op"] == 10
-
-    def say(self, op: int, d: Any) -> None:
-        self.ws.send(json.dumps({"op": op, "d": d}))
-
-    def read(self) -> dict[str, Any]:
-        opcode, data = self.ws.recv_data(control_frame=True)
-        if opcode == websocket.ABNF.OPCODE_CLOSE:
-            raise Closed(int.from_bytes(data[:2], "big"))
-        frame: dict[str, Any] = json.loads(data)
-        self.seq = frame.get("s", self.seq)
-        return frame
-
-    def identify(self, intents: int = C2C, token: str = "") -> dict[str, Any]:
-        token = token or f"QQBot {token_of(self.sim)}"
-        self.say(2, {"token": token, "intents": intents, "shard": [0, 1], "properties": {}})
-        ready = self.read()
-        if ready["op"] == 0:
-            self.session = ready["d"]["session_id"]
-        return ready
-
-    def resume(self, session: str, seq: int) -> None:
-        self.say(6, {"token": f"QQBot {token_of(self.sim)}", "session_id": session, "seq": seq})
-
-    def beat(self) -> dict[str, Any]:
-        self.say(1, self.seq)
-        return self.read()
-
-    def closed_with(self) -> int:
-        with pytest.raises(Closed) as closed:
-            while True:
-                self.read()
-        return int(closed.value.args[0])
-
-
-def ask_token(sim: QQSim, **body: Any) -> dict[str, Any]:
-    asked = {"appId": sim.options.app_id, "clientSecret": sim.options.secret, **body}
-    answer = requests.post(f"{sim.url}/app/getAppAccessToken", json=asked, timeout=5)
-    assert answer.status_code == 200
-    return dict(answer.json())
-
-
-def token_of(sim: QQSim) -> str:
-    return str(ask_token(sim)["access_token"])
-
-
-def call(sim: QQSim, method: str, path: str, body: Any = None, token: str | None = None) -> requests.Response:
-    headers = {"Authorization": token if token is not None else f"QQBot {token_of(sim)}"}
-    return requests.request(method, sim.url + path, json=body, headers=headers, timeout=5)
-
-
-def reply(
-    sim: QQSim, said: dict[str, Any], text: str = "hi", path: str = "/v2/users", **body: Any
-) -> requests.Response:
-    wanted = {"msg_type": 0, "content": text, "msg_id": said["message_id"], "msg_seq": 1, **body}
-    return call(sim, "POST", f"{path}/{said['chat']}/messages", wanted)
-
-
-def violations(sim: QQSim) -> list[str]:
-    return [entry["text"] for entry in sim.record(kind="violation")]
-
-
-Make = Callable[..., QQSim]
+from tests.support.qqbot import C2C, GUILDS, Client, Make, reply, simulators, token_of, violations
 
 
 @pytest.fixture
 def make() -> Iterator[Make]:
-    running: list[QQSim] = []
-
-    def start(**options: Any) -> QQSim:
-        sim = QQSim(**{"max_concurrency": 100, **options})
-        running.append(sim)
-        sim.start()
-        return sim
-
-    yield start
-    for sim in running:
-        sim.stop()
+    yield from simulators()
 
 
 @pytest.fixture
 def sim(make: Make) -> QQSim:
     return make()
-
-
-# --- token and gateway -------------------------------------------------------------------------
-
-
-def test_a_token_is_handed_out_again_while_it_has_time_left(sim: QQSim) -> None:
-    first, second = ask_token(sim), ask_token(sim)
-    assert first["access_token"] == second["access_token"]
-    assert isinstance(first["expires_in"], str) and 7190 <= int(first["expires_in"]) <= 7200
-
-
-def test_wrong_credentials_are_told_with_http_200(sim: QQSim) -> None:
-    assert ask_token(sim, clientSecret="wrong")["code"] == 100016
-    assert ask_token(sim, appId="wrong")["code"] == 100007
-
-
-def test_a_dead_token_is_401_with_11244_and_a_new_one_is_made(sim: QQSim) -> None:
-    old = f"QQBot {token_of(sim)}"
-    assert call(sim, "GET", "/users/@me", token=old).json()["username"] == "sim-bot"
-    sim.fault("token")
-    answer = call(sim, "GET", "/users/@me", token=old)
-    assert (answer.status_code, answer.json()["code"]) == (401, 11244)
-    assert call(sim, "GET", "/users/@me").status_code == 200
-    assert call(sim, "GET", "/users/@me", token=old[6:]).json()["code"] == 11243
-    assert call(sim, "GET", "/users/@me", token="").json()["code"] == 11241
-
-
-def test_the_content_type_of_answers_is_exactly_json(sim: QQSim) -> None:
-    answer = call(sim, "GET", "/gateway")
-    assert answer.headers["Content-Type"] == "application/json"
-    assert answer.json() == {"url": sim.ws_url}
-
-
-def test_session_starts_are_counted_per_identify_and_not_per_resume(sim: QQSim) -> None:
-    before = call(sim, "GET", "/gateway/bot").json()["session_start_limit"]
-    client = Client(sim)
-    client.identify()
-    Client(sim).resume(client.session, 1)
-    after = call(sim, "GET", "/gateway/bot").json()["session_start_limit"]
-    assert before["remaining"] - after["remaining"] == 1
-    assert after["reset_after"] > 0 and after["max_concurrency"] == 100
-
-
-def test_a_dial_is_counted_once_be_it_with_or_without_discovery(sim: QQSim) -> None:
-    call(sim, "GET", "/gateway")
-    Client(sim)
-    assert sim.dials == 1
-    Client(sim)
-    assert sim.dials == 2
 
 
 # --- the handshake -----------------------------------------------------------------------------
@@ -314,6 +163,21 @@ def test_a_half_open_link_is_cut_without_blaming_the_client(make: Make) -> None:
     sim.wait("late", timeout=5)
     sim.clear()
     assert violations(sim) == []
+
+
+def test_a_server_that_stops_reading_does_not_cut_the_link_itself(make: Make) -> None:
+    sim = make(heartbeat_interval=0.2, late=0.4)
+    client = Client(sim)
+    client.identify()
+    sim.fault("stop_reading")
+    client.say(1, 1)
+    client.ws.settimeout(1)
+    with pytest.raises(websocket.WebSocketTimeoutException):
+        client.read()
+    sim.clear()
+    client.ws.settimeout(5)
+    assert client.read() == {"op": 11}
+    assert sim.record(kind="late") == []
 
 
 # --- events, resume ----------------------------------------------------------------------------
@@ -516,172 +380,3 @@ def test_a_chats_next_message_waits_until_the_one_before_has_arrived(make: Make)
     assert reply(sim, second).status_code == 200
     assert client.read()["d"]["content"] == "3"
     assert sim.state()["held"] == 0 and sim.state()["unacked"] == 1
-
-
-# --- sends -------------------------------------------------------------------------------------
-
-
-def test_a_reply_is_recorded_once_and_its_repetition_is_a_duplicate(sim: QQSim) -> None:
-    Client(sim).identify()
-    said = sim.say(text="hello")
-    sent = reply(sim, said, "hi there").json()
-    assert sent["id"] and sent["timestamp"] and sent["ext_info"]["ref_idx"]
-    again = reply(sim, said, "hi there")
-    assert (again.status_code, again.json()["code"]) == (400, 40054005)
-    first, second = sim.record(kind="send")
-    assert first["text"] == "hi there" and first["chat"] == said["chat"] and first["reply_to"] == said["message_id"]
-    assert first["key"] == second["key"] == f"{said['message_id']}:1"
-    assert (first["duplicate"], second["duplicate"]) == (False, True)
-    assert sim.state()["sent"] == 1
-
-
-def test_the_number_defaults_to_one_and_null_counts_as_absent(sim: QQSim) -> None:
-    Client(sim).identify()
-    said = sim.say(text="hello")
-    assert reply(sim, said, msg_seq=None, markdown=None, event_id=None).status_code == 200
-    assert reply(sim, said).json()["code"] == 40054005
-
-
-def test_five_replies_are_allowed_and_a_repetition_of_the_fifth_is_still_a_duplicate(sim: QQSim) -> None:
-    Client(sim).identify()
-    said = sim.say(text="hello")
-    for seq in range(1, 6):
-        assert reply(sim, said, msg_seq=seq).status_code == 200
-    assert reply(sim, said, msg_seq=6).json()["code"] == 40034128
-    assert reply(sim, said, msg_seq=5).json()["code"] == 40054005
-
-
-def test_typing_uses_a_number_and_no_reply(make: Make) -> None:
-    sim = make(replies=1)
-    Client(sim).identify()
-    said = sim.say(text="hello")
-    notify = {"msg_type": 6, "input_notify": {"input_type": 1, "input_second": 60}, "content": None}
-    assert reply(sim, said, **notify).status_code == 200
-    assert reply(sim, said, msg_seq=1).json()["code"] == 40054005
-    assert reply(sim, said, msg_seq=2).status_code == 200
-    assert len(sim.record(kind="typing")) == 1
-
-
-def test_a_window_closes(make: Make) -> None:
-    sim = make(window_scale=0.3 / 300)
-    Client(sim).identify()
-    person, group = sim.say(text="hello"), sim.say(text="hello", chat_type="group")
-    gevent.sleep(0.5)
-    assert reply(sim, group, path="/v2/groups").json()["code"] == 304027
-    assert reply(sim, person).status_code == 200
-
-
-def test_a_foreign_or_missing_msg_id_is_refused(sim: QQSim) -> None:
-    Client(sim).identify()
-    said = sim.say(text="hello")
-    foreign = reply(sim, {**said, "chat": "SOMEBODY_ELSE"})
-    assert (foreign.status_code, foreign.json()["code"]) == (400, 40034024)
-    assert reply(sim, said, msg_id=None).json()["code"] == 40034102
-    assert len(sim.record(kind="send_refused")) == 2
-
-
-def test_an_event_can_be_answered_where_the_platform_allows_it(sim: QQSim) -> None:
-    Client(sim).identify()
-    friend, said = sim.say(event="FRIEND_ADD", chat="U1"), sim.say(text="hello", chat="U1")
-    assert reply(sim, friend, msg_id=None, event_id=friend["event_id"]).status_code == 200
-    assert reply(sim, said, msg_id=None, event_id=said["event_id"]).json()["code"] == 40034027
-    assert reply(sim, said, msg_id=None, event_id="nonsense").json()["code"] == 40034025
-
-
-@pytest.mark.parametrize(
-    "body", [{"msg_type": None}, {"msg_type": 9}, {"content": ""}, {"msg_seq": "1"}, {"msg_type": 2}]
-)
-def test_a_send_that_makes_no_sense_is_the_clients_fault(sim: QQSim, body: dict[str, Any]) -> None:
-    Client(sim).identify()
-    assert reply(sim, sim.say(text="hello"), **body).status_code == 400
-    assert len(violations(sim)) == 1
-
-
-def test_a_guild_is_answered_only_while_the_gateway_is_connected(make: Make) -> None:
-    sim = make(channel_rate=2)
-    client = Client(sim)
-    client.identify(GUILDS)
-    said = sim.say(text="hello", chat_type="channel")
-    sent = call(sim, "POST", f"/channels/{said['chat']}/messages", {"content": "hi", "msg_id": said["message_id"]})
-    assert sent.json()["channel_id"] == said["chat"]
-    sim.fault("fin")
-    sim.wait("close")
-    down = call(sim, "POST", f"/channels/{said['chat']}/messages", {"content": "hi", "msg_id": said["message_id"]})
-    assert down.json()["code"] == 304018
-
-
-def test_a_channel_takes_only_so_many_messages_a_second(make: Make) -> None:
-    sim = make(channel_rate=2)
-    Client(sim).identify(GUILDS)
-    codes = [call(sim, "POST", "/channels/77/messages", {"content": "hi"}).status_code for _ in range(3)]
-    assert codes == [200, 200, 429]
-
-
-def test_media_needs_a_file_of_the_same_scene(sim: QQSim) -> None:
-    Client(sim).identify()
-    said = sim.say(text="hello")
-    upload = {"file_type": 1, "file_data": "aGVsbG8=", "srv_send_msg": False}
-    for scene, good in (("groups", False), ("users", True)):
-        info = call(sim, "POST", f"/v2/{scene}/{said['chat']}/files", upload).json()["file_info"]
-        answer = reply(sim, said, " ", msg_type=7, media={"file_info": info})
-        assert (answer.status_code == 200) is good
-    assert [entry["size"] for entry in sim.record(kind="upload")] == [5, 5]
-
-
-# --- faults, and driving it from outside -------------------------------------------------------
-
-
-def test_an_answer_that_is_lost_has_still_been_delivered(sim: QQSim) -> None:
-    Client(sim).identify()
-    said = sim.say(text="hello")
-    sim.fault("lose_answer", count=1)
-    with pytest.raises(requests.ConnectionError):
-        reply(sim, said)
-    assert reply(sim, said).json()["code"] == 40054005
-    assert sim.state()["sent"] == 1
-
-
-def test_sends_can_be_throttled_or_refused_with_any_code(sim: QQSim) -> None:
-    Client(sim).identify()
-    said = sim.say(text="hello")
-    sim.fault("429", count=1, after=2)
-    limited = reply(sim, said)
-    assert (limited.status_code, limited.headers["Retry-After"]) == (429, "2")
-    sim.fault("api_error", status=500, code=304082, message="later", path="/messages", count=1)
-    assert call(sim, "GET", "/gateway").status_code == 200
-    assert (reply(sim, said).status_code, reply(sim, said).status_code) == (500, 200)
-
-
-def test_refused_dials_leave_sends_alone(sim: QQSim) -> None:
-    Client(sim).identify()
-    said = sim.say(text="hello")
-    sim.fault("refuse", status=503)
-    sim.fault("rst")
-    assert call(sim, "GET", "/gateway").status_code == 503
-    with pytest.raises(websocket.WebSocketBadStatusException):
-        Client(sim)
-    assert reply(sim, said).status_code == 200
-
-
-def test_it_is_driven_from_another_process_over_http(sim: QQSim) -> None:
-    client = Client(sim)
-    client.identify()
-    said = requests.post(f"{sim.url}/_sim/say", json={"text": "from outside", "chat": "U7"}, timeout=5).json()
-    frame = client.read()
-    assert frame["d"]["id"] == said["message_id"] and frame["id"] == said["event_id"]
-    requests.post(f"{sim.url}/_sim/fault", json={"name": "op7"}, timeout=5)
-    assert client.read()["op"] == 7
-    record = requests.get(f"{sim.url}/_sim/record", params={"since": 0, "kind": "push"}, timeout=5).json()
-    assert [entry["event"] for entry in record["events"]] == ["READY", "C2C_MESSAGE_CREATE"]
-    state = requests.get(f"{sim.url}/_sim/state", timeout=5).json()
-    assert state["unacked"] == 1 and state["identifies"] == 1 and state["sessions"][0]["seq"] == 2
-
-
-def test_a_client_that_floods_the_gateway_is_cut_with_4008(sim: QQSim) -> None:
-    client = Client(sim)
-    client.identify()
-    deadline = time.monotonic() + 10
-    with pytest.raises(Closed) as closed:
-        while time.monotonic() < deadline:
-            client.beat()
-    assert closed.value.args[0] == 4008
