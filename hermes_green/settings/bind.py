@@ -39,13 +39,13 @@ class Unresolved(Exception):
 
 
 @cache
-def types_of(declaration: type) -> Mapping[str, Any]:
+def types_of(declaration: Any) -> Mapping[str, Any]:
     """Field name -> type of a declared group."""
     return get_type_hints(declaration)
 
 
 @cache
-def known_keys(declaration: type, prefix: str = "") -> Mapping[str, str]:
+def known_keys(declaration: Any, prefix: str = "") -> Mapping[str, str]:
     """Dotted key -> help, for a declared group and the groups inside it."""
     found: dict[str, str] = {}
     for item in fields(declaration):

@@ -132,7 +132,7 @@ class _Reading:
         if is_loopback(http.host) or http.token:
             return
         inside = table.entries["http"].value
-        spot = inside.entries["host"].spot if isinstance(inside, Table) else inside.spot
+        spot = inside.entries["host"].value.spot if isinstance(inside, Table) else inside.spot
         what = f"http.host {http.host} can be reached from other machines, so http.token must be set"
         self._problems.append(Problem(spot, what, "http.token", known_keys(Http)["token"]))
 
@@ -175,7 +175,8 @@ class _Reading:
         elif isinstance(accounts.value, Table):
             trees = self._accounts(table, accounts.value) or {"": table}
         else:
-            Binder(self._env, self._problems).group(declaration, Table(table.spot, {"accounts": accounts}))
+            only = Table(table.spot, {"accounts": accounts})
+            Binder(self._env, self._problems, lenient=True).group(declaration, only)
             return []
         children = []
         for account, tree in trees.items():

@@ -16,7 +16,7 @@ MAX_BYTES = 1 << 20
 MAX_NODES = 50_000  # aliases may repeat a subtree; a file of a few lines could otherwise name billions
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_TAGS = {_TAG + name for name in ("str", "int", "float", "bool", "null", "timestamp", "merge", "value")}
-_KEY_LINE = re.compile(r"^[\s-]*['\"]?([A-Za-z_][\w-]*)['\"]?\s*:")
+_KEY = re.compile(r"([A-Za-z_][\w-]*)['\"]?\s*:(?=\s|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,9 @@ class Source:
                 return nothing
             tree = self._tree(root, ())
         except yaml.reader.ReaderError as error:
-            self._broken(self._spot_of(error.position), f"the character U+{ord(error.character):04X} cannot stand here")
+            character = self._text[error.position : error.position + 1]
+            what = f"the character U+{ord(character or chr(0)):04X} cannot stand here"
+            self._broken(self._spot_of(error.position), what)
             return nothing
         except yaml.MarkedYAMLError as error:
             self._marked(error)
@@ -124,6 +126,7 @@ class Source:
             self._broken(spot, f"the byte 0x{self.data[error.start]:02x} is not UTF-8; save the file as UTF-8")
             return False
         if self._text.startswith("\ufeff"):
+            self._text = self._text[1:]
             self._broken(Spot(self.file), "the file begins with a byte order mark; save it as UTF-8 without one")
             return False
         return True
@@ -149,12 +152,11 @@ class Source:
 
     def _broken(self, spot: Spot, what: str) -> None:
         """A problem of form: the nearest key is the last one written at or above the place."""
-        written = ""
-        for line in reversed(self._text.split("\n")[: spot.line]):
-            if found := _KEY_LINE.match(line):
-                written = found.group(1)
-                break
-        key = nearest(written, self._known) if written else next(iter(self._known))
+        lines = self._text.split("\n")[: spot.line]
+        if any(_KEY.findall(lines[-1][: spot.column - 1])):
+            lines[-1] = lines[-1][: spot.column - 1]
+        written = [found[-1] for line in lines if (found := _KEY.findall(line))]
+        key = nearest(written[-1], self._known) if written else next(iter(self._known))
         self._problems.append(Problem(spot, what, key, self._known[key]))
 
     def _tree(self, node: yaml.Node, above: tuple[int, ...]) -> Tree:
