@@ -27,6 +27,7 @@ __all__ = ["Close", "DialOptions", "Heartbeat", "UpgradeRefused", "WebSocket", "
 
 _HANDSHAKE = 256 * 1024  # bytes of an upgrade's answer, body of a refusal included
 _HEADER = 14  # bytes of the longest frame header
+_CONTROL = 125  # bytes that a control frame may carry, whatever the limit
 _GOODBYE = 1.0  # seconds for a planned end
 _BROKEN = (OSError, websocket.WebSocketConnectionClosedException, websocket.WebSocketTimeoutException)
 
@@ -153,7 +154,7 @@ class WebSocket:
         kind, size = 0, 0
         while True:
             stream.breathe()
-            stream.allow(limit - size + _HEADER)
+            stream.allow(max(limit - size, _CONTROL) + _HEADER)
             frame = self._peer.recv_frame()
             if self.on_frame is not None:
                 self.on_frame()
@@ -181,7 +182,7 @@ class WebSocket:
     def _control(self, frame: ABNF) -> bool:
         """Handle a control frame; True when it was the peer's close."""
         data = frame.data
-        if not frame.fin or len(data) > 125:
+        if not frame.fin or len(data) > _CONTROL:
             raise websocket.WebSocketProtocolException("a control frame is fragmented or too long")
         if frame.opcode == ABNF.OPCODE_PING:
             try:

@@ -1,0 +1,121 @@
+"""Link: frames a second against websocket-client's own recv, cost of paced frames, hub lag under a flood."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import sys  # noqa: E402
+import time  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any, Callable  # noqa: E402
+
+import gevent  # noqa: E402
+import websocket  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from hermes_green.link.websocket import dial  # noqa: E402
+from tests.bench.flood import Flood  # noqa: E402
+from tests.support.llm import LlmServer  # noqa: E402
+
+SECONDS = 2.0
+
+
+def ours(url: str) -> int:
+    return sum(1 for _ in dial(url).frames())
+
+
+def together(urls: list[str]) -> int:
+    return sum(job.get() for job in [gevent.spawn(ours, url) for url in urls])
+
+
+def plain(url: str, **options: Any) -> int:
+    """websocket-client as its documents use it, yielding every millisecond to be comparable."""
+    link = websocket.create_connection(url, **options)
+    count, at = 0, time.monotonic()
+    while link.recv():
+        count += 1
+        if time.monotonic() - at > 0.001:
+            gevent.sleep(1e-9)
+            at = time.monotonic()
+    link.shutdown()
+    return count
+
+
+class Pulse:
+    """How late a 5 ms timer comes: in wall time, and in this process's own CPU time (what other
+    processes take from us does not count there)."""
+
+    def __init__(self) -> None:
+        self.wall: list[float] = []
+        self.cpu: list[float] = []
+        self._job = gevent.spawn(self._run)
+
+    def _run(self) -> None:
+        while True:
+            wall, cpu = time.monotonic(), time.process_time()
+            gevent.sleep(0.005)
+            self.wall.append(time.monotonic() - wall - 0.005)
+            self.cpu.append(time.process_time() - cpu - 0.005)
+
+    def stop(self) -> str:
+        self._job.kill()
+        wall, cpu = self.wall, self.cpu
+        return f"wall p99 {at(wall, 0.99)} max {at(wall, 1)} ms, own CPU p99 {at(cpu, 0.99)} max {at(cpu, 1)} ms"
+
+
+def at(values: list[float], share: float) -> str:
+    ordered = sorted(values)
+    return f"{max(0.0, ordered[min(len(ordered) - 1, int(len(ordered) * share))]) * 1000:.1f}"
+
+
+def measured(name: str, call: Callable[[str], int], flood: Flood) -> float:
+    """Frames per second of this process's CPU time."""
+    pulse = Pulse()
+    cpu, wall = time.process_time(), time.monotonic()
+    count = call(flood.url)
+    cpu, wall = time.process_time() - cpu, time.monotonic() - wall
+    print(f"  {name:34} {count / wall:9.0f} frames/s  {cpu / count * 1e6:6.1f} us CPU each  lag: {pulse.stop()}")
+    return count / cpu
+
+
+def tokens() -> None:
+    """What one streamed piece of an agent's answer costs, endpoint in this process included."""
+    import logging
+
+    from hermes_green.agents import registry
+    from hermes_green.core.model import Secret, Turn
+    from hermes_green.settings.schema import OpenaiAgent
+
+    with LlmServer(long=400, chunks=5000) as llm:
+        options = OpenaiAgent(type="openai", base_url=llm.url, model="m", api_key=Secret("k"))
+        agent = registry.create(options, logging.getLogger())
+        turn = Turn("t", 1, "s", "web", "web", "", "c", "dm", None, None, None, "hello")
+        list(agent.run(turn))
+        cpu = time.process_time()
+        count = sum(1 for _ in agent.run(turn))
+        each = (time.process_time() - cpu) / count * 1e6
+        print(f"agent: {each:.0f} us CPU per streamed piece, the test endpoint's share included")
+
+
+def main() -> None:
+    print("link: one peer sends 200-byte texts without pause")
+    with Flood(SECONDS) as flood:
+        base = measured("websocket-client recv", plain, flood)
+        skip = measured("  + skip_utf8_validation", lambda url: plain(url, skip_utf8_validation=True), flood)
+        mine = measured("hermes_green.link", ours, flood)
+        print(f"  ratio to websocket-client: {mine / base:.1f} (skip alone: {skip / base:.1f}); aims: 4, lag 25 ms")
+    floods = [Flood(SECONDS).__enter__() for _ in range(3)]
+    print("three such peers at once")
+    measured("hermes_green.link", lambda _: together([flood.url for flood in floods]), floods[0])
+    for flood in floods:
+        flood.__exit__()
+    print("5000 frames a second, one a packet")
+    with Flood(SECONDS, rate=5000) as flood:
+        measured("websocket-client recv", plain, flood)
+        measured("hermes_green.link", ours, flood)
+    tokens()
+
+
+if __name__ == "__main__":
+    main()
