@@ -12,131 +12,20 @@ link may be left, and the simulator may have found no fault with the client.
 
 from __future__ import annotations
 
-import secrets
 import time
 from dataclasses import replace
-from typing import Any, Iterator, Mapping
+from typing import Any, Iterator
 
 import gevent
 import pytest
 
 from hermes_green.core.errors import AuthRejected, LinkError, LinkLost, SendRetry, SendUnknown
-from hermes_green.core.model import Inbound, Part, Reply
-from tests.support.port import FakeContext, FakePort, Run, wait_for
+from tests.contract.adapter_bench import INTERVAL, TIMEOUT, Bench, Driver, again, count_connections
+from tests.support.port import Run, wait_for
 from tests.support.proxies import HttpProxy, Proxy, Socks5Proxy
 from tests.support.tls import make_authority
 
-INTERVAL = 0.3
-TIMEOUT = 1.0
-
-
-class Driver:
-    """What the suite must know of a platform."""
-
-    name = ""
-    package: Any = None
-    # kinds of chat as ``simulator.say(chat_type=...)`` names them -> Peer.chat_type
-    kinds: Mapping[str, str] = {"dm": "dm", "group": "group"}
-    # close code -> the end of a run that was ready: None for a planned end, else the error's class
-    closes: Mapping[int, type[Exception] | None] = {1000: None, 1001: None, 1011: LinkLost}
-    # what a wrong secret's ``action`` must name
-    keys: tuple[str, ...] = ()
-    # may an uncertain send be repeated with its key, and which chat kind allows it
-    keyed = "dm"
-    # a text that must be cut in several parts, all of which the platform takes
-    long_text = ""
-    # the settings that move the platform's HTTP hosts
-    bases: tuple[str, ...] = ("api_base",)
-    # does the simulator tell when a frame was acknowledged (kind ``ack``)?
-    acks = True
-
-    def simulator(self, **how: Any) -> Any:
-        """A simulator, not started. ``how``: certfile, keyfile, hostname."""
-        raise AssertionError("a driver names its simulator")
-
-    def settings(self, sim: Any, **more: Any) -> Any:
-        """Settings with which the adapter reaches ``sim``; ``more`` overrides keys."""
-        raise AssertionError("a driver makes its settings")
-
-    def wrong(self, sim: Any) -> Any:
-        """Settings whose secret the platform does not accept."""
-        raise AssertionError("a driver makes wrong settings")
-
-    def expire_tokens(self, sim: Any) -> None:
-        """Make every access token invalid, as in mid-life."""
-        sim.rest.revoke()
-
-    def delivered_text(self, sends: list[Mapping[str, Any]]) -> str:
-        """The words that arrived, without what splitting may change."""
-        return "".join("".join(str(entry["text"]).split()) for entry in sends)
-
-
-class Bench:
-    """One simulator, one adapter, one context."""
-
-    def __init__(self, driver: Driver, sim: Any, settings: Any) -> None:
-        self.driver = driver
-        self.sim = sim
-        self.ctx = FakeContext(driver.name)
-        self.adapter = driver.package.create(settings, self.ctx)
-        self.runs: list[Run] = []
-        self.forgiven: list[str] = []
-
-    def start(self, port: FakePort | None = None) -> Run:
-        """Begin a run, as the runtime would."""
-        run = Run(self.adapter, self.ctx, port, number=len(self.runs) + 1)
-        self.runs.append(run)
-        return run
-
-    def ready(self) -> Run:
-        """A run that is READY."""
-        return self.start().until_ready()
-
-    def hear(self, run: Run, text: str = "hello", kind: str = "dm", **more: Any) -> Inbound:
-        """Let a user write; the Inbound that was committed for it."""
-        before = len(run.port.accepted)
-        self.sim.say(text=text, chat_type=kind, **more)
-        wait_for(lambda: len(run.port.accepted) > before, what=f"{kind} message {text!r}")
-        return run.port.accepted[-1]
-
-    def parts(self, inbound: Inbound, text: str, key: str = "") -> list[Part]:
-        """The parts of an answer, as the store would make them."""
-        payloads = self.adapter.render(Reply(text=text, peer=inbound.peer, reply_ref=inbound.reply_ref))
-        caps = self.adapter.caps.of(inbound.peer.chat_type)
-        now = time.time()
-        return [
-            Part(
-                key=key or secrets.token_hex(16),
-                reply_seq=number,
-                ordinal=number - 1,
-                peer=inbound.peer,
-                payload=payload,
-                reply_ref=inbound.reply_ref,
-                not_after=now + caps.reply_window if caps.reply_window is not None else None,
-                key_expires=now + caps.key_lifetime if caps.key_lifetime is not None else None,
-            )
-            for number, payload in enumerate(payloads, 1)
-        ]
-
-    def sends(self) -> list[Mapping[str, Any]]:
-        """What the simulator got, repeats apart."""
-        return [entry for entry in self.sim.record(kind="send") if not entry.get("duplicate")]
-
-    def close(self) -> None:
-        """End everything; nothing of it may be left and nothing may have been wrong."""
-        self.sim.clear()
-        for run in self.runs:
-            run.close()
-        self.adapter.close()
-        wait_for(lambda: not self.sim.links, what="every link to be closed")
-        wrong = [entry["text"] for entry in self.sim.record(kind="violation")]
-        self.sim.stop()
-        assert [text for text in wrong if not any(part in text for part in self.forgiven)] == []
-
-
-def again(part: Part) -> Part:
-    """The same row's next attempt."""
-    return replace(part, attempt=part.attempt + 1)
+__all__ = ["INTERVAL", "TIMEOUT", "AdapterContract", "Bench", "Driver", "again"]
 
 
 class AdapterContract:
@@ -395,16 +284,3 @@ class AdapterContract:
             assert isinstance(bench.start().until_end(), LinkError)
         finally:
             bench.close()
-
-
-def count_connections(sim: Any) -> list[Any]:
-    """The addresses that connect to ``sim`` from now on; it is not started yet."""
-    reached: list[Any] = []
-    serve = sim._serve
-
-    def counted(raw: Any, address: Any) -> None:
-        reached.append(address)
-        serve(raw, address)
-
-    sim._server.set_handle(counted)
-    return reached
