@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Protocol, Sequence
 
+from hermes_green.core.model import Message
 from hermes_green.core.ports import DeadLetter, Line, Sent, SessionInfo
 
 
@@ -30,53 +31,53 @@ class Subscription(Protocol):
         """Stop listening."""
 
 
+class Records(Protocol):
+    """What is written down. All raise StoreAway."""
+
+    def dead(self, limit: int = 100) -> Sequence[DeadLetter]: ...
+
+    def dead_retry(self, id: str) -> bool: ...
+
+    def dead_drop(self, id: str) -> bool: ...
+
+    def sessions(self, limit: int = 100) -> Sequence[SessionInfo]: ...
+
+    def session(self, id: str, turns: int = 20) -> Sequence[Message]:
+        """The last lines of a session, oldest first; none when there is no such session."""
+
+    def reset_session(self, id: str) -> bool: ...
+
+    def transcript(self, child: str, chat: str, limit: int = 100) -> Sequence[Line]:
+        """The last lines of a chat, oldest first."""
+
+
 class Gateway(Protocol):
-    """The gateway from outside. Methods may wait, each with a deadline; StoreAway is raised by all
-    that ask the store."""
+    """The gateway from outside. Methods may wait, each with a deadline."""
+
+    @property
+    def records(self) -> Records: ...
 
     def status(self) -> dict[str, Any]: ...
 
     def health(self) -> dict[str, Any]:
         """{hub_lag_ms, pid, store}; never waits for the store."""
 
-    def readiness(self, child: str | None) -> tuple[bool, dict[str, Any]]:
-        """Whether every enabled child (or the one named) is READY, and what is said about it.
+    def readiness(self, id: str | None = None) -> tuple[bool, dict[str, Any]]:
+        """Whether every enabled child (or the one named) is READY, and what is said about it. Raises UnknownChild."""
 
-        Raises:
-            KeyError: no such child.
-        """
-
-    def send(
-        self, child: str, chat: str, text: str, thread: str | None, reply_to: str | None, key: str | None
-    ) -> Sent:
-        """Raises UnknownChild, UnknownChat, KeyReused, StoreAway."""
+    def send(self, child: str, chat: str, text: str, thread: str | None, reply_to: str | None, key: str = "") -> Sent:
+        """The same ``key`` is the same send ("": none). Raises UnknownChild, UnknownChat, KeyReused, StoreAway."""
 
     def sent(self, id: str) -> Sent | None: ...
 
     def command(self, child: str, verb: str) -> dict[str, Any]:
-        """restart, start or stop. Raises KeyError: no such child."""
+        """restart, start or stop. Raises UnknownChild."""
 
     def reload(self) -> dict[str, Any]:
         """{ok, changed, restart_required, errors}."""
 
     def stop(self) -> None:
         """Begin to stop; returns at once."""
-
-    def dead(self, limit: int) -> Sequence[DeadLetter]: ...
-
-    def dead_retry(self, id: str) -> bool: ...
-
-    def dead_drop(self, id: str) -> bool: ...
-
-    def sessions(self, limit: int) -> Sequence[SessionInfo]: ...
-
-    def session(self, id: str) -> Mapping[str, Any] | None:
-        """One session with its history as plain data; None: no such."""
-
-    def reset_session(self, id: str) -> bool: ...
-
-    def transcript(self, chat: str, limit: int) -> Sequence[Line]:
-        """The last lines of one of the page's chats, oldest first."""
 
     def subscribe(self) -> Subscription: ...
 
@@ -92,7 +93,9 @@ class Feed(Protocol):
 
 
 class Chat(Protocol):
-    """The page's side of the web adapter's mailbox."""
+    """The page's side of the web adapter's mailbox. ``child``: whose chats they are."""
+
+    child: str
 
     def post(self, text: str, chat: str = "main", user: str | None = None, key: str | None = None) -> str:
         """The id of the message, once it is committed. Raises UnknownChat, LinkLost, StoreAway."""

@@ -147,11 +147,7 @@ class Views:
         return answer(self._gateway.health())
 
     def _readyz(self, request: Request) -> Response:
-        child = request.query.get("child") or None
-        try:
-            ready, said = self._gateway.readiness(child)
-        except KeyError:
-            raise _no_child(str(child)) from None
+        ready, said = self._gateway.readiness(request.query.get("child") or None)
         shown = said if self._guard.knows(request) else {"ready": ready}
         return answer(shown, 200 if ready else 503)
 
@@ -165,9 +161,10 @@ class Views:
         """The gateway's events; with ``chat`` that chat's answers instead; with ``all=1`` those, what
         the user sent, and the gateway's events, in one stream."""
         chat, everything = request.query.get("chat", ""), request.query.get("all") == "1"
-        feed = self._box().listen(chat) if chat else None
+        box = self._box() if chat else None
+        feed = box.listen(chat) if box is not None else None
         try:
-            seen = self._missed(request, chat) if chat else []
+            seen = self._missed(request, box.child, chat) if box is not None else []
             stream = self.streams.open([streams.chat_line(line) for line in seen])
         except BaseException:
             if feed is not None:
@@ -185,12 +182,12 @@ class Views:
             stream.pump(self._gateway.subscribe(), streams.gateway_event)
         return Response(200, stream, streams.HEADERS)
 
-    def _missed(self, request: Request, chat: str) -> list[dict[str, Any]]:
+    def _missed(self, request: Request, child: str, chat: str) -> list[dict[str, Any]]:
         """Answers after the one that a returning listener saw last (all that are kept, if it is gone)."""
         last = request.header("Last-Event-ID") or request.query.get("since", "")
         if not last:
             return []
-        lines = list(self._gateway.transcript(chat, REPLAY))
+        lines = list(self._gateway.records.transcript(child, chat, REPLAY))
         ids = [line.id for line in lines]
         after = lines[ids.index(last) + 1 :] if last in ids else lines
         return [{**asdict(line), "chat": chat, "reply_to": None} for line in after if line.role == "assistant"]
@@ -205,12 +202,12 @@ class Views:
 
     def _post(self, request: Request) -> Response:
         body = strings(request.json(), ["text"], ["chat"])
-        id = self._box().post(str(body["text"]), chat=body["chat"] or "main", key=_key(request))
+        id = self._box().post(str(body["text"]), chat=body["chat"] or "main", key=_key(request) or None)
         return answer({"id": id}, 202)
 
     def _transcript(self, request: Request) -> Response:
         chat = request.query.get("chat") or "main"
-        lines = self._gateway.transcript(chat, request.number("limit", 100, 1000))
+        lines = self._gateway.records.transcript(self._box().child, chat, request.number("limit", 100, 1000))
         return answer({"chat": chat, "lines": [_line(line) for line in lines]})
 
     # --- sending and dead letters ------------------------------------------------------------------
@@ -234,12 +231,12 @@ class Views:
         return answer(_sent(sent))
 
     def _dead(self, request: Request) -> Response:
-        letters = self._gateway.dead(request.number("limit", 100, 1000))
+        letters = self._gateway.records.dead(request.number("limit", 100, 1000))
         return answer({"dead": [{**asdict(letter), "at": rfc3339(letter.at)} for letter in letters]})
 
     def _settle_dead(self, request: Request, id: str, verb: str) -> Response:
         request.json()
-        done = self._gateway.dead_retry(id) if verb == "retry" else self._gateway.dead_drop(id)
+        done = self._gateway.records.dead_retry(id) if verb == "retry" else self._gateway.records.dead_drop(id)
         if not done:
             raise Problem(404, "unknown_dead", f"no dead letter has the id {id[:64]!r}; GET /api/dead lists them")
         return answer({"id": id, "done": verb})
@@ -248,10 +245,7 @@ class Views:
 
     def _command(self, request: Request, child: str, verb: str) -> Response:
         request.json()
-        try:
-            return answer(self._gateway.command(child, verb), 202)
-        except KeyError:
-            raise _no_child(child) from None
+        return answer(self._gateway.command(child, verb), 202)
 
     def _reload(self, request: Request) -> Response:
         request.json()
@@ -269,18 +263,18 @@ class Views:
     # --- sessions ----------------------------------------------------------------------------------
 
     def _sessions(self, request: Request) -> Response:
-        sessions = self._gateway.sessions(request.number("limit", 100, 1000))
+        sessions = self._gateway.records.sessions(request.number("limit", 100, 1000))
         return answer({"sessions": [{**asdict(one), "last_at": rfc3339(one.last_at)} for one in sessions]})
 
     def _session(self, request: Request, id: str) -> Response:
-        session = self._gateway.session(id)
-        if session is None:
+        history = self._gateway.records.session(id, request.number("turns", 20, 1000))
+        if not history:
             raise _no_session(id)
-        return answer(dict(session))
+        return answer({"session_id": id, "history": [asdict(message) for message in history]})
 
     def _reset_session(self, request: Request, id: str) -> Response:
         request.json()
-        if not self._gateway.reset_session(id):
+        if not self._gateway.records.reset_session(id):
             raise _no_session(id)
         return answer({"id": id, "done": "reset"})
 
@@ -292,20 +286,16 @@ def _problem_of(error: HermesError) -> Problem:
     return Problem(status, error.code, text, field=field, headers={"Retry-After": "2"} if status == 503 else None)
 
 
-def _no_child(id: str) -> Problem:
-    text = f"no child is called {id[:64]!r}: `hermes-green adapters list` names them"
-    return Problem(404, "unknown_child", text, field="child")
-
-
 def _no_session(id: str) -> Problem:
     return Problem(404, "unknown_session", f"no session has the id {id[:64]!r}; GET /api/sessions lists them")
 
 
-def _key(request: Request) -> str | None:
+def _key(request: Request) -> str:
+    """The Idempotency-Key, or ""."""
     key = request.header("Idempotency-Key")
     if len(key) > 255 or not key.isprintable():
         raise Problem(422, "bad_value", "Idempotency-Key may have 255 printable characters", field="Idempotency-Key")
-    return key or None
+    return key
 
 
 def _sent(sent: Sent) -> dict[str, Any]:

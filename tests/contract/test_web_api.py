@@ -165,7 +165,7 @@ def test_dead_letters_are_listed_retried_and_dropped(site):
 def test_sessions_are_listed_shown_and_reset(site):
     site.gateway.talks = {"web/main/a b": ["hi"]}
     assert site.get("/api/sessions").json()["sessions"][0]["session_id"] == "web/main/a b"
-    assert site.get("/api/sessions/web/main/a%20b").json()["history"] == ["hi"]
+    assert site.get("/api/sessions/web/main/a%20b").json()["history"] == [{"role": "user", "text": "hi"}]
     assert site.post("/api/sessions/web%2Fmain%2Fa%20b/reset").status == 200
     assert site.get("/api/sessions/web/main/a%20b").status == 404
 

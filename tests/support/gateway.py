@@ -17,7 +17,7 @@ from hermes_green.adapters.web import Settings, create
 from hermes_green.adapters.web.mailbox import Mailbox
 from hermes_green.core.clock import rfc3339
 from hermes_green.core.errors import KeyReused, StoreAway, UnknownChat, UnknownChild
-from hermes_green.core.model import Part, Peer
+from hermes_green.core.model import Message, Part, Peer
 from hermes_green.core.ports import DeadLetter, Line, Sent, SessionInfo
 from hermes_green.web.guard import Guard
 from hermes_green.web.server import Server
@@ -92,14 +92,18 @@ class FakeGateway:
     def health(self) -> dict[str, Any]:
         return {"hub_lag_ms": 1.2, "pid": os.getpid(), "store": "away" if self.away else "ok"}
 
-    def readiness(self, name: str | None) -> tuple[bool, dict[str, Any]]:
+    @property
+    def records(self) -> "FakeGateway":
+        return self
+
+    def readiness(self, name: str | None = None) -> tuple[bool, dict[str, Any]]:
         asked = [c for c in self.children if name in (None, c["id"])]
         if not asked:
-            raise KeyError(name)
+            raise UnknownChild(str(name))
         bad = [{"id": c["id"], "state": c["state"], "reason": c["reason"]} for c in asked if c["state"] != "READY"]
         return not bad, {"ready": not bad, "not_ready": bad}
 
-    def send(self, child, chat, text, thread, reply_to, key) -> Sent:
+    def send(self, child, chat, text, thread=None, reply_to=None, key="") -> Sent:
         if self.away:
             raise StoreAway("the disk is full", action="free disk space")
         known = tuple(c["id"] for c in self.children)
@@ -120,7 +124,7 @@ class FakeGateway:
 
     def command(self, child: str, verb: str) -> dict[str, Any]:
         if child not in [c["id"] for c in self.children]:
-            raise KeyError(child)
+            raise UnknownChild(child)
         self.commands.append((child, verb))
         return {"id": child, "wanted": verb}
 
@@ -144,13 +148,13 @@ class FakeGateway:
     def sessions(self, limit: int) -> list[SessionInfo]:
         return [SessionInfo(id, "web", "main", len(talk), 1700000000.0) for id, talk in self.talks.items()][:limit]
 
-    def session(self, id: str) -> Mapping[str, Any] | None:
-        return {"session_id": id, "history": self.talks[id]} if id in self.talks else None
+    def session(self, id: str, turns: int = 20) -> list[Message]:
+        return [Message("user", text) for text in self.talks.get(id, [])]
 
     def reset_session(self, id: str) -> bool:
         return self.talks.pop(id, None) is not None
 
-    def transcript(self, chat: str, limit: int) -> list[Line]:
+    def transcript(self, child: str, chat: str, limit: int = 100) -> list[Line]:
         return [line for where, line in self.lines if where == chat][-limit:]
 
     def subscribe(self) -> Ears:

@@ -35,7 +35,7 @@ class WebAdapter:
         closed = Event()
         port.on_close(closed.set)
         port.ready("the page")
-        self._mailbox.attach(port)
+        self._mailbox.attach(self._ctx.child, port)
         try:
             while not closed.wait(self._beat):
                 port.beat()

@@ -137,8 +137,9 @@ class Mailbox:
 
     # --- the adapter ---
 
-    def attach(self, port: Port) -> None:
-        """From now on messages go into this run."""
+    def attach(self, child: str, port: Port) -> None:
+        """From now on messages go into this run of ``child``; the page talks to one child at a time."""
+        self.child = child
         self._port = port
 
     def detach(self, port: Port) -> None:
