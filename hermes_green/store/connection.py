@@ -52,7 +52,7 @@ def translate(error: Exception, path: Path) -> StoreError | None:
         if primary in BROKEN:
             return broken(path, str(error))
         if primary in AWAY:
-            action = f"Free space on the disk of {path}, or end the program that holds it; the store recovers by itself."
+            action = f"Free space for {path}, or end the program that holds it; the store recovers by itself."
             return StoreAway(f"{path}: {error}", code=error.sqlite_errorname, action=action)
         return None
     if isinstance(error, OSError):

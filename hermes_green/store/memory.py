@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Callable, Mapping, Sequence
 
 from hermes_green.core.errors import LeaseLost
+from hermes_green.core.model import Inbound
 from hermes_green.core.ports import Intake, Lease, TurnEnd
 from hermes_green.store import codec, rules
 from hermes_green.store.memory_outbox import MemoryOutbox
@@ -19,20 +20,20 @@ class MemoryInbox(MemoryOutbox):
 
     def accept(self, child: str, batch: Sequence[Intake], now: float) -> Sequence[int | None]:
         """See ``Store.accept``."""
-        checked = [(item, plain(dict(item.memo))) for item in batch]
+        # Like a row on its way to the disk, a message is copied, and what cannot be stored fails first.
+        checked = [(item, plain(dict(item.memo)), _kept(item.inbound)) for item in batch]
         self._begin(now)
         found: list[int | None] = []
-        for item, memo in checked:
+        for item, memo, inbound in checked:
             for name, value in memo.items():
                 if value is None:
                     self._memos.pop((child, name), None)
                 else:
                     self._memos[child, name] = value
-            found.append(self._take(child, item, now))
+            found.append(self._take(child, item.session_id, inbound, now))
         return found
 
-    def _take(self, child: str, item: Intake, now: float) -> int | None:
-        inbound = item.inbound
+    def _take(self, child: str, session_id: str, inbound: Inbound | None, now: float) -> int | None:
         if inbound is None:
             return None
         pairs = [(child, key) for key in inbound.keys]
@@ -42,15 +43,7 @@ class MemoryInbox(MemoryOutbox):
         if seen:
             return None
         self._last_in += 1
-        kept = codec.inbound_from(
-            inbound.peer.child,
-            inbound.peer.chat_id,
-            inbound.message_id,
-            codec.clean(inbound.text),
-            codec.inbound_body(inbound),
-            inbound.sent_at,
-        )
-        self._inbox[self._last_in] = InRow(self._last_in, child, item.session_id, kept, now)
+        self._inbox[self._last_in] = InRow(self._last_in, child, session_id, inbound, now)
         return self._last_in
 
     def quarantine(self, child: str, raw: bytes, error: str, now: float) -> None:
@@ -153,6 +146,13 @@ class MemoryInbox(MemoryOutbox):
             self._remember(row.session_id, row.child, inbound.peer.chat_id, end.history, now)
         assert row.turn_id is not None
         return self._bear(parts, row.turn_id, inbound.message_id, inbound.sent_at, row.accepted_at, now)
+
+
+def _kept(inbound: Inbound | None) -> Inbound | None:
+    if inbound is None:
+        return None
+    peer, text, body = inbound.peer, codec.clean(inbound.text), codec.inbound_body(inbound)
+    return codec.inbound_from(peer.child, peer.chat_id, inbound.message_id, text, body, inbound.sent_at)
 
 
 class MemoryStore(MemoryInbox, MemoryUpkeep, MemoryLines):
