@@ -221,6 +221,9 @@ def test_sends_can_be_throttled_or_refused_with_any_code(sim: QQSim) -> None:
     sim.fault("api_error", status=500, code=304082, message="later", path="/messages", count=1)
     assert call(sim, "GET", "/gateway").status_code == 200
     assert (reply(sim, said).status_code, reply(sim, said).status_code) == (500, 200)
+    sim.fault("api_error", status=503, code=1, message="later", path="getAppAccessToken", count=1)
+    assert requests.post(f"{sim.url}/app/getAppAccessToken", json={}, timeout=5).status_code == 503
+    assert "access_token" in ask_token(sim)
 
 
 def test_refused_dials_leave_sends_alone(sim: QQSim) -> None:
