@@ -26,8 +26,8 @@ DRAINED = (1000, 1001)
 class Standing:
     """What the end of one run teaches the next.
 
-    narrow: events were refused (4014), ask for the least. refusals: RESUMEs answered with "perhaps
-    later" (op 9, true) in a row.
+    narrow: events were refused (4014), ask for the least. refusals: op 9 with "may be resumed", since
+    the last READY or RESUMED; the second one in a row is not believed.
     """
 
     narrow: bool = False
@@ -57,7 +57,6 @@ class Conversation:
         self._drop_token = drop_token
         self._asked = intents_of(settings)
         self._intents = NARROW if standing.narrow else self._asked
-        self._resuming = session is not None
         self._cursor = Cursor(port, session)
         self._heart: Heartbeat | None = None
         self._guard: gevent.Greenlet | None = None
@@ -103,13 +102,19 @@ class Conversation:
     def _on_frame(self, raw: str | bytes) -> None:
         try:
             frame = wire.decode(raw)
-            handler = self._handlers.get(frame.op)
-            if handler is not None:
-                handler(frame)
-            else:
-                self._ctx.count("frames", "unknown")
         except BadFrame as error:
             self._port.quarantine(raw, error)
+            return
+        handler = self._handlers.get(frame.op)
+        if handler is None:
+            self._ctx.count("frames", "unknown")
+            return
+        try:
+            handler(frame)
+        except BadFrame as error:
+            # It is kept, and the sequence goes on behind it: else it would be replayed for ever.
+            self._port.quarantine(raw, error)
+            self._cursor.skip(frame.s)
 
     def _on_hello(self, frame: Frame) -> None:
         if self._heart is not None:
@@ -153,12 +158,7 @@ class Conversation:
             self._on_ready(self._cursor.session)
             return
         session = self._cursor.session
-        try:
-            inbound = parse(frame, self._ctx.child, session.bot_id if session else "")
-        except BadFrame:
-            # It is kept in quarantine; the sequence goes on behind it, or it would come for ever.
-            self._cursor.skip(frame.s)
-            raise
+        inbound = parse(frame, self._ctx.child, session.bot_id if session else "")
         if inbound is None:
             self._cursor.skip(frame.s)
         else:
@@ -179,9 +179,9 @@ class Conversation:
         self._leaving = True
 
     def _on_invalid_session(self, frame: Frame) -> None:
-        if frame.d is True and self._resuming and self._standing.refusals == 0:
+        if frame.d is True and self._cursor.session is not None and self._standing.refusals == 0:
             self._standing.refusals += 1
-            raise LinkLost("the session cannot be resumed just now", code="op9")
+            raise LinkLost("the session was interrupted and may be resumed", code="op9")
         self._standing.refusals = 0
         self._drop_token(self._token)
         self._cursor.forget()

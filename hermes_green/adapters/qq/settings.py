@@ -68,6 +68,6 @@ def check(settings: Settings) -> list[str]:
         for name in settings.intents:
             if not name.isdigit() and name.upper() not in INTENTS:
                 wrong.append(f"intents: {name} is not known; one of {', '.join(INTENTS)}")
-    if settings.intents is not None and intents_of(settings) <= 0:
+    if not wrong and settings.intents is not None and intents_of(settings) <= 0:
         wrong.append("intents asks for no events at all; leave it out to get messages")
     return wrong
