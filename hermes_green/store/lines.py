@@ -80,16 +80,16 @@ def _sessions(connection: sqlite3.Connection, limit: int) -> Sequence[SessionInf
 # Three places, each by its own index and each no longer than asked for: ended messages, messages
 # still waiting (few, in all chats together), delivered parts.
 _TRANSCRIPT = """
-SELECT kind || row, role, text, at FROM (
-    SELECT * FROM (SELECT 'in-' AS kind, id AS row, 'user' AS role, text, accepted_at AS at FROM inbox
+SELECT name, role, text, at FROM (
+    SELECT * FROM (SELECT message_id AS name, 0 AS side, id AS row, 'user' AS role, text, accepted_at AS at FROM inbox
         WHERE state IN (2, 4) AND child = :child AND chat_id = :chat AND text != '' ORDER BY id DESC LIMIT :limit)
     UNION ALL
-    SELECT * FROM (SELECT 'in-' AS kind, id AS row, 'user' AS role, text, accepted_at AS at FROM inbox
+    SELECT * FROM (SELECT message_id AS name, 0 AS side, id AS row, 'user' AS role, text, accepted_at AS at FROM inbox
         WHERE state < 2 AND child = :child AND chat_id = :chat AND text != '' ORDER BY id DESC LIMIT :limit)
     UNION ALL
-    SELECT * FROM (SELECT 'out-' AS kind, id AS row, 'assistant' AS role, text, ended_at AS at FROM outbox
+    SELECT * FROM (SELECT key AS name, 1 AS side, id AS row, 'assistant' AS role, text, ended_at AS at FROM outbox
         WHERE state = 2 AND child = :child AND chat_id = :chat AND text != '' ORDER BY id DESC LIMIT :limit)
-) ORDER BY at DESC, kind DESC, row DESC LIMIT :limit
+) ORDER BY at DESC, side DESC, row DESC LIMIT :limit
 """
 
 

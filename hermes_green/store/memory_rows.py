@@ -191,12 +191,12 @@ class MemoryLines(Tables):
         for row in self._inbox.values():
             inbound = row.inbound
             if row.child == child and inbound.peer.chat_id == chat_id and inbound.text and row.state != "refused":
-                line = Line(f"in-{row.row}", "user", inbound.text, row.accepted_at)
+                line = Line(inbound.message_id, "user", inbound.text, row.accepted_at)
                 lines.append((row.accepted_at, 0, row.row, line))
         for out in self._outbox.values():
             peer, text = out.part.peer, rules.text_of(out.part.payload)
             if out.state == "delivered" and peer.child == child and peer.chat_id == chat_id and text:
-                line = Line(f"out-{out.row}", "assistant", codec.clean(text), out.ended_at)
+                line = Line(out.part.key, "assistant", codec.clean(text), out.ended_at)
                 lines.append((out.ended_at, 1, out.row, line))
         lines.sort(key=lambda entry: entry[:3])
         return tuple(entry[3] for entry in lines[-limit:])

@@ -322,14 +322,14 @@ def test_a_transcript_joins_both_directions_in_order_of_time(store):
     take(store, message(1), message(2), message(3, chat="oc_2"))
     answer(store, part("answer 1"), now=NOW + 1)
     assert [line.text for line in store.transcript("feishu", "oc_1")] == ["text 1", "text 2"]
-    deliver(store, now=NOW + 2)
+    key = deliver(store, now=NOW + 2).part.key
     lines = store.transcript("feishu", "oc_1")
     assert [(line.role, line.text, line.at) for line in lines] == [
         ("user", "text 1", NOW),
         ("user", "text 2", NOW),
         ("assistant", "answer 1", NOW + 2),
     ]
-    assert lines[2].id.startswith("out-")
+    assert [line.id for line in lines] == [message(1).message_id, message(2).message_id, key]
     assert [line.text for line in store.transcript("feishu", "oc_1", 2)] == ["text 2", "answer 1"]
 
 
