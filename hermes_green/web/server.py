@@ -75,6 +75,8 @@ class Server:
             error_log=_ErrorLog(log),
             handler_class=_Handler,
             spawn=Pool(MAX_CONNECTIONS),
+            # Given, so that the start does not wait for a name server.
+            environ={"SERVER_NAME": host or "localhost"},
         )
 
     @property

@@ -148,7 +148,7 @@ async function deliver(line) {
       return show({ ...line, state: "", error: "" });
     } catch (error) {
       const passing = !error.status || error.status >= 500;
-      if (!passing || attempt >= 3) return show({ ...line, state: "failed", error: error.message });
+      if (!passing || attempt >= 3) return show({ ...line, state: "failed", error: error.message, passing });
       await new Promise((done) => setTimeout(done, 500 * 2 ** attempt));
     }
   }
@@ -187,6 +187,7 @@ function connect() {
     // Listening first and reading then: what comes in between arrives twice, and is shown once.
     history();
     board();
+    for (const line of lines.values()) if (line.state === "failed" && line.passing) deliver(line);
   });
   stream.addEventListener("message", (event) => show(JSON.parse(event.data)));
   stream.addEventListener("sent", (event) => show({ ...JSON.parse(event.data), state: "" }));
@@ -260,8 +261,8 @@ function card(child) {
   if (child.cooldown_until) facts.push(`cooling down until ${new Date(child.cooldown_until).toLocaleTimeString()}`);
   for (const dial of child.dials || []) facts.push(`dials ${dial.used} of ${dial.limit} in ${span_of(dial.window)}`);
   if (child.last_inbound_age !== null) facts.push(`last message ${span_of(child.last_inbound_age)} ago`);
-  if (child.losses) facts.push(`${child.losses} links lost`);
-  if (child.restarts) facts.push(`${child.restarts} restarts`);
+  if (child.losses) facts.push(`links lost: ${child.losses}`);
+  if (child.restarts) facts.push(`restarts: ${child.restarts}`);
   if (child.suspect) facts.push("suspect: the platform may have stopped routing to this bot");
   item.append(paragraph("facts", facts.join(" · ")));
   item.append(verbs(child));
