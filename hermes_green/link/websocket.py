@@ -223,15 +223,19 @@ class WebSocket:
         self._say_goodbye(code.to_bytes(2, "big") + reason.encode()[:123])
         if self._reader is not None and self._reader is not gevent.getcurrent():
             self._ended.wait(max(0.0, until - time.monotonic()))
-        self._stream.cut()
         if self._reader is None:
             self._stream.close()
+        else:
+            self._stream.cut()
 
     def abort(self, error: LinkLost) -> None:
         """Cut the link at once; ``frames`` raises ``error``. Legal from any greenlet, any time."""
         if self._error is None:
             self._error = error
-        self._stream.cut()
+        if self._reader is None:
+            self._stream.close()
+        else:
+            self._stream.cut()
 
     def _say_goodbye(self, payload: bytes) -> None:
         try:

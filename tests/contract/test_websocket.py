@@ -606,9 +606,10 @@ def test_a_writer_killed_in_mid_frame_cuts_the_link() -> None:
 
 def test_a_flood_of_pings_from_a_peer_that_does_not_read_is_lost() -> None:
     def script(peer: Peer) -> None:
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         peer.upgrade()
         while True:
-            peer.send(frame(b"p" * 100, PING) * 100)
+            peer.send(frame(b"p" * 125, PING) * 100)
 
     with WsServer(script) as server:
         assert "took no data" in str(loss(dial(server.url, DialOptions(write=0.5))))
@@ -700,6 +701,65 @@ def test_frames_of_any_kind_break_the_silence() -> None:
         heart = beating(ws, [], interval=30, timeout=30, silence=0.4)
         assert list(ws.frames()) == []
         heart.stop()
+
+
+class Cut:
+    """A link that only notes how it was cut."""
+
+    def __init__(self) -> None:
+        self.errors: list[LinkLost] = []
+
+    def abort(self, error: LinkLost) -> None:
+        self.errors.append(error)
+
+
+def test_the_first_beat_may_come_at_once_and_the_pace_be_changed() -> None:
+    link, sent = Cut(), []
+    heart = Heartbeat(link, lambda: sent.append(1), interval=30, timeout=30, count=lambda outcome: None, first=0)
+    heart.start()
+    wait_for(lambda: len(sent) == 1, 2)
+    heart.answered()
+    heart.reconfigure(0.05, 30)
+    wait_for(lambda: len(sent) > 3, 2)
+    heart.stop()
+    gevent.sleep(0.1)
+    count = len(sent)
+    gevent.sleep(0.15)
+    assert len(sent) == count and link.errors == []
+
+
+def test_a_stopped_heartbeat_cuts_nothing() -> None:
+    link, counts = Cut(), []
+    heart = Heartbeat(link, lambda: None, interval=0.05, timeout=0.1, count=counts.append)
+    heart.start()
+    gevent.sleep(0.08)
+    heart.stop()
+    gevent.sleep(0.2)
+    assert link.errors == [] and counts == ["sent"]
+
+
+def test_a_hub_that_was_held_up_is_no_reason_to_cut() -> None:
+    """The answer lies unread while everything stands still: it is read before judgement."""
+    with WsServer(echo) as server:
+        ws, counts = dial(server.url), []
+        heart = beating(ws, counts, interval=0.2, timeout=0.4)
+        reader = gevent.spawn(lambda: [heart.answered() for _ in ws.frames()])
+        wait_for(lambda: "answered" in counts)
+        begun = time.perf_counter()
+        while time.perf_counter() - begun < 1.2:
+            pass
+        gevent.sleep(0.3)
+        assert "missed" not in counts and not reader.dead
+        heart.stop()
+        ws.close()
+        reader.join(2)
+
+
+def test_a_beat_that_crashes_loses_the_link() -> None:
+    link = Cut()
+    Heartbeat(link, lambda: 1 / 0, interval=0.01, timeout=1, count=lambda outcome: None).start()
+    wait_for(lambda: link.errors, 2)
+    assert "ZeroDivisionError" in str(link.errors[0])
 
 
 # --- fairness ---

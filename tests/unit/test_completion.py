@@ -1,0 +1,104 @@
+"""Completion: answers of the OpenAI chat protocol, as different endpoints write them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from hermes_green.agents.completion import Completion, said
+from hermes_green.core.errors import AgentFailed
+
+
+def event(value: Any) -> bytes:
+    return b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"
+
+
+def delta(text: Any, finish: str | None = None) -> bytes:
+    return event({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish}]})
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+def read(data: bytes, step: int = 0) -> tuple[str, Completion]:
+    completion = Completion()
+    pieces = [data[at : at + step] for at in range(0, len(data), step)] if step else [data]
+    return "".join(each.text for each in completion.streamed(pieces)), completion
+
+
+@pytest.mark.parametrize("step", [0, 1, 2, 3, 5, 1000])
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
+def test_a_stream_is_read_however_it_is_cut(step: int, newline: bytes) -> None:
+    data = b": comment\n\n" + delta("你") + delta(None) + delta("好 🎉\u2028x") + delta("", "stop") + DONE
+    text, completion = read(data.replace(b"\n", newline), step)
+    assert text == "你好 🎉\u2028x" and completion.finished and completion.closed
+
+
+def test_either_mark_of_the_end_is_enough() -> None:
+    assert read(delta("a", "stop"))[1].finished
+    assert read(delta("a") + DONE)[1].finished
+    assert read(delta("a") + b"data: [DONE]")[1].finished
+    assert not read(delta("a"))[1].finished
+
+
+def test_nothing_after_done_is_read() -> None:
+    text, _ = read(delta("a") + DONE + delta("b"))
+    assert text == "a"
+
+
+def test_usage_is_kept_wherever_it_comes() -> None:
+    usage = {"total_tokens": 3}
+    late = event({"choices": [], "usage": usage})
+    assert read(delta("a", "stop") + late + DONE)[1].usage == usage
+    with_null = event({"choices": [{"delta": {"content": "a"}}], "usage": None})
+    assert read(with_null + DONE)[1].usage is None
+
+
+def test_an_agents_progress_notes_are_passed_over() -> None:
+    note = b'event: hermes.tool.progress\ndata: {"tool": "x"}\n\n'
+    assert read(note + delta("a", "stop"))[0] == "a"
+
+
+def test_content_may_be_a_list_of_parts() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}, {"type": "image"}]
+    assert read(delta(parts, "stop"))[0] == "ab"
+
+
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (event({"error": {"message": "out of luck", "type": "server_error"}}), "out of luck"),
+        (event({"error": "out of luck"}), "out of luck"),
+        (b'event: error\ndata: {"message": "out of luck"}\n\n', "out of luck"),
+        (b"event: error\ndata: out of luck\n\n", "out of luck"),
+        (b"data: {not json\n\n", "not a JSON object"),
+        (b"data: [1]\n\n", "not a JSON object"),
+        (event({"hello": 1}), "no choices"),
+        (event({"choices": ["x"]}), "not the OpenAI chat protocol"),
+        (delta("", "error"), "finish_reason error"),
+    ],
+)
+def test_what_is_no_answer_is_a_failure(data: bytes, words: str) -> None:
+    with pytest.raises(AgentFailed, match=words):
+        read(delta("a") + data + DONE)
+
+
+def test_a_whole_answer() -> None:
+    completion = Completion()
+    body = {"choices": [{"message": {"content": "hé"}, "finish_reason": "stop"}], "usage": {"total_tokens": 1}}
+    answer = completion.whole(json.dumps(body).encode())
+    assert answer.text == "hé" and answer.usage == {"total_tokens": 1}
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"choices": []}', b'{"error": {"message": "no"}}'])
+def test_a_whole_answer_that_is_none_is_a_failure(body: bytes) -> None:
+    with pytest.raises(AgentFailed):
+        Completion().whole(body)
+
+
+def test_an_endpoints_words_are_cut_to_one_short_line() -> None:
+    assert said(b'{"error": {"message": "a\\n  b"}}') == "a b"
+    assert said(b"") == "no reason given"
+    assert len(said(b"x" * 10_000)) == 300
