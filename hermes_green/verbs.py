@@ -204,7 +204,7 @@ def sessions_show(arguments: Namespace) -> int:
         return {"session_id": arguments.id, "history": lines} if lines else None
 
     def asked(remote: Remote) -> Any:
-        answer = remote.get(f"/api/sessions/{quoted(arguments.id)}")
+        answer = remote.get(f"/api/sessions/{quoted(arguments.id)}?turns={arguments.limit}")
         return _asked(answer) if _found(answer) else None
 
     session = _recorded(arguments, asked, local, None)

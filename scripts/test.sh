@@ -31,7 +31,10 @@ if [ "$mode" = unit ]; then
     exit
 elif [ "$mode" = faults ]; then
     HERMES_GREEN_FAULTS=long run_pytest tests/faults "$@"
-    exit
+    faults=$?
+    run_pytest tests -m long --ignore tests/faults
+    long=$?
+    exit $((faults ? faults : long))
 elif [ "$paths" = yes ]; then
     run_pytest -m "not long" "$@"
     exit

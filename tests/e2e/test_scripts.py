@@ -1,0 +1,101 @@
+"""The shipped scripts, run as a new user runs them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from tests.e2e.conftest import Checkout
+from tests.support.stage import ROOT, clean_env, http
+
+
+def ready(process: subprocess.Popen[str]) -> tuple[str, int]:
+    """Address and pid from the one line that says that the gateway serves."""
+    assert process.stdout is not None and process.stderr is not None
+    line = process.stdout.readline()
+    found = re.fullmatch(r"hermes-green ready (http://127\.0\.0\.1:\d+) pid=(\d+)\n", line)
+    assert found, line + process.stderr.read()
+    return found[1], int(found[2])
+
+
+def test_the_gateway_comes_up_on_its_defaults_and_the_page_is_there(checkout: Checkout) -> None:
+    process = checkout.start("scripts/run_gateway.sh")
+    url, pid = ready(process)
+    assert pid == process.pid, "the script has not given its place to the gateway"
+    page = urllib.request.urlopen(url + "/", timeout=10).read().decode()
+    assert "<html" in page.lower()
+    deadline = time.monotonic() + 20
+    while http("GET", url + "/readyz")[0] != 200:
+        assert time.monotonic() < deadline
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0
+
+
+def test_a_second_start_installs_nothing_and_is_quick(checkout: Checkout) -> None:
+    started = time.monotonic()
+    process = checkout.start("scripts/run_gateway.sh")
+    ready(process)
+    print(f"start to serving: {time.monotonic() - started:.2f} s")
+    assert time.monotonic() - started < 10
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert "installing" not in err
+
+
+def test_arguments_pass_through_and_the_last_conf_wins(checkout: Checkout) -> None:
+    process = checkout.start("scripts/run_gateway.sh", "--conf", "nowhere")
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 78 and err.startswith("nowhere:1:1: ")
+
+
+def test_the_environment_is_renewed_when_setup_cfg_has_changed(checkout: Checkout) -> None:
+    stamp = checkout.root / ".venv" / ".installed-run"
+    kept = stamp.read_text()
+    stamp.write_text("another")
+    process = checkout.start("scripts/run_gateway.sh", "--help")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0 and "installing" in err and "creating" not in err
+    assert stamp.read_text() == kept
+
+
+def test_the_script_needs_a_python_that_is_new_enough(checkout: Checkout) -> None:
+    code = f". {ROOT}/scripts/venv.sh; PATH=/nowhere PYTHON=; find_python; echo $?"
+    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.stdout == "69\n" and "3.11" in done.stderr
+
+
+def test_the_test_script_joins_its_shards_and_keeps_the_worst_exit_code(tmp_path: Path) -> None:
+    """In a small project with the shipped script and settings, and this test's own environment."""
+    for name in ("scripts/test.sh", "setup.cfg", "tests/conftest.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "scripts" / "venv.sh").write_text(f'root="{tmp_path}"\nensure_venv() {{ :; }}\n')
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    for folder in ("unit", "arch", "contract", "oracles", "e2e", "faults"):
+        (tmp_path / "tests" / folder).mkdir()
+    (tmp_path / "tests" / "unit" / "test_good.py").write_text("def test_good():\n    pass\n")
+    (tmp_path / "tests" / "e2e" / "test_bad.py").write_text("def test_bad():\n    assert 'told' == 'in full'\n")
+
+    def run(*arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            ["scripts/test.sh", *arguments], cwd=tmp_path, env=clean_env(), capture_output=True, text=True, timeout=120
+        )
+        return done.returncode, done.stdout
+
+    code, out = run()
+    assert code == 1 and "'told' == 'in full'" in out
+    last = out.strip().splitlines()[-2:]
+    assert re.search(r"= 1 passed in ", last[0]) and re.search(r"= 1 failed in ", last[1]), out
+    code, out = run("--unit")
+    assert code == 0 and "1 passed" in out
+    assert run("tests/e2e/test_bad.py")[0] == 1
+    assert run("-k", "good")[0] == 0
