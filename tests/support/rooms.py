@@ -1,0 +1,147 @@
+"""The runtime's shared rooms over a store in memory, with a scripted agent and adapter."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Iterator
+
+import gevent
+from loguru import logger
+
+from hermes_green.core.clock import SystemClock
+from hermes_green.core.model import Delta, Inbound, Peer, Turn
+from hermes_green.core.options import Access
+from hermes_green.core.ports import Intake, Store
+from hermes_green.runtime import delivery, turn
+from hermes_green.runtime.delivery import Delivery
+from hermes_green.runtime.desk import Desk
+from hermes_green.runtime.events import Bus
+from hermes_green.runtime.express import Express
+from hermes_green.runtime.hooks import Hooks
+from hermes_green.runtime.lanes import Lanes
+from hermes_green.runtime.turn import Turns
+from tests.support.children import NoMeters, ScriptedAdapter
+
+
+class ScriptedAgent:
+    """Answers ``re: <text>`` after ``before(turn)``, which may wait or raise."""
+
+    def __init__(self, before: Callable[[Turn], Any] | None = None) -> None:
+        self.before = before or (lambda turn: None)
+        self.turns: list[Turn] = []
+        self.running = 0
+        self.most = 0
+
+    def run(self, turn: Turn) -> Iterator[Delta]:
+        self.turns.append(turn)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            self.before(turn)
+            yield Delta("re: ")
+            yield Delta(turn.text, usage={"total_tokens": 2})
+        finally:
+            self.running -= 1
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class Place:
+    """A child as turns and deliveries see it."""
+
+    def __init__(self, id: str, adapter: Any) -> None:
+        self.id = self.platform = id
+        self.account = ""
+        self.adapter = adapter
+        self.link: Any = None
+        self.sends = True
+
+
+class Rooms:
+    """Desk, lanes, turns and delivery around one child called ``one``."""
+
+    def __init__(
+        self,
+        store: Store,
+        agent: ScriptedAgent | None = None,
+        adapter: Any = None,
+        *,
+        max_parallel: int = 8,
+        queue: int = 4,
+        access: Access = Access(dm="open", group="open"),
+        **rules: Any,
+    ) -> None:
+        self.clock = SystemClock()
+        self.store = store
+        self.agent = agent or ScriptedAgent()
+        self.adapter = adapter or ScriptedAdapter()
+        self.child = Place("one", self.adapter)
+        self.meters = NoMeters()
+        self.rules = turn.Rules(**rules)
+        self.delivery_rules = delivery.Rules()
+        self._access = access
+        self._queue = queue
+        common: dict[str, Any] = dict(store=store, clock=self.clock, log=logger)
+        shared: dict[str, Any] = dict(
+            common, bus=Bus(self.clock), hooks=Hooks([], logger), meters=self.meters, place=self.place
+        )
+        self.delivery = Delivery(**shared, rules=lambda: self.delivery_rules)
+        self.turns = Turns(
+            **shared,
+            agent=lambda asked: self.agent,
+            wake=lambda child, peer: self.delivery.wake(child, peer.chat_id),
+            offhub=lambda fn, *args: fn(*args),
+            rules=lambda: self.rules,
+        )
+        self.lanes = Lanes(
+            **common,
+            turn=self.turns.run,
+            cancelled=self.turns.cancelled,
+            worker="w",
+            max_parallel=max_parallel,
+            timeout=60,
+        )
+        self._express = Express("one", store, self.clock, logger, "w")
+        self.desk = Desk(self, self.lanes, self.turns, logger)
+
+    # --- the house, as the desk asks it ---
+
+    def place(self, child: str) -> Place | None:
+        return self.child if child == "one" else None
+
+    def access(self, child: str) -> Access:
+        return self._access
+
+    def express(self, child: str) -> Express:
+        return self._express
+
+    def state(self, child: str) -> str:
+        return "READY"
+
+    def locale(self) -> str:
+        return "en"
+
+    def queue_per_session(self) -> int:
+        return self._queue
+
+    # --- the test's hands ---
+
+    def say(self, text: str, chat: str = "c", *, key: str = "", route: bool = True, **peer: Any) -> int | None:
+        """Commit a message as an adapter's run would, and send it on its way."""
+        inbound = Inbound((key or f"{chat} {text}",), Peer("one", chat, peer.pop("kind", "dm"), **peer), text, text)
+        session = f"one:{chat}"
+        row = self.store.accept("one", [Intake(inbound, session)], self.clock.wall())[0]
+        if row is not None and route:
+            self.desk.route(row, inbound, session)
+        return row
+
+    @property
+    def texts(self) -> list[str]:
+        """What the adapter was given to send."""
+        return [str(part.payload["text"]) for part in self.adapter.sent]
+
+    def close(self) -> None:
+        self.lanes.drain(0)
+        self.delivery.drain(0)
+        self._express.close()
+        gevent.sleep(0)

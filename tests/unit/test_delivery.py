@@ -1,0 +1,144 @@
+"""Delivery: the class of the error decides, keys stay, chats keep their order, gates learn."""
+
+from dataclasses import replace
+
+import gevent
+import pytest
+
+from hermes_green.core.errors import SendCollision, SendRefused, SendRetry, SendUnknown
+from hermes_green.core.model import Caps, Peer, Rate
+from hermes_green.core.ports import NewPart
+from hermes_green.runtime import delivery
+from hermes_green.runtime.delivery import Rules
+from hermes_green.store.memory import MemoryStore
+from tests.support.children import ScriptedAdapter, eventually
+from tests.support.rooms import Rooms
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch):
+    monkeypatch.setattr(delivery, "RETRY_MIN", 0.005)
+    monkeypatch.setattr(delivery, "RETRY_MAX", 0.02)
+
+
+@pytest.fixture
+def rooms():
+    rooms = Rooms(MemoryStore(), adapter=ScriptedAdapter(caps=Caps(key_lifetime=3600)))
+    yield rooms
+    rooms.close()
+
+
+def put(rooms, *texts, chat="c", **caps):
+    """Commit one part per text, each a send of its own."""
+    for text in texts:
+        part = NewPart(Peer("one", chat, "dm"), {"text": text}, key_lifetime=3600, **caps)
+        rooms.store.enqueue(f"{chat} {text}", "d", "one", [part], rooms.clock.wall())
+    rooms.delivery.wake("one", chat)
+
+
+def test_parts_of_a_chat_arrive_in_order(rooms):
+    put(rooms, "a", "b", "c")
+    eventually(lambda: rooms.texts == ["a", "b", "c"])
+    eventually(lambda: rooms.store.counts(rooms.clock.wall()).outbox == 0)
+
+
+def test_a_part_certainly_not_delivered_is_tried_again_as_a_first_attempt(rooms):
+    rooms.adapter.fail = [SendRetry("429", after=0.01)]
+    put(rooms, "a")
+    eventually(lambda: rooms.texts == ["a"])
+    assert rooms.adapter.sent[0].attempt == 1
+
+
+def test_an_uncertain_part_is_sent_again_under_the_same_key_as_a_later_attempt(rooms):
+    keys = []
+    original = rooms.adapter.send
+
+    def send(part, link):
+        keys.append((part.key, part.attempt))
+        return original(part, link)
+
+    rooms.adapter.send = send
+    rooms.adapter.fail = [SendUnknown("no answer")]
+    put(rooms, "a")
+    eventually(lambda: rooms.texts == ["a"])
+    assert len({key for key, _ in keys}) == 1 and [attempt for _, attempt in keys] == [1, 2]
+
+
+def test_a_crash_of_the_adapter_is_an_uncertain_send_and_the_lane_lives_on(rooms):
+    rooms.adapter.fail = [ZeroDivisionError("bug")]
+    put(rooms, "a", "b")
+    eventually(lambda: rooms.texts == ["a", "b"])
+
+
+def test_a_refused_part_is_a_dead_letter_with_the_reason_and_the_next_goes_on(rooms):
+    rooms.adapter.fail = [SendRefused("the bot is not in this chat")]
+    put(rooms, "a", "b")
+    eventually(lambda: rooms.texts == ["b"])
+    assert rooms.store.dead()[0].reason == "the bot is not in this chat"
+
+
+def test_a_taken_reply_number_is_replaced_by_the_next(rooms):
+    rooms.adapter.fail = [SendCollision("taken")]
+    put(rooms, "a")
+    eventually(lambda: rooms.texts == ["a"])
+    assert rooms.adapter.sent[0].reply_seq == 2
+
+
+def test_a_closed_window_is_a_dead_letter_and_nothing_is_sent(rooms):
+    peer = Peer("one", "c", "dm")
+    part = NewPart(peer, {"text": "late"}, window=-1.0)
+    rooms.store.enqueue("k", "d", "one", [part], rooms.clock.wall())
+    rooms.delivery.wake("one", "c")
+    eventually(lambda: rooms.store.dead())
+    assert rooms.store.dead()[0].reason == "window closed" and rooms.texts == []
+
+
+def test_replies_wait_while_the_child_is_halted_and_go_when_it_is_not(rooms):
+    rooms.child.sends = False
+    put(rooms, "a")
+    gevent.sleep(0.03)
+    assert rooms.texts == []
+    rooms.child.sends = True
+    rooms.delivery.wake_child("one")
+    eventually(lambda: rooms.texts == ["a"])
+
+
+def test_a_rate_gate_holds_a_burst_back_and_counts_no_attempt():
+    rooms = Rooms(MemoryStore(), adapter=ScriptedAdapter(caps=Caps(rates=(Rate(2, 0.15),))))
+    put(rooms, "a", "b", "c")
+    eventually(lambda: len(rooms.texts) == 2)
+    gevent.sleep(0.02)
+    assert rooms.texts == ["a", "b"]
+    eventually(lambda: rooms.texts == ["a", "b", "c"])
+    assert rooms.adapter.sent[2].attempt == 1
+    rooms.close()
+
+
+def test_an_account_that_must_wait_holds_back_every_chat(rooms):
+    rooms.adapter.fail = [SendRetry("slow down", after=0.1, scope="account")]
+    put(rooms, "a", chat="c1")
+    eventually(lambda: not rooms.adapter.fail)
+    put(rooms, "b", chat="c2")
+    gevent.sleep(0.03)
+    assert rooms.texts == []
+    eventually(lambda: sorted(rooms.texts) == ["a", "b"])
+
+
+def test_what_cannot_be_delivered_for_hours_is_given_up(rooms):
+    rooms.delivery_rules = Rules(give_up_after=0.05)
+    rooms.adapter.fail = [SendRetry("down", after=0.01)] * 100
+    put(rooms, "a")
+    eventually(lambda: rooms.store.dead())
+    assert "not delivered" in rooms.store.dead()[0].reason
+
+
+def test_without_a_key_an_uncertain_part_is_held_where_the_operator_wants_it():
+    rooms = Rooms(MemoryStore(), adapter=ScriptedAdapter(caps=Caps()))
+    rooms.delivery_rules = replace(rooms.delivery_rules, on_unknown="hold")
+    rooms.adapter.fail = [SendUnknown("no answer")]
+    part = NewPart(Peer("one", "c", "dm"), {"text": "a"})
+    rooms.store.enqueue("k", "d", "one", [part], rooms.clock.wall())
+    rooms.delivery.wake("one", "c")
+    eventually(lambda: rooms.store.dead())
+    assert rooms.texts == [] and "perhaps delivered" in rooms.store.dead()[0].reason
+    rooms.close()

@@ -1,0 +1,215 @@
+"""From a committed row to a receipt: order, one turn a session, crowding, commands, parking, poison."""
+
+import gevent
+import pytest
+from gevent.event import Event
+
+from hermes_green.core.errors import AgentFailed, AgentTimeout
+from hermes_green.core.options import Access
+from hermes_green.store.memory import MemoryStore
+from tests.support.children import eventually
+from tests.support.rooms import Rooms, ScriptedAgent
+
+
+@pytest.fixture
+def open_rooms():
+    opened = []
+
+    def make(*args, **kwargs):
+        rooms = Rooms(kwargs.pop("store", None) or MemoryStore(), *args, **kwargs)
+        opened.append(rooms)
+        return rooms
+
+    yield make
+    for rooms in opened:
+        rooms.close()
+
+
+def test_a_message_is_answered_and_remembered(open_rooms):
+    rooms = open_rooms()
+    rooms.say("hello")
+    eventually(lambda: rooms.texts == ["re: hello"])
+    history = rooms.store.history("one:c", 5)
+    assert [(line.role, line.text) for line in history] == [("user", "hello"), ("assistant", "re: hello")]
+
+
+def test_a_session_has_one_turn_at_a_time_in_the_order_of_commit(open_rooms):
+    agent = ScriptedAgent(lambda turn: gevent.sleep(0.005))
+    rooms = open_rooms(agent, queue=50)
+    for number in range(10):
+        rooms.say(f"n{number}")
+    eventually(lambda: len(rooms.texts) == 10)
+    assert rooms.texts == [f"re: n{number}" for number in range(10)] and agent.most == 1
+
+
+def test_sessions_run_side_by_side_up_to_the_limit(open_rooms):
+    agent = ScriptedAgent(lambda turn: gevent.sleep(0.02))
+    rooms = open_rooms(agent, max_parallel=3)
+    for number in range(9):
+        rooms.say("hi", chat=f"c{number}")
+    eventually(lambda: len(rooms.texts) == 9)
+    assert agent.most == 3
+
+
+def test_a_crowded_session_says_so_once_and_keeps_the_message_as_a_dead_letter(open_rooms):
+    gate = Event()
+    rooms = open_rooms(ScriptedAgent(lambda turn: gate.wait()), queue=2)
+    for number in range(3):
+        rooms.say(f"n{number}")
+    eventually(lambda: any("Too many" in text for text in rooms.texts))
+    assert [letter.text for letter in rooms.store.dead()] == ["n2"]
+    gate.set()
+    eventually(lambda: len(rooms.texts) == 3)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(AgentFailed("500"), "agent failed"), (AgentTimeout("slow"), "too long"), (ZeroDivisionError(), "agent failed")],
+)
+def test_an_agent_that_fails_costs_one_apology_and_the_chat_goes_on(open_rooms, error, words):
+    def before(turn):
+        if turn.text == "bad":
+            raise error
+
+    rooms = open_rooms(ScriptedAgent(before))
+    rooms.say("bad")
+    rooms.say("good")
+    eventually(lambda: len(rooms.texts) == 2)
+    assert words in rooms.texts[0] and rooms.texts[1] == "re: good"
+
+
+def test_an_agent_beyond_its_deadline_is_cut_off(open_rooms):
+    rooms = open_rooms(ScriptedAgent(lambda turn: gevent.sleep(30)), timeout=0.05)
+    rooms.say("slow")
+    eventually(lambda: rooms.texts)
+    assert "too long" in rooms.texts[0] and rooms.agent.running == 0
+
+
+def test_stop_is_answered_at_once_and_ends_the_turn_in_progress(open_rooms):
+    rooms = open_rooms(ScriptedAgent(lambda turn: gevent.sleep(30) if turn.text == "long" else None))
+    rooms.say("long")
+    eventually(lambda: rooms.agent.running)
+    rooms.say("/stop")
+    eventually(lambda: rooms.texts == ["Stopped."] and not rooms.agent.running)
+    rooms.say("next")
+    eventually(lambda: rooms.texts[-1] == "re: next")
+
+
+def test_status_answers_while_the_agent_is_stuck(open_rooms):
+    rooms = open_rooms(ScriptedAgent(lambda turn: gevent.sleep(30)))
+    rooms.say("long")
+    eventually(lambda: rooms.agent.running)
+    rooms.say("/status")
+    eventually(lambda: rooms.texts)
+    assert rooms.texts[0] == "one: READY. Answering: yes. Waiting: 0."
+
+
+def test_a_new_conversation_forgets_what_was_said(open_rooms):
+    rooms = open_rooms()
+    rooms.say("one")
+    rooms.say("/new")
+    rooms.say("two")
+    eventually(lambda: len(rooms.texts) == 3)
+    assert rooms.agent.turns[-1].history == ()
+
+
+def test_a_refused_sender_costs_no_agent_call_and_leaves_no_text(open_rooms):
+    rooms = open_rooms(access=Access(dm="allowlist"))
+    rooms.say("secret", user_id="u")
+    eventually(lambda: not rooms.store.sessions_waiting())
+    assert rooms.agent.turns == [] and rooms.texts == [] and not rooms.store.dead()
+
+
+def test_a_stranger_is_told_how_to_be_let_in(open_rooms):
+    rooms = open_rooms(access=Access(dm="pairing"))
+    rooms.say("hi", user_id="u7")
+    eventually(lambda: rooms.texts)
+    assert "u7" in rooms.texts[0] and rooms.agent.turns == []
+
+
+def test_a_drain_parks_the_turn_and_the_next_process_goes_on_with_it(open_rooms):
+    store = MemoryStore()
+    rooms = open_rooms(ScriptedAgent(lambda turn: gevent.sleep(30)), store=store)
+    rooms.say("long")
+    eventually(lambda: rooms.agent.running)
+    assert rooms.lanes.drain(0.01) == 1
+    assert rooms.agent.running == 0
+    after = open_rooms(store=store)
+    after.lanes.offer_all(store.sessions_waiting())
+    eventually(lambda: after.texts == ["re: long"])
+    assert after.agent.turns[0].attempt == 1 and after.agent.turns[0].id == rooms.agent.turns[0].id
+
+
+def test_a_turn_parked_before_its_first_step_is_not_lost(open_rooms):
+    store = MemoryStore()
+    rooms = open_rooms(store=store)
+    leased = []
+    original = store.lease_session
+
+    def lease_and_drain(*args):
+        lease = original(*args)
+        leased.append(lease)
+        gevent.spawn(rooms.lanes.drain, 0)
+        return lease
+
+    store.lease_session = lease_and_drain
+    rooms.say("x")
+    eventually(lambda: leased)
+    gevent.sleep(0.05)
+    assert rooms.texts == ["re: x"] or store.sessions_waiting() == {"one:c": 1}
+
+
+def cut(store, rooms, times=1):
+    """What ``times`` crashes in mid-turn leave behind."""
+    for _ in range(times):
+        store.lease_session("one:c", "dead", 100, rooms.clock.wall())
+        store.recover(rooms.clock.wall())
+
+
+def test_a_turn_cut_by_a_crash_runs_again_with_the_same_id(open_rooms):
+    store = MemoryStore()
+    rooms = open_rooms(store=store)
+    rooms.say("x", route=False)
+    cut(store, rooms)
+    rooms.lanes.offer_all(store.sessions_waiting())
+    eventually(lambda: rooms.texts == ["re: x"])
+    assert rooms.agent.turns[0].attempt == 2
+
+
+def test_a_turn_that_kills_the_process_again_and_again_is_given_up(open_rooms):
+    store = MemoryStore()
+    rooms = open_rooms(store=store, poison_limit=3)
+    rooms.say("x", route=False)
+    cut(store, rooms, 3)
+    rooms.lanes.offer_all(store.sessions_waiting())
+    eventually(lambda: store.dead())
+    assert rooms.agent.turns == [] and "3 attempts" in store.dead()[0].reason
+
+
+def test_turns_cut_before_run_again_one_at_a_time(open_rooms):
+    store = MemoryStore()
+    agent = ScriptedAgent(lambda turn: gevent.sleep(0.01))
+    rooms = open_rooms(agent, store=store)
+    for number in range(5):
+        rooms.say("x", chat=f"c{number}", route=False)
+        store.lease_session(f"one:c{number}", "dead", 100, rooms.clock.wall())
+    store.recover(rooms.clock.wall())
+    rooms.lanes.offer_all(store.sessions_waiting())
+    eventually(lambda: len(rooms.texts) == 5)
+    assert agent.most == 1
+
+
+@pytest.mark.parametrize(("policy", "said"), [("notify", "interrupted"), ("drop", None)])
+def test_what_becomes_of_a_cut_turn_is_the_operators_choice(open_rooms, policy, said):
+    store = MemoryStore()
+    rooms = open_rooms(store=store, on_crash=policy)
+    rooms.say("x", route=False)
+    cut(store, rooms)
+    rooms.lanes.offer_all(store.sessions_waiting())
+    if said:
+        eventually(lambda: rooms.texts)
+        assert said in rooms.texts[0]
+    else:
+        eventually(lambda: store.dead())
+        assert rooms.texts == []
+    assert rooms.agent.turns == []
