@@ -9,6 +9,9 @@ from urllib.parse import quote
 
 from hermes_green.core.errors import StoreAway, StoreBroken, StoreError
 
+# Marks the file as ours ("HgSt"), so that another program's database is never taken for an old one.
+APPLICATION_ID = 0x48675374
+
 # Checkpoints begin once the log holds this many pages of 4 KiB; it is cut back to LOG_BYTES.
 CHECKPOINT_PAGES = 4_000
 LOG_BYTES = 64 * 1024 * 1024
@@ -64,7 +67,7 @@ def connect(path: Path, *, busy_timeout: float, max_page_count: int | None = Non
     """A connection to an existing file, with every promise of ours asked for and checked.
 
     Raises:
-        StoreBroken: a PRAGMA did not take.
+        StoreBroken: a PRAGMA did not take, or the file is not ours.
         sqlite3.Error, OSError: see ``translate``.
     """
     uri = f"file:{quote(str(path))}?mode=rw"
@@ -74,6 +77,8 @@ def connect(path: Path, *, busy_timeout: float, max_page_count: int | None = Non
     try:
         # Read first: a foreign file is recognised before anything could be written to it.
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
+            raise broken(path, "this is a database, but not one of ours")
         _ask(connection, path, "journal_mode", "WAL", "wal")
         _ask(connection, path, "synchronous", "FULL", 2)
         _ask(connection, path, "temp_store", "MEMORY", 2)

@@ -8,10 +8,15 @@ from contextlib import closing
 from pathlib import Path
 
 from hermes_green.core.errors import StoreBroken
-from hermes_green.store.connection import broken, connect, log_of, make_directory, private, sync_directory
-
-# Marks the file as ours ("HgSt"), so that another program's database is never taken for an old one.
-APPLICATION_ID = 0x48675374
+from hermes_green.store.connection import (
+    APPLICATION_ID,
+    broken,
+    connect,
+    log_of,
+    make_directory,
+    private,
+    sync_directory,
+)
 
 # inbox.state
 WAITING, LEASED, DONE, REFUSED, DEAD = range(5)
@@ -118,10 +123,7 @@ def _birth(path: Path, busy_timeout: float) -> None:
 
 
 def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
-    (mark,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if mark != APPLICATION_ID:
-        raise broken(path, "this is a database, but not one of ours")
     if version > len(MIGRATIONS):
         raise StoreBroken(
             f"{path}: written by a newer version (schema {version}, this program knows {len(MIGRATIONS)})",

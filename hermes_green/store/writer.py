@@ -161,7 +161,8 @@ class Writer:
             return
         for operation in group:
             if operation.abandoned and operation.undo is not None and operation.result is not None:
-                self._queue.append(Operation(operation.undo, (operation.result,), None, None, 1))
+                # Ahead of the queue: who waits there shall find it undone.
+                self._queue.appendleft(Operation(operation.undo, (operation.result,), None, None, 1))
             operation.done.set(None)
 
     @staticmethod
@@ -267,10 +268,13 @@ class Writer:
         """Checkpoints follow commits by themselves; a log that readers kept from shrinking is cut here."""
         try:
             if os.stat(log_of(self._path)).st_size > 2 * LOG_BYTES:
+                # Without waiting: a reader that holds the log must not hold those who write, too.
+                connection.execute("PRAGMA busy_timeout = 0").fetchall()
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                connection.execute(f"PRAGMA busy_timeout = {int(self._busy_timeout * 1000)}").fetchall()
         except (OSError, sqlite3.Error):
-            # What was asked of us is committed; the next commit tries again.
-            return
+            # What was asked of us is committed; the next commit tries again, on a new connection.
+            self._disconnect()
 
     def _disconnect(self) -> None:
         if self._connection is not None:
