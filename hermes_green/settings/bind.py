@@ -44,15 +44,19 @@ def types_of(declaration: Any) -> Mapping[str, Any]:
     return get_type_hints(declaration)
 
 
-@cache
-def known_keys(declaration: Any, prefix: str = "") -> Mapping[str, str]:
+def known_keys(declaration: Any) -> Mapping[str, str]:
     """Dotted key -> help, for a declared group and the groups inside it."""
+    return _known_keys(declaration, "")
+
+
+@cache
+def _known_keys(declaration: Any, prefix: str) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for item in fields(declaration):
         found[prefix + item.name] = item.metadata.get("help", "")
     for item in fields(declaration):
         for inner in _groups(types_of(declaration)[item.name]):
-            found.update({k: v for k, v in known_keys(inner, f"{prefix}{item.name}.").items() if k not in found})
+            found.update({k: v for k, v in _known_keys(inner, f"{prefix}{item.name}.").items() if k not in found})
     return found
 
 

@@ -179,7 +179,7 @@ class Source:
             self._broken(spot, f'the tag "{node.tag}" is not used here')
         return self._table(node, spot, above)
 
-    def _table(self, node: yaml.MappingNode, spot: Spot, above: tuple[int, ...]) -> Table:
+    def _table(self, node: yaml.Node, spot: Spot, above: tuple[int, ...]) -> Table:
         own: dict[str, Entry] = {}
         shared: dict[str, Entry] = {}
         for key_node, value_node in node.value:

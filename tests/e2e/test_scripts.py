@@ -64,7 +64,7 @@ def test_the_environment_is_renewed_when_setup_cfg_has_changed(checkout: Checkou
     assert stamp.read_text() == kept
 
 
-def test_the_script_needs_a_python_that_is_new_enough(checkout: Checkout) -> None:
+def test_the_script_needs_a_python_that_is_new_enough() -> None:
     code = f". {ROOT}/scripts/venv.sh; PATH=/nowhere PYTHON=; find_python; echo $?"
     done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=30)
     assert done.stdout == "69\n" and "3.11" in done.stderr
