@@ -113,13 +113,6 @@ class Stream:
         """None: a read waits; what ends it is ``cut``."""
         return None
 
-    def settimeout(self, seconds: float | None) -> None:
-        """Ignored: deadlines are ours, not the socket's."""
-
-    def fileno(self) -> int:
-        """The descriptor, -1 once closed."""
-        return self._sock.fileno()
-
     def cut(self) -> None:
         """Shut the connection down in the kernel: reads and writes under way in other greenlets end
         at once. (Closing alone would leave them blocked. The TLS layer's own shutdown would drop

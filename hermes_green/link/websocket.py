@@ -98,10 +98,15 @@ def _why(error: Exception) -> str:
 
 
 class WebSocket:
-    """An open link. One greenlet iterates ``frames``; any may ``send``, ``close`` or ``abort``."""
+    """An open link. One greenlet iterates ``frames``; any may ``send``, ``close`` or ``abort``.
+
+    ``on_frame`` is called for every frame, control frames included: the peer was heard. ``on_pong``
+    for native pongs. ``closed`` is set once the peer has sent its close frame.
+    """
 
     def __init__(self, peer: websocket.WebSocket, stream: Stream, options: DialOptions) -> None:
         self.on_frame: Callable[[], None] | None = None
+        self.on_pong: Callable[[], None] | None = None
         self.closed: Close | None = None
         self._peer = peer
         self._stream = stream
@@ -190,6 +195,9 @@ class WebSocket:
             except LinkLost:  # what still lies unread may say why
                 if self._error is not None:
                     raise
+        elif frame.opcode == ABNF.OPCODE_PONG:
+            if self.on_pong is not None:
+                self.on_pong()
         elif frame.opcode == ABNF.OPCODE_CLOSE:
             code = int.from_bytes(data[:2], "big") if data else None
             self.closed = Close(code, str(data[2:], "utf-8", "replace"))
@@ -210,7 +218,7 @@ class WebSocket:
             self._put(data, ABNF.OPCODE_BINARY)
 
     def ping(self, data: bytes = b"") -> None:
-        """Send a native ping; the pong counts as a frame heard. Raises LinkLost."""
+        """Send a native ping; ``on_pong`` tells of the answer. Raises LinkLost."""
         self._put(data, ABNF.OPCODE_PING)
 
     def close(self, code: int = 1000, reason: str = "") -> None:

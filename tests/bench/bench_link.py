@@ -4,19 +4,28 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import logging  # noqa: E402
+import subprocess  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
+from dataclasses import replace  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any, Callable  # noqa: E402
 
 import gevent  # noqa: E402
 import websocket  # noqa: E402
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
 
+from hermes_green.agents import registry  # noqa: E402
+from hermes_green.core.model import Secret, Turn  # noqa: E402
+from hermes_green.link.http import Http  # noqa: E402
+from hermes_green.link.trust import trust  # noqa: E402
 from hermes_green.link.websocket import dial  # noqa: E402
+from hermes_green.settings.schema import OpenaiAgent  # noqa: E402
 from tests.bench.flood import Flood  # noqa: E402
-from tests.support.llm import LlmServer  # noqa: E402
+from tests.support.wsserver import WsServer, echo  # noqa: E402
 
 SECONDS = 2.0
 
@@ -80,22 +89,34 @@ def measured(name: str, call: Callable[[str], int], flood: Flood) -> float:
 
 
 def tokens() -> None:
-    """What one streamed piece of an agent's answer costs, endpoint in this process included."""
-    import logging
-
-    from hermes_green.agents import registry
-    from hermes_green.core.model import Secret, Turn
-    from hermes_green.settings.schema import OpenaiAgent
-
-    with LlmServer(long=400, chunks=5000) as llm:
-        options = OpenaiAgent(type="openai", base_url=llm.url, model="m", api_key=Secret("k"))
-        agent = registry.create(options, logging.getLogger())
+    """What one streamed piece of an agent's answer costs, and what a flood of them delays."""
+    options = OpenaiAgent(type="openai", base_url="http://127.0.0.1/v1", model="m", api_key=Secret("k"))
+    command = [sys.executable, "-m", "tests.support.llm"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as endpoint:
+        assert endpoint.stdout is not None
+        url = endpoint.stdout.readline().split()[-1]
+        Http(url.removesuffix("/v1")).request("POST", "/_llm/behave", json={"long": 1000, "chunks": 10_000})
+        agent = registry.create(replace(options, base_url=url), logging.getLogger())
         turn = Turn("t", 1, "s", "web", "web", "", "c", "dm", None, None, None, "hello")
-        list(agent.run(turn))
-        cpu = time.process_time()
+        next(iter(agent.run(turn)))
+        pulse, cpu = Pulse(), time.process_time()
         count = sum(1 for _ in agent.run(turn))
         each = (time.process_time() - cpu) / count * 1e6
-        print(f"agent: {each:.0f} us CPU per streamed piece, the test endpoint's share included")
+        print(f"agent: {each:.0f} us CPU per streamed piece  lag: {pulse.stop()}")
+        endpoint.kill()
+
+
+def dials() -> None:
+    """What opening a link costs on loopback."""
+    with WsServer(echo) as server:
+        dial(server.url).close()
+        begun = time.monotonic()
+        for _ in range(50):
+            dial(server.url).close()
+        print(f"dial and close: {(time.monotonic() - begun) / 50 * 1000:.1f} ms, the test server's share included")
+    begun = time.monotonic()
+    trust()
+    print(f"loading the machine's certificate authorities, once: {(time.monotonic() - begun) * 1000:.0f} ms of the hub")
 
 
 def main() -> None:
@@ -114,6 +135,7 @@ def main() -> None:
     with Flood(SECONDS, rate=5000) as flood:
         measured("websocket-client recv", plain, flood)
         measured("hermes_green.link", ours, flood)
+    dials()
     tokens()
 
 

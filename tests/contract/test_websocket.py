@@ -1,357 +1,40 @@
-"""What a link promises, against a server that can do everything wrong."""
+"""What an open link promises, against a server that can do everything wrong."""
 
 from __future__ import annotations
 
 import struct
 import time
-from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Iterator
 
 import gevent
 import pytest
 from gevent import socket
-from gevent.server import StreamServer
 from wsproto.events import CloseConnection, Pong
 
-from hermes_green.core.errors import ConfError, LinkLost
-from hermes_green.link import dial as dialling
-from hermes_green.link.websocket import Close, DialOptions, Heartbeat, UpgradeRefused, WebSocket, dial
+from hermes_green.core.errors import LinkLost
+from hermes_green.link.websocket import Close, DialOptions, dial
+from tests.support.links import Reader, loss
 from tests.support.port import wait_for
-from tests.support.proxies import HttpProxy, Proxy, Socks5Proxy
 from tests.support.tls import Authority, make_authority
-from tests.support.wsserver import BINARY, CLOSE, CONT, PING, PONG, TEXT, Peer, WsServer, close_frame, echo, frame
-
-QUICK = DialOptions(dns=0.5, connect=0.5, tls=0.5, upgrade=0.5, write=0.5)
+from tests.support.wsserver import (
+    BINARY,
+    CLOSE,
+    CONT,
+    PING,
+    PONG,
+    TEXT,
+    Peer,
+    WsServer,
+    close_frame,
+    echo,
+    frame,
+    sends,
+)
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return make_authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(autouse=True)
-def no_proxy_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("NO_PROXY", "no_proxy", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
-
-
-def sends(*data: bytes, then: Callable[[Peer], Any] = lambda peer: gevent.sleep(30)) -> Callable[[Peer], None]:
-    """A server's script: upgrade, send ``data``, then stay."""
-
-    def script(peer: Peer) -> None:
-        peer.upgrade()
-        for each in data:
-            peer.send(each)
-        then(peer)
-
-    return script
-
-
-def loss(ws: WebSocket) -> LinkLost:
-    """How the frames end."""
-    with gevent.Timeout(10), pytest.raises(LinkLost) as caught:
-        for _ in ws.frames():
-            pass
-    assert "s3cret" not in str(caught.value)
-    return caught.value
-
-
-class Reader:
-    """Iterates a link's frames in a greenlet of its own."""
-
-    def __init__(self, ws: WebSocket) -> None:
-        self.got: list[str | bytes] = []
-        self.error: Exception | None = None
-        self._ws = ws
-        self._job = gevent.spawn(self._read)
-        gevent.sleep(0)
-
-    def _read(self) -> None:
-        try:
-            for each in self._ws.frames():
-                self.got.append(each)
-        except LinkLost as error:
-            self.error = error
-
-    def until_end(self, timeout: float = 5.0) -> Exception | None:
-        self._job.join(timeout)
-        assert self._job.dead, "frames() has not ended"
-        return self.error
-
-
-# --- the way there ---
-
-
-def conversation(url: str, options: DialOptions) -> None:
-    ws = dial(url, options)
-    frames = ws.frames()
-    for message in ("hé 你好", b"\x00\xff", "x" * 100_000, ""):
-        ws.send(message)
-        assert next(frames) == message
-    ws.close()
-    assert list(frames) == []
-
-
-@pytest.mark.parametrize("tls", [False, True])
-def test_a_conversation(authority: Authority, tls: bool) -> None:
-    with WsServer(echo, authority.server_context() if tls else None) as server:
-        conversation(server.url, DialOptions(ca_file=authority.ca_file))
-
-
-@pytest.mark.parametrize("tls", [False, True])
-@pytest.mark.parametrize("kind", [HttpProxy, Socks5Proxy])
-@pytest.mark.parametrize("login", [("", ""), ("user", "p@ss:w/rd")])
-def test_a_conversation_through_a_proxy(
-    authority: Authority, tls: bool, kind: type[Proxy], login: tuple[str, str]
-) -> None:
-    with WsServer(echo, authority.server_context() if tls else None) as server, kind(*login) as proxy:
-        url = proxy.url.replace("p@ss:w/rd", "p%40ss%3Aw%2Frd")
-        conversation(server.url, DialOptions(ca_file=authority.ca_file, proxy=url))
-        (seen,) = proxy.record
-        assert (seen.host, seen.port) == ("127.0.0.1", server.port)
-
-
-@pytest.mark.parametrize("scheme, host", [("socks5", "127.0.0.1"), ("socks5h", "localhost")])
-def test_the_proxy_resolves_names_only_when_asked_to(scheme: str, host: str) -> None:
-    with WsServer(echo) as server, Socks5Proxy() as proxy:
-        url = server.url.replace("127.0.0.1", "localhost")
-        options = DialOptions(proxy=proxy.url.replace("socks5:", f"{scheme}:"))
-        conversation(url, options)
-        assert proxy.record[-1].host == host
-
-
-def test_no_proxy_takes_a_host_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "example.com,127.0.0.1")
-    with WsServer(echo) as server, HttpProxy() as proxy:
-        conversation(server.url, DialOptions(proxy=proxy.url))
-        assert proxy.record == []
-
-
-def test_a_proxy_in_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    with WsServer(echo) as server, HttpProxy() as proxy:
-        monkeypatch.setenv("HTTP_PROXY", proxy.url)
-        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        conversation(server.url, DialOptions())
-        assert proxy.record == []
-
-
-@pytest.mark.parametrize("kind", [HttpProxy, Socks5Proxy])
-def test_a_proxy_that_refuses_is_named_without_its_password(kind: type[Proxy]) -> None:
-    with WsServer(echo) as server, kind("user", "right") as proxy:
-        with pytest.raises(LinkLost, match="through the proxy 127.0.0.1") as caught:
-            dial(server.url, DialOptions(proxy=proxy.url.replace("right", "wrong")))
-        assert "wrong" not in str(caught.value) and "s3cret" not in str(caught.value)
-        proxy.user, proxy.refuse = "", True
-        with pytest.raises(LinkLost, match="through the proxy"):
-            dial(server.url, DialOptions(proxy=proxy.url))
-
-
-def test_a_certificate_of_an_unknown_authority_is_refused(authority: Authority) -> None:
-    with WsServer(echo, authority.server_context()) as server:
-        with pytest.raises(LinkLost, match="TLS handshake with 127.0.0.1 failed") as caught:
-            dial(server.url, DialOptions())
-        assert "ca_file" in caught.value.action
-
-
-def test_a_certificate_for_another_name_is_refused(tmp_path: Path) -> None:
-    other = make_authority(tmp_path, names=("other.example",))
-    with WsServer(echo, other.server_context()) as server:
-        with pytest.raises(LinkLost, match="TLS handshake"):
-            dial(server.url, DialOptions(ca_file=other.ca_file))
-
-
-def test_a_bad_authority_file_is_a_matter_of_configuration(tmp_path: Path) -> None:
-    (tmp_path / "x.pem").write_text("nothing")
-    for name in ("x.pem", "missing.pem"):
-        with pytest.raises(ConfError, match=name):
-            dial("wss://127.0.0.1:1/", DialOptions(ca_file=str(tmp_path / name)))
-
-
-@pytest.mark.parametrize("url", ["http://h/", "ws:///x?ticket=s3cret", "ws://h:99999999/", "ws://h/a b", "", "wss"])
-def test_an_address_that_is_none_is_a_matter_of_configuration(url: str) -> None:
-    with pytest.raises(ConfError) as caught:
-        dial(url)
-    assert "s3cret" not in str(caught.value)
-
-
-def test_a_server_that_is_not_there() -> None:
-    with pytest.raises(LinkLost, match="connecting to 127.0.0.1:1 failed: Connection refused"):
-        dial("ws://127.0.0.1:1/?ticket=s3cret")
-
-
-def test_a_name_that_does_not_exist() -> None:
-    with pytest.raises(LinkLost, match="looking up nosuch.invalid"):
-        dial("ws://nosuch.invalid/?ticket=s3cret", QUICK)
-
-
-def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    with WsServer(echo) as server:
-        dead, alive = ("127.0.0.1", 1), ("127.0.0.1", server.port)
-        addresses = [(socket.AF_INET6, ("::1", 1, 0, 0)), (socket.AF_INET, dead), (socket.AF_INET, alive)]
-        monkeypatch.setattr(dialling, "resolve", lambda *any: addresses)
-        conversation(server.url, DialOptions())
-
-
-# --- a deadline for each step ---
-
-
-def hold(peer: Peer) -> None:
-    gevent.sleep(30)
-
-
-def late(url: str, options: DialOptions, step: str) -> None:
-    begun = time.monotonic()
-    with pytest.raises(LinkLost, match=step) as caught:
-        dial(url, options)
-    assert time.monotonic() - begun < 3
-    assert "s3cret" not in str(caught.value)
-
-
-def test_a_lookup_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    sleep = dialling.monkey.get_original("time", "sleep")  # in the pool's thread
-    monkeypatch.setattr(dialling.monkey, "get_original", lambda *any: lambda *any: sleep(2))
-    late("ws://some.example/?ticket=s3cret", QUICK, "looking up some.example took longer than 0.5 s")
-
-
-def test_a_connect_that_hangs_is_given_up() -> None:
-    full = socket.socket()
-    full.bind(("127.0.0.1", 0))
-    full.listen(0)
-    fillers = []
-    for _ in range(4):
-        filler = socket.socket()
-        filler.setblocking(False)
-        filler.connect_ex(full.getsockname())
-        fillers.append(filler)
-    late(f"ws://127.0.0.1:{full.getsockname()[1]}/", QUICK, "connecting to 127.0.0.1")
-    for each in (full, *fillers):
-        each.close()
-
-
-def test_a_tls_handshake_that_hangs_is_given_up(authority: Authority) -> None:
-    with WsServer(hold) as server:
-        late(server.url.replace("ws:", "wss:"), QUICK, "TLS handshake with 127.0.0.1 took longer")
-
-
-def test_an_upgrade_that_hangs_is_given_up() -> None:
-    with WsServer(hold) as server:
-        late(server.url, QUICK, "upgrade at 127.0.0.1 took longer")
-
-
-def test_an_upgrade_that_drips_is_given_up() -> None:
-    def drip(peer: Peer) -> None:
-        for byte in b"HTTP/1.1 101 Switching Protocols\r\n" * 100:
-            peer.send(bytes([byte]))
-            gevent.sleep(0.05)
-
-    with WsServer(drip) as server:
-        late(server.url, QUICK, "upgrade at 127.0.0.1 took longer")
-
-
-def test_an_upgrade_that_floods_is_given_up() -> None:
-    def flood(peer: Peer) -> None:
-        peer.read_request()
-        peer.send(b"HTTP/1.1 101 Switching Protocols\r\n")
-        while True:
-            peer.send(b"X-Header: " + b"x" * 1000 + b"\r\n")
-
-    with WsServer(flood) as server:
-        late(server.url, QUICK, "upgrade at 127.0.0.1")
-
-
-@pytest.mark.parametrize("kind", [HttpProxy, Socks5Proxy])
-def test_a_proxy_that_hangs_is_given_up(kind: type[Proxy]) -> None:
-    silent = StreamServer(("127.0.0.1", 0), lambda sock, address: gevent.sleep(30))
-    silent.start()
-    late("ws://127.0.0.1:1/?ticket=s3cret", via(kind, silent.server_port), "through the proxy")
-    silent.stop(timeout=0.1)
-
-
-def via(kind: type[Proxy], port: int) -> DialOptions:
-    return DialOptions(connect=0.5, proxy=f"{kind.scheme}://127.0.0.1:{port}")
-
-
-# --- the upgrade ---
-
-
-def answers(text: str) -> Callable[[Peer], None]:
-    def script(peer: Peer) -> None:
-        peer.read_request()
-        peer.send(text.encode())
-
-    return script
-
-
-def test_a_refused_upgrade_tells_status_and_headers() -> None:
-    body = "no " * 20_000
-    head = f"HTTP/1.1 403 Forbidden\r\nHandshake-Status: 514\r\nContent-Length: {len(body)}\r\n\r\n"
-    with WsServer(answers(head + body)) as server:
-        with pytest.raises(UpgradeRefused, match="HTTP 403") as caught:
-            dial(server.url)
-    assert caught.value.status == 403
-    assert caught.value.headers["handshake-status"] == "514"
-
-
-def test_a_redirect_is_not_followed() -> None:
-    with WsServer(answers("HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:1/\r\n\r\n")) as server:
-        with pytest.raises(UpgradeRefused) as caught:
-            dial(server.url)
-    assert caught.value.status == 302 and caught.value.headers["location"] == "ws://127.0.0.1:1/"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Accept: wrong\r\n\r\n",
-        "SSH-2.0-OpenSSH\r\n\r\n",
-        "HTTP/1.1 101\r\nnonsense\r\n\r\n",
-        "\xff\xfe\r\n\r\n",
-        "",
-    ],
-)
-def test_an_answer_that_is_no_upgrade_is_a_lost_link(text: str) -> None:
-    with WsServer(answers(text)) as server:
-        with pytest.raises(LinkLost, match="upgrade") as caught:
-            dial(server.url)
-    assert not isinstance(caught.value, UpgradeRefused)
-
-
-def test_the_request_carries_our_headers_and_no_origin_or_foreign_cookie() -> None:
-    def sets_cookie(peer: Peer) -> None:
-        peer.read_request()
-        peer.send(peer.answer()[:-2] + b"Set-Cookie: a=b; Domain=127.0.0.1\r\n\r\n")
-        gevent.sleep(30)
-
-    with WsServer(sets_cookie) as server:
-        for _ in range(2):
-            dial(server.url, DialOptions(headers=("X-Mine: yes",))).close()
-        request = server.peers[1].request.decode().lower()
-    assert "x-mine: yes" in request
-    assert "origin:" not in request and "cookie:" not in request
-    assert request.startswith("get /path?ticket=s3cret http/1.1")
-
-
-def test_frames_glued_to_the_handshake_are_not_lost() -> None:
-    def glue(peer: Peer) -> None:
-        peer.upgrade(frame("one") + frame("two") + frame("x" * 70_000))
-        peer.send(close_frame(1000))
-        gevent.sleep(30)
-
-    with WsServer(glue) as server:
-        ws = dial(server.url)
-        assert [len(each) for each in ws.frames()] == [3, 3, 70_000]
-
-
-def test_a_frame_cut_into_single_bytes_is_put_together() -> None:
-    def drip(peer: Peer) -> None:
-        peer.upgrade()
-        for byte in frame("hé") + frame(b"\x01\x02", BINARY) + close_frame(1000):
-            peer.send(bytes([byte]))
-            gevent.sleep(0)
-
-    with WsServer(drip) as server:
-        assert list(dial(server.url).frames()) == ["hé", b"\x01\x02"]
 
 
 # --- frames ---
@@ -373,6 +56,14 @@ def test_fragments_are_joined_around_control_frames() -> None:
         ws.on_frame = lambda: heard.append(1)
         assert list(ws.frames()) == ["hé你", b"\x01\x02"]
     assert len(heard) == 7, "control frames count as heard"
+
+
+def test_native_pings_of_ours_are_answered() -> None:
+    with WsServer(echo) as server:
+        ws, pongs = dial(server.url), []
+        ws.on_pong = lambda: (pongs.append(1), ws.close())  # type: ignore[assignment, func-returns-value]
+        ws.ping(b"x")
+        assert list(ws.frames()) == [] and pongs == [1]
 
 
 @pytest.mark.parametrize("code, reason", [(1000, ""), (1001, "bye"), (4009, "会话"), (4903, "x" * 120)])
@@ -577,6 +268,7 @@ def test_writers_take_turns() -> None:
         ws = dial(server.url)
         gevent.joinall([gevent.spawn(ws.send, f"{n:03d}" * 30_000) for n in range(30)], timeout=10)
         wait_for(lambda: len(got) == 30)
+        ws.close()
     assert sorted(text[:3] for text in got) == [f"{n:03d}" for n in range(30)]
     assert all(text == text[:3] * 30_000 for text in got)
 
@@ -613,153 +305,6 @@ def test_a_flood_of_pings_from_a_peer_that_does_not_read_is_lost() -> None:
 
     with WsServer(script) as server:
         assert "took no data" in str(loss(dial(server.url, DialOptions(write=0.5))))
-
-
-# --- heartbeats over the wire ---
-
-
-def beating(ws: WebSocket, counts: list[str], **more: Any) -> Heartbeat:
-    options: dict[str, Any] = {"interval": 0.1, "timeout": 0.3, "count": counts.append, **more}
-    heart = Heartbeat(ws, lambda: ws.send("beat"), **options)
-    ws.on_frame = heart.heard
-    heart.start()
-    return heart
-
-
-def test_a_link_whose_beats_are_answered_lives() -> None:
-    with WsServer(echo) as server:
-        ws, counts = dial(server.url), []
-        heart = beating(ws, counts)
-        for n, _ in enumerate(ws.frames()):
-            heart.answered()
-            if n == 5:
-                break
-        heart.stop()
-        ws.close()
-    assert counts.count("answered") == 6 and "missed" not in counts
-
-
-def mute(peer: Peer) -> None:
-    peer.upgrade()
-    while peer.receive() is not None:
-        pass
-
-
-@pytest.mark.parametrize("script", [mute, sends()], ids=["mute", "half-open"])
-def test_a_link_whose_beats_are_not_answered_is_lost(script: Callable[[Peer], None]) -> None:
-    with WsServer(script) as server:
-        ws, counts = dial(server.url), []
-        begun = time.monotonic()
-        beating(ws, counts)
-        assert "heartbeat unanswered for 0.3 s" in str(loss(ws))
-        assert 0.3 < time.monotonic() - begun < 1.4
-    assert counts.count("missed") == 1
-
-
-def test_other_frames_are_no_answer_to_a_beat() -> None:
-    def chatter(peer: Peer) -> None:
-        peer.upgrade()
-        while True:
-            peer.send(frame("news"))
-            gevent.sleep(0.02)
-
-    with WsServer(chatter) as server:
-        ws = dial(server.url)
-        beating(ws, [])
-        assert "heartbeat unanswered" in str(loss(ws))
-
-
-def test_a_peer_that_stops_reading_is_lost_within_interval_and_timeout() -> None:
-    with WsServer(sends()) as server:
-        ws = dial(server.url, DialOptions(write=30))
-        writer = gevent.spawn(pytest.raises, LinkLost, ws.send, b"x" * (32 << 20))
-        gevent.sleep(0.1)
-        begun = time.monotonic()
-        beating(ws, [], interval=0.3, timeout=0.5)
-        assert "heartbeat" in str(loss(ws))
-        assert time.monotonic() - begun < 1.8
-        writer.kill()
-
-
-def test_silence_alone_loses_a_link() -> None:
-    with WsServer(sends()) as server:
-        ws = dial(server.url)
-        beating(ws, [], interval=30, timeout=30, silence=0.3)
-        assert "nothing heard for 0.3 s" in str(loss(ws))
-
-
-def test_frames_of_any_kind_break_the_silence() -> None:
-    def script(peer: Peer) -> None:
-        peer.upgrade()
-        for _ in range(10):
-            peer.send(frame(b"", PING))
-            gevent.sleep(0.1)
-        peer.send(close_frame(1000))
-
-    with WsServer(script) as server:
-        ws = dial(server.url)
-        heart = beating(ws, [], interval=30, timeout=30, silence=0.4)
-        assert list(ws.frames()) == []
-        heart.stop()
-
-
-class Cut:
-    """A link that only notes how it was cut."""
-
-    def __init__(self) -> None:
-        self.errors: list[LinkLost] = []
-
-    def abort(self, error: LinkLost) -> None:
-        self.errors.append(error)
-
-
-def test_the_first_beat_may_come_at_once_and_the_pace_be_changed() -> None:
-    link, sent = Cut(), []
-    heart = Heartbeat(link, lambda: sent.append(1), interval=30, timeout=30, count=lambda outcome: None, first=0)
-    heart.start()
-    wait_for(lambda: len(sent) == 1, 2)
-    heart.answered()
-    heart.reconfigure(0.05, 30)
-    wait_for(lambda: len(sent) > 3, 2)
-    heart.stop()
-    gevent.sleep(0.1)
-    count = len(sent)
-    gevent.sleep(0.15)
-    assert len(sent) == count and link.errors == []
-
-
-def test_a_stopped_heartbeat_cuts_nothing() -> None:
-    link, counts = Cut(), []
-    heart = Heartbeat(link, lambda: None, interval=0.05, timeout=0.1, count=counts.append)
-    heart.start()
-    gevent.sleep(0.08)
-    heart.stop()
-    gevent.sleep(0.2)
-    assert link.errors == [] and counts == ["sent"]
-
-
-def test_a_hub_that_was_held_up_is_no_reason_to_cut() -> None:
-    """The answer lies unread while everything stands still: it is read before judgement."""
-    with WsServer(echo) as server:
-        ws, counts = dial(server.url), []
-        heart = beating(ws, counts, interval=0.2, timeout=0.4)
-        reader = gevent.spawn(lambda: [heart.answered() for _ in ws.frames()])
-        wait_for(lambda: "answered" in counts)
-        begun = time.perf_counter()
-        while time.perf_counter() - begun < 1.2:
-            pass
-        gevent.sleep(0.3)
-        assert "missed" not in counts and not reader.dead
-        heart.stop()
-        ws.close()
-        reader.join(2)
-
-
-def test_a_beat_that_crashes_loses_the_link() -> None:
-    link = Cut()
-    Heartbeat(link, lambda: 1 / 0, interval=0.01, timeout=1, count=lambda outcome: None).start()
-    wait_for(lambda: link.errors, 2)
-    assert "ZeroDivisionError" in str(link.errors[0])
 
 
 # --- fairness ---

@@ -12,10 +12,11 @@ import ssl
 import struct
 from typing import Any, Callable
 
+import gevent
 from gevent import socket
 from gevent.server import StreamServer
 from wsproto.connection import Connection, ConnectionType
-from wsproto.events import BytesMessage, CloseConnection, Message, Ping, Pong, TextMessage
+from wsproto.events import BytesMessage, CloseConnection, Message, Ping, TextMessage
 
 TEXT, BINARY, CONT, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
 
@@ -163,4 +164,13 @@ def echo(peer: Peer) -> None:
             return
 
 
-__all__ = ["Peer", "Pong", "WsServer", "close_frame", "echo", "frame"]
+def sends(*data: bytes, then: Callable[[Peer], Any] = lambda peer: gevent.sleep(30)) -> Callable[[Peer], None]:
+    """A server's script: upgrade, send ``data``, then stay."""
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        for each in data:
+            peer.send(each)
+        then(peer)
+
+    return script
