@@ -125,6 +125,7 @@ class Heartbeat:
             self._asked = now
         left = self._asked + self._timeout - now
         watch = gevent.spawn_later(left, self._cut, f"heartbeat could not be sent within {self._timeout:g} s")
+        watch.name = f"{self._name} watch"
         try:
             self._send()
             self._count("sent")

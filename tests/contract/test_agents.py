@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import time
+from contextlib import contextmanager
 from typing import Any, Iterator
 
 import gevent
 import pytest
+from gevent import socket
+from gevent.server import StreamServer
 
 from hermes_green.agents import registry
 from hermes_green.core.errors import AgentError, AgentFailed, AgentTimeout, ConfError
@@ -15,6 +19,7 @@ from hermes_green.core.model import Attachment, Delta, Message, Secret, Turn
 from hermes_green.core.ports import Agent
 from hermes_green.settings.schema import CommandAgent, EchoAgent, OpenaiAgent, OtherAgent
 from tests.support.llm import LlmServer
+from tests.support.plainhttp import Request, read_request
 from tests.support.port import wait_for
 
 LOG = logging.getLogger("test")
@@ -225,6 +230,79 @@ def test_a_wrong_key_fails_at_once_and_is_not_shown(llm: LlmServer) -> None:
 def test_an_endpoint_that_is_not_there_is_said(llm: LlmServer) -> None:
     with pytest.raises(AgentFailed, match="refused"):
         answer(openai(llm, base_url="http://127.0.0.1:1/v1", timeout=1.0).run(turn()))
+
+
+# --- other endpoints ---
+
+EVENTS = (
+    'data: {"choices": [{"delta": {"content": "hé"}}]}\n\n'
+    'data: {"choices": [{"delta": {"content": "!"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+).encode()
+WHOLE = '{"choices": [{"message": {"content": "hé!"}, "finish_reason": "stop"}]}'.encode()
+
+
+@contextmanager
+def endpoint(*answers: bytes) -> Iterator[tuple[str, list[Request]]]:
+    """A server that gives each request the next of ``answers`` (the last for ever), then closes."""
+    left, requests = list(answers), []
+
+    def serve(sock: socket.socket, address: object) -> None:
+        stream = sock.makefile("rb")
+        request = read_request(stream)
+        if request is not None:
+            requests.append(request)
+            sock.sendall(left.pop(0) if len(left) > 1 else left[0])
+        stream.close()
+        sock.close()
+
+    server = StreamServer(("127.0.0.1", 0), serve)
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1", requests
+    finally:
+        server.stop(timeout=0.1)
+
+
+def head(status: int, body: bytes, kind: str, *more: str) -> bytes:
+    return "\r\n".join([f"HTTP/1.1 {status} X", f"Content-Type: {kind}", *more, "", ""]).encode() + body
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        head(200, EVENTS, "text/event-stream; charset=utf-8"),
+        head(200, gzip.compress(EVENTS), "text/event-stream", "Content-Encoding: gzip"),
+        head(200, EVENTS, "text/plain", f"Content-Length: {len(EVENTS)}"),
+        head(200, WHOLE, "application/json"),
+    ],
+    ids=["until the end of the connection", "compressed", "mislabelled", "whole though a stream was asked for"],
+)
+def test_endpoints_may_answer_in_their_own_way(llm: LlmServer, reply: bytes) -> None:
+    with endpoint(reply) as (url, _):
+        assert answer(openai(llm, base_url=url).run(turn())) == "hé!"
+
+
+def test_an_endpoint_that_does_not_know_stream_options_is_asked_without_them(llm: LlmServer) -> None:
+    refusal = head(400, b'{"error": {"message": "unknown field stream_options"}}', "application/json")
+    with endpoint(refusal, head(200, EVENTS, "text/event-stream")) as (url, requests):
+        agent = openai(llm, base_url=url)
+        assert answer(agent.run(turn())) == "hé!" and answer(agent.run(turn())) == "hé!"
+    assert [b"stream_options" in request.body for request in requests] == [True, False, False]
+
+
+def test_a_connection_that_breaks_before_the_answer_is_tried_once_more(llm: LlmServer) -> None:
+    with endpoint(b"", head(200, EVENTS, "text/event-stream")) as (url, requests):
+        assert answer(openai(llm, base_url=url).run(turn())) == "hé!"
+    assert [request.headers["idempotency-key"] for request in requests] == ["turn-1", "turn-1"]
+    with endpoint(b"") as (url, requests), pytest.raises(AgentFailed, match="ended early"):
+        answer(openai(llm, base_url=url).run(turn()))
+    assert len(requests) == 2
+
+
+def test_a_secret_that_the_endpoint_quotes_is_not_told_on(llm: LlmServer) -> None:
+    quoting = head(400, f'{{"error": {{"message": "bad key {KEY}"}}}}'.encode(), "application/json")
+    with endpoint(quoting) as (url, _), pytest.raises(AgentFailed, match=r"bad key \*\*\*"):
+        answer(openai(llm, base_url=url).run(turn()))
 
 
 # --- deadlines ---
