@@ -87,7 +87,7 @@ class PooledAdapter(HTTPAdapter):
         return host, options
 
     def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
-        pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        pool: Any = super().get_connection_with_tls_context(request, verify, proxies, cert)
         if not issubclass(pool.ConnectionCls, _Watched):
             pool.ConnectionCls = _watched(pool.ConnectionCls)
         return pool
