@@ -89,6 +89,7 @@ def policy_of(config: Config) -> Policy:
         retention=Retention(
             keep.inbox_days, keep.outbox_days, keep.history_turns, keep.dead_days, config.delivery.dedup_days
         ),
+        drafts_off=frozenset(child.id for child in config.children if child.options.streaming == "off"),
         access={child.id: child.options.access for child in config.children if child.options.access is not None},
     )
 
@@ -157,6 +158,7 @@ class Application:
             wake=house.wake,
             offhub=self._renderer.call,
             rules=lambda: house.policy.turns,
+            progress=house.progress,
         )
         lanes = Lanes(
             **common,

@@ -204,7 +204,8 @@ class Caps:
     ever). reply_window: seconds after the inbound in which a reply is accepted. ack_deadline:
     seconds in which a frame must be acknowledged. send_needs_link: sends only work while the link
     is up. handover: the platform announces the end of a link and a second one may be opened
-    beside it. refuse: what to do with a frame that cannot be taken. lookup: the platform can be
+    beside it. draft_every: seconds between two updates of a draft. refuse: what to do with a frame
+    that cannot be taken. lookup: the platform can be
     asked whether a part arrived (``Adapter.find``).
     """
 
@@ -213,6 +214,7 @@ class Caps:
     parts: int | None = None
     edits: bool = False
     streaming: bool = False
+    draft_every: float = 1.0
     threads: bool = False
     typing: bool = False
     media: bool = False

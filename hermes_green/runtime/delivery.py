@@ -44,8 +44,12 @@ class Place(Protocol):
     platform: str
     account: str
     adapter: Adapter
-    link: Any
-    sends: bool
+
+    @property
+    def link(self) -> Any: ...
+
+    @property
+    def sends(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class Delivery:
         self._place = place
         self._rules = rules
         self._draw = draw
-        self._gates = Gates(clock)
+        self.gates = Gates(clock)
         self._lanes: dict[tuple[str, str], Event] = {}
         self._workers: dict[tuple[str, str], gevent.Greenlet] = {}
         self._sleeping: set[tuple[str, str]] = set()
@@ -120,6 +124,10 @@ class Delivery:
         """Take up what a boot found."""
         for child, lane in waiting:
             self.wake(child, lane)
+
+    def quiet(self, child: str, lane: str) -> bool:
+        """True when no reply to this lane is under way."""
+        return (child, lane) not in self._lanes and lane not in self._held.get(child, ())
 
     @property
     def sending(self) -> int:
@@ -171,7 +179,7 @@ class Delivery:
             self._held.setdefault(child, set()).add(lane)
             return None
         # Booked before the lease is asked for, because asking lets other lanes through the same gate.
-        wait = self._gates.enter(place.adapter, child, lane)
+        wait = self.gates.enter(place.adapter, child, lane)
         if wait > 0:
             return wait
         lease: OutLease | float | None = None
@@ -182,7 +190,7 @@ class Delivery:
             return STORE_RETRY
         finally:
             if not isinstance(lease, OutLease):
-                self._gates.leave(child, lane)
+                self.gates.leave(child, lane)
         if lease is None:
             return None
         if not isinstance(lease, OutLease):
@@ -251,7 +259,7 @@ class Delivery:
         if isinstance(error, SendCollision):
             return Settled("renumber", at=now, reason=reason)
         if isinstance(error, SendRetry):
-            self._gates.close(lease.child, lease.lane, error)
+            self.gates.close(lease.child, lease.lane, error)
             at = now + max(error.after, self._backoff(part.attempt))
             return Settled("retry", at=at, reason=reason, uncertain=lease.uncertain)
         return Settled("retry", at=now + self._backoff(part.attempt), reason=reason, uncertain=True)

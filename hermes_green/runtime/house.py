@@ -12,11 +12,12 @@ from hermes_green.core.errors import HermesError
 from hermes_green.core.machine import State
 from hermes_green.core.model import Inbound, Peer, lane_of
 from hermes_green.core.options import Access
-from hermes_green.core.ports import Store
+from hermes_green.core.ports import Lease, Store
 from hermes_green.runtime.child import Child
 from hermes_green.runtime.delivery import Delivery
 from hermes_green.runtime.desk import Desk
 from hermes_green.runtime.dials import DialBook
+from hermes_green.runtime.drafts import Draft, Progress, Sign
 from hermes_green.runtime.events import Bus
 from hermes_green.runtime.express import Express
 from hermes_green.runtime.hooks import Hooks
@@ -98,6 +99,24 @@ class House:
     def wake(self, child: str, peer: Peer) -> None:
         """A peer has new parts."""
         self.delivery.wake(child, lane_of(peer))
+
+    def progress(self, lease: Lease, place: Child) -> Progress:
+        """What the chat sees of a turn, as its platform can and its operator wants."""
+        peer = lease.inbound.peer
+        caps = place.adapter.caps.of(peer.chat_type)
+        draft = None
+        if caps.streaming and place.id not in self.policy.drafts_off:
+            delivery, lane = self.delivery, lane_of(peer)
+            draft = Draft(
+                lease,
+                place,
+                self._store,
+                delivery.gates,
+                self._clock.wall,
+                lambda: delivery.quiet(place.id, lane),
+                self._log,
+            )
+        return Progress(draft, Sign(lease, place, self._log) if caps.typing else None)
 
     def moved(self, child: Child) -> None:
         """A child changed its state."""

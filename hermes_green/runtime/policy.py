@@ -15,13 +15,14 @@ CLOSED = Access(dm="closed", group="closed")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What turns, deliveries and access obey from now on."""
+    """What turns, deliveries and access obey from now on. ``drafts_off``: children without drafts."""
 
     locale: str = "en"
     queue_per_session: int = 32
     turns: turn.Rules = field(default_factory=turn.Rules)
     delivery: delivery.Rules = field(default_factory=delivery.Rules)
     retention: Retention = field(default_factory=Retention)
+    drafts_off: frozenset[str] = frozenset()
     access: Mapping[str, Access] = field(default_factory=dict)
 
     def access_of(self, child: str) -> Access:

@@ -3,8 +3,8 @@ writes the history; whatever fails before it leaves the row to be run again."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Callable, Iterable, Literal, Mapping, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Iterable, Literal, Mapping, Protocol, Sequence
 
 import gevent
 
@@ -14,6 +14,7 @@ from hermes_green.core.model import Delta, Inbound, Message, Peer, Reply, Turn
 from hermes_green.core.ports import Adapter, Agent, Lease, NewPart, Store, TurnEnd
 from hermes_green.runtime import texts
 from hermes_green.runtime.commands import recognise
+from hermes_green.runtime.drafts import Progress
 from hermes_green.runtime.events import Bus
 from hermes_green.runtime.hooks import Hooks
 
@@ -67,6 +68,7 @@ class Turns:
         wake: Callable[[str, Peer], None],
         offhub: Callable[..., Any],
         rules: Callable[[], Rules],
+        progress: Callable[[Lease, Any], Progress] = lambda lease, place: Progress(),
     ) -> None:
         self._store = store
         self._clock = clock
@@ -79,6 +81,9 @@ class Turns:
         self._wake = wake
         self._offhub = offhub
         self._rules = rules
+        self._progress = progress
+        # What turns that are being killed had shown: their drafts must not stay half a text.
+        self._left: dict[str, tuple[Mapping[str, Any], str]] = {}
 
     # --- a turn ---
 
@@ -92,7 +97,7 @@ class Turns:
             return
         if lease.attempt > rules.poison_limit:
             reason = f"given up: {lease.attempt - 1} attempts ended with the gateway's death"
-            self.end(lease, TurnEnd("dead", reason=reason))
+            self.end(lease, TurnEnd("dead", reason=reason, parts=self._closing(lease, place, rules)))
             return
         if lease.attempt > 1 and rules.on_crash != "rerun":
             self._after_crash(lease, place, rules)
@@ -109,9 +114,15 @@ class Turns:
         self.end(lease, TurnEnd(state, reason=dead, parts=parts))
 
     def cancelled(self, lease: Lease) -> None:
-        """The chat asked to stop: the row ends, what was not yet said is not said."""
+        """The chat asked to stop: the row ends; a draft is finished as far as it got."""
         self._publish("agent:end", self._facts(lease), outcome="cancelled")
-        self.end(lease, TurnEnd("done", reason="stopped by the chat"))
+        handle, shown = self._left.pop(lease.turn_id, (None, ""))
+        place = self._place(lease.inbound.peer.child)
+        parts: tuple[NewPart, ...] = ()
+        if handle is not None and place is not None:
+            text = f"{shown}\n\n{texts.say('stopped', self._rules().locale)}".strip()
+            parts = self._parts(place, lease, text, handle)
+        self.end(lease, TurnEnd("done", reason="stopped by the chat", parts=parts))
 
     def end(self, lease: Lease, end: TurnEnd) -> None:
         """Commit, waiting for a store that is away; then wake the delivery."""
@@ -134,7 +145,14 @@ class Turns:
         if rules.on_crash == "notify":
             self.reply(lease, texts.say("interrupted", rules.locale))
         else:
-            self.end(lease, TurnEnd("dead", reason="cut by the end of the process (on_crash: drop)"))
+            reason = "cut by the end of the process (on_crash: drop)"
+            self.end(lease, TurnEnd("dead", reason=reason, parts=self._closing(lease, place, rules)))
+
+    def _closing(self, lease: Lease, place: Place, rules: Rules) -> tuple[NewPart, ...]:
+        """The end of a draft whose turn has no answer; nothing where there is no draft."""
+        if _handle_of(lease) is None:
+            return ()
+        return self._parts(place, lease, texts.say("interrupted", rules.locale))
 
     def _answer(self, lease: Lease, place: Place, rules: Rules) -> tuple[str, TurnEnd]:
         """Outcome for the metric, and how the row ends."""
@@ -145,34 +163,41 @@ class Turns:
         turn = self._turn_of(lease, place, rules)
         facts = self._facts(lease)
         self._publish("agent:start", facts, attempt=turn.attempt)
+        handle = None
         try:
-            text, usage = self._ask(turn, rules.timeout)
+            (text, usage), handle = self._ask(turn, lease, place, rules.timeout)
         except AgentError as error:
             self._log.warning("turn {}: {}: {}", turn.id, type(error).__name__, error)
             self._publish("agent:error", facts, error=str(error))
             kind = "timeout" if isinstance(error, AgentTimeout) else "failed"
-            parts = self._parts(place, lease, texts.say(kind, rules.locale))
+            handle, _ = self._left.pop(lease.turn_id, (None, ""))
+            parts = self._parts(place, lease, texts.say(kind, rules.locale), handle)
             return kind, TurnEnd("done", reason=f"agent: {error}", parts=parts)
         self._publish("agent:end", facts, outcome="answered", usage=usage)
         history = (Message("user", turn.text), Message("assistant", text))
         answer = text if text.strip() else texts.say("empty", rules.locale)
         try:
-            parts = self._parts(place, lease, answer)
+            parts = self._parts(place, lease, answer, handle)
         except Exception as error:  # border: a renderer that fails must not leave the row leased
             self._log.exception("the answer of turn {} could not be rendered: this is a bug", turn.id)
             return "unrendered", TurnEnd("dead", reason=f"the answer could not be rendered: {error!r}", history=history)
         return "answered", TurnEnd("done", parts=parts, history=history, usage=usage)
 
-    def _ask(self, turn: Turn, timeout: float) -> tuple[str, Mapping[str, Any] | None]:
-        """The agent's whole answer.
+    def _ask(
+        self, turn: Turn, lease: Lease, place: Place, timeout: float
+    ) -> tuple[tuple[str, Mapping[str, Any] | None], Mapping[str, Any] | None]:
+        """The agent's whole answer with its usage, and the handle of the draft that showed it.
 
         Raises:
             AgentError: it failed or took longer than ``timeout`` seconds.
         """
         limit = gevent.Timeout(timeout, AgentTimeout(f"no complete answer in {timeout:.0f} s"))
         limit.start()
+        progress = self._progress(lease, place)
+        complete = False
         try:
-            return _gather(self._agent(turn).run(turn))
+            answer = _gather(self._agent(turn).run(turn), progress.show)
+            complete = True
         except AgentError:
             raise
         except Exception as error:  # border: an agent is foreign code
@@ -180,6 +205,10 @@ class Turns:
             raise AgentError(f"the agent crashed: {error!r}") from error
         finally:
             limit.close()
+            handle, shown = progress.end()
+            if handle is not None and not complete:
+                self._left[turn.id] = (handle, shown)
+        return answer, handle
 
     def _turn_of(self, lease: Lease, place: Place, rules: Rules) -> Turn:
         inbound = lease.inbound
@@ -203,10 +232,16 @@ class Turns:
             locale=rules.locale,
         )
 
-    def _parts(self, place: Place, lease: Lease, text: str) -> tuple[NewPart, ...]:
+    def _parts(
+        self, place: Place, lease: Lease, text: str, handle: Mapping[str, Any] | None = None
+    ) -> tuple[NewPart, ...]:
         inbound = lease.inbound
-        reply = Reply(text, inbound.peer, inbound.reply_ref, seq_used=lease.seq_used)
-        return render(place.adapter, reply, self._offhub)
+        handle = handle if handle is not None else _handle_of(lease)
+        # A draft that this attempt opened has taken a reply number of its own.
+        used = lease.seq_used + (1 if handle is not None and _handle_of(lease) is None else 0)
+        reply = Reply(text, inbound.peer, inbound.reply_ref, seq_used=used)
+        first, *rest = render(place.adapter, reply, self._offhub)
+        return (replace(first, handle=handle), *rest)
 
     def _facts(self, lease: Lease) -> dict[str, Any]:
         """The context of every message-bound hook."""
@@ -252,7 +287,12 @@ def render(adapter: Adapter, reply: Reply, offhub: Callable[..., Any]) -> tuple[
     )
 
 
-def _gather(deltas: Iterable[Delta]) -> tuple[str, Mapping[str, Any] | None]:
+def _handle_of(lease: Lease) -> Mapping[str, Any] | None:
+    """The draft that an earlier attempt opened, if any."""
+    return (lease.draft or {}).get("handle")
+
+
+def _gather(deltas: Iterable[Delta], show: Callable[[Sequence[str]], None]) -> tuple[str, Mapping[str, Any] | None]:
     """All texts joined, and the usage; an endless answer ends as an error, not as all our memory."""
     pieces: list[str] = []
     size = 0
@@ -263,4 +303,6 @@ def _gather(deltas: Iterable[Delta]) -> tuple[str, Mapping[str, Any] | None]:
         if size > ANSWER_BOUND:
             raise AgentError(f"the answer exceeds {ANSWER_BOUND} characters")
         usage = delta.usage or usage
+        if delta.text:
+            show(pieces)
     return "".join(pieces), usage

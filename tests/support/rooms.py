@@ -14,6 +14,7 @@ from hermes_green.core.ports import Intake, Store
 from hermes_green.runtime import delivery, turn
 from hermes_green.runtime.delivery import Delivery
 from hermes_green.runtime.desk import Desk
+from hermes_green.runtime.drafts import Draft, Progress
 from hermes_green.runtime.events import Bus
 from hermes_green.runtime.express import Express
 from hermes_green.runtime.hooks import Hooks
@@ -86,8 +87,10 @@ class Rooms:
             common, bus=Bus(self.clock), hooks=Hooks([], logger), meters=self.meters, place=self.place
         )
         self.delivery = Delivery(**shared, rules=lambda: self.delivery_rules)
+        self.drafts: list[Draft] = []
         self.turns = Turns(
             **shared,
+            progress=self.progress,
             agent=lambda asked: self.agent,
             wake=lambda child, peer: self.delivery.wake(child, peer.chat_id),
             offhub=lambda fn, *args: fn(*args),
@@ -103,6 +106,14 @@ class Rooms:
         )
         self._express = Express("one", store, self.clock, logger, "w")
         self.desk = Desk(self, self.lanes, self.turns, logger)
+
+    def progress(self, lease: Any, place: Place) -> Progress:
+        if not self.adapter.caps.default.streaming:
+            return Progress()
+        delivery, lane = self.delivery, lease.inbound.peer.chat_id
+        quiet = lambda: delivery.quiet("one", lane)  # noqa: E731
+        self.drafts.append(Draft(lease, place, self.store, delivery.gates, self.clock.wall, quiet, logger))
+        return Progress(self.drafts[-1])
 
     # --- the house, as the desk asks it ---
 

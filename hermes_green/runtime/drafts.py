@@ -1,0 +1,193 @@
+"""Draft: the visible, unfinished reply of one turn. Its text may be lost, its existence may not.
+
+The intention is written before the platform is asked, and the handle right after, so that a turn
+that runs again finds its own bubble. The final text never comes from here: it is an outbox row
+that carries the handle.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Mapping, Protocol, Sequence
+
+import gevent
+from gevent.event import Event
+
+from hermes_green.core.errors import HermesError, SendError, SendRefused, SendRetry, StoreError
+from hermes_green.core.ports import Adapter, Lease, Store
+from hermes_green.runtime.gates import Gates
+
+CALL_TIMEOUT = 15.0
+# Waiting this long for the first words spares short answers a bubble that is at once replaced.
+FIRST_WAIT = 0.6
+END_TIMEOUT = 2.0
+# Update numbers of a later attempt lie above those of every earlier one.
+ATTEMPT_STRIDE = 1_000_000
+
+
+class Place(Protocol):
+    """The child a draft is shown through."""
+
+    id: str
+    adapter: Adapter
+
+    @property
+    def link(self) -> Any: ...
+
+
+class Draft:
+    """One turn's draft: ``show(pieces)`` at any pace; updates leave newest first, one at a time.
+
+    ``quiet()`` says whether an earlier reply to this chat is still under way: then no draft opens,
+    because it would be read before that reply.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        place: Place,
+        store: Store,
+        gates: Gates,
+        wall: Callable[[], float],
+        quiet: Callable[[], bool],
+        log: Any,
+    ) -> None:
+        self.handle: Mapping[str, Any] | None = (lease.draft or {}).get("handle")
+        self._pieces: Sequence[str] = ()
+        self._lease = lease
+        self._place = place
+        self._store = store
+        self._gates = gates
+        self._wall = wall
+        self._quiet = quiet
+        self._log = log
+        self._every = place.adapter.caps.of(lease.inbound.peer.chat_type).draft_every
+        self._number = lease.attempt * ATTEMPT_STRIDE
+        self._fresh = Event()
+        self._over = False
+        self._busy = False
+        self._greenlet = gevent.spawn(self._run)
+        self._greenlet.name = f"draft-{lease.turn_id}"
+
+    @property
+    def text(self) -> str:
+        """The whole text so far."""
+        return "".join(self._pieces)
+
+    def show(self, pieces: Sequence[str]) -> None:
+        """The pieces of the text so far; joined when an update leaves, so that it costs nothing before."""
+        self._pieces = pieces
+        self._fresh.set()
+
+    def end(self) -> None:
+        """No more updates: one in flight is awaited shortly, so that the final text comes after it."""
+        self._over = True
+        self._fresh.set()
+        self._greenlet.join(timeout=END_TIMEOUT if self._busy else 0)
+        self._greenlet.kill(timeout=1)
+
+    def _run(self) -> None:
+        try:
+            self._fresh.wait()
+            if self.handle is None:
+                gevent.sleep(FIRST_WAIT)
+            while not self._over:
+                self._fresh.clear()
+                wait = self._step()
+                if wait is None:
+                    return
+                gevent.sleep(wait)
+                self._fresh.wait()
+        except StoreError as error:
+            self._log.debug("no draft: {}", error)
+        except Exception:  # border: an adapter's draft must not cost the answer
+            self._log.exception("the draft of turn {} failed: this is a bug", self._lease.turn_id)
+
+    def _step(self) -> float | None:
+        """One update out. Seconds until the next may follow; None: drafts are over for this turn."""
+        peer = self._lease.inbound.peer
+        if self.handle is None and not self._quiet():
+            self._fresh.set()
+            return self._every
+        wait = self._gates.enter(self._place.adapter, self._place.id, peer.chat_id)
+        if wait > 0:
+            self._fresh.set()
+            return wait
+        self._busy = True
+        try:
+            with gevent.Timeout(CALL_TIMEOUT, SendRetry(f"no answer in {CALL_TIMEOUT:.0f} s", after=self._every)):
+                self._update()
+        except SendRefused as error:
+            self._log.info("the platform takes no draft: {}", error)
+            return None
+        except SendRetry as error:
+            self._fresh.set()
+            return max(error.after, self._every)
+        except SendError as error:
+            self._log.debug("a draft's update may be lost: {}", error)
+        finally:
+            self._busy = False
+        return self._every
+
+    def _update(self) -> None:
+        adapter: Any = self._place.adapter
+        if self.handle is None:
+            peer, now = self._lease.inbound.peer, self._wall()
+            intent = self._store.put_draft(self._lease, None, now)
+            ref = self._lease.inbound.reply_ref
+            handle = adapter.draft_open(peer, ref, intent["key"], intent["reply_seq"], self._place.link)
+            self.handle = handle
+            self._store.put_draft(self._lease, handle, self._wall())
+        self._number += 1
+        adapter.draft_update(self.handle, self.text, self._number, self._place.link)
+
+
+class Sign:
+    """The working sign ("typing") of one turn; it ends with the turn, or with the process."""
+
+    EVERY = 4.0
+
+    def __init__(self, lease: Lease, place: Place, log: Any) -> None:
+        self._lease = lease
+        self._place = place
+        self._log = log
+        self._greenlet = gevent.spawn(self._run)
+        self._greenlet.name = f"typing-{lease.turn_id}"
+
+    def end(self) -> None:
+        """No more pulses."""
+        self._greenlet.kill(block=False)
+
+    def _run(self) -> None:
+        adapter: Any = self._place.adapter
+        while True:
+            try:
+                with gevent.Timeout(CALL_TIMEOUT, False):
+                    adapter.typing(self._lease.inbound.peer, self._place.link)
+            except HermesError as error:
+                self._log.debug("no working sign: {}", error)
+            except Exception:  # border: an adapter's sign must not cost the answer
+                self._log.exception("the working sign failed: this is a bug")
+                return
+            gevent.sleep(self.EVERY)
+
+
+class Progress:
+    """What a chat sees of a turn that runs: a draft, a working sign, both or nothing."""
+
+    def __init__(self, draft: Draft | None = None, sign: Sign | None = None) -> None:
+        self._draft = draft
+        self._sign = sign
+
+    def show(self, pieces: Sequence[str]) -> None:
+        """The pieces of the text so far."""
+        if self._draft is not None:
+            self._draft.show(pieces)
+
+    def end(self) -> tuple[Mapping[str, Any] | None, str]:
+        """End both; the draft's handle (None: there is no draft to finish) and what it was to show."""
+        if self._sign is not None:
+            self._sign.end()
+        if self._draft is None:
+            return None, ""
+        self._draft.end()
+        return self._draft.handle, self._draft.text

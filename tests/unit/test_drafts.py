@@ -1,0 +1,151 @@
+"""A draft shows what the agent has said so far; the final text is the outbox's, whatever became of it."""
+
+import gevent
+import pytest
+
+from hermes_green.core.errors import AgentFailed, SendRefused, SendRetry
+from hermes_green.core.model import Caps, Delta
+from hermes_green.runtime import drafts
+from hermes_green.store.memory import MemoryStore
+from tests.support.children import ScriptedAdapter, eventually
+from tests.support.rooms import Rooms, ScriptedAgent
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch):
+    monkeypatch.setattr(drafts, "FIRST_WAIT", 0.005)
+
+
+class Screen(ScriptedAdapter):
+    """An adapter that shows drafts; ``refuse`` raises at the next call."""
+
+    def __init__(self) -> None:
+        super().__init__(caps=Caps(streaming=True, draft_every=0.01, key_lifetime=60))
+        self.opened = []
+        self.updates = []
+        self.refuse = []
+
+    def draft_open(self, peer, ref, key, seq, link):
+        if self.refuse:
+            raise self.refuse.pop(0)
+        self.opened.append((key, seq))
+        return {"bubble": len(self.opened)}
+
+    def draft_update(self, handle, text, n, link):
+        if self.refuse:
+            raise self.refuse.pop(0)
+        self.updates.append((handle["bubble"], text, n))
+
+
+class Talker(ScriptedAgent):
+    """Says words one by one; ``stop`` may raise or wait in the middle."""
+
+    def __init__(self, words=8, pause=0.01, stop=None) -> None:
+        super().__init__()
+        self.words, self.pause, self.stop = words, pause, stop
+
+    def run(self, turn):
+        self.turns.append(turn)
+        for number in range(self.words):
+            if number == self.words // 2 and self.stop is not None:
+                self.stop()
+            yield Delta(f"w{number} ")
+            gevent.sleep(self.pause)
+
+
+FULL = "".join(f"w{number} " for number in range(8))
+
+
+@pytest.fixture
+def make():
+    opened = []
+
+    def open_rooms(agent, store=None):
+        rooms = Rooms(store or MemoryStore(), agent, Screen())
+        opened.append(rooms)
+        return rooms
+
+    yield open_rooms
+    for rooms in opened:
+        rooms.close()
+
+
+def test_updates_grow_and_the_final_part_carries_the_handle(make):
+    rooms = make(Talker())
+    rooms.say("x")
+    eventually(lambda: rooms.texts == [FULL])
+    texts = [text for _, text, _ in rooms.adapter.updates]
+    numbers = [n for _, _, n in rooms.adapter.updates]
+    assert len(texts) >= 2 and all(FULL.startswith(text) for text in texts)
+    assert numbers == sorted(set(numbers))
+    final = rooms.adapter.sent[0]
+    assert final.handle == {"bubble": 1} and final.reply_seq == rooms.adapter.opened[0][1] + 1
+
+
+def test_a_short_answer_needs_no_draft(make):
+    rooms = make(Talker(words=1, pause=0))
+    rooms.say("x")
+    eventually(lambda: rooms.texts == ["w0 "])
+    assert rooms.adapter.opened == [] and rooms.adapter.sent[0].handle is None
+
+
+def test_a_platform_that_refuses_drafts_still_gets_the_answer(make):
+    rooms = make(Talker())
+    rooms.adapter.refuse = [SendRefused("no drafts")]
+    rooms.say("x")
+    eventually(lambda: rooms.texts == [FULL])
+    assert rooms.adapter.opened == []
+
+
+def test_a_throttled_draft_waits_and_goes_on(make):
+    rooms = make(Talker(words=12))
+    rooms.say("x")
+    eventually(lambda: rooms.adapter.opened)
+    rooms.adapter.refuse = [SendRetry("slow", after=0.03)]
+    eventually(lambda: rooms.texts)
+    assert len(rooms.adapter.opened) == 1
+
+
+def test_an_agent_that_fails_in_the_middle_ends_its_draft_with_the_apology(make):
+    def fail():
+        gevent.sleep(0.05)
+        raise AgentFailed("cut")
+
+    rooms = make(Talker(stop=fail))
+    rooms.say("x")
+    eventually(lambda: rooms.texts)
+    assert rooms.adapter.sent[0].handle == {"bubble": 1} and "failed" in rooms.texts[0]
+
+
+def test_a_stopped_turn_ends_its_draft_as_far_as_it_got(make):
+    rooms = make(Talker(stop=lambda: gevent.sleep(30)))
+    rooms.say("x")
+    eventually(lambda: rooms.adapter.updates)
+    rooms.say("/stop")
+    eventually(lambda: len(rooms.texts) == 2)
+    finished = next(part for part in rooms.adapter.sent if part.handle)
+    assert finished.payload["text"].startswith("w0 ") and finished.payload["text"].endswith("Stopped.")
+
+
+def test_a_turn_that_runs_again_finds_its_own_bubble(make):
+    store = MemoryStore()
+    rooms = make(Talker(stop=lambda: gevent.sleep(30)), store)
+    rooms.say("x")
+    eventually(lambda: rooms.adapter.updates)
+    rooms.lanes.drain(0)
+    again = make(Talker(), store)
+    again.lanes.offer_all(store.sessions_waiting())
+    eventually(lambda: again.texts == [FULL])
+    assert again.adapter.opened == [] and again.adapter.sent[0].handle == {"bubble": 1}
+
+
+def test_no_draft_opens_before_an_earlier_reply_has_arrived(make):
+    rooms = make(Talker())
+    rooms.child.sends = False
+    rooms.say("first")
+    eventually(lambda: not rooms.store.sessions_waiting() and rooms.lanes.active == 0)
+    opened = len(rooms.adapter.opened)
+    rooms.say("second")
+    eventually(lambda: rooms.lanes.active == 1)
+    eventually(lambda: rooms.lanes.active == 0)
+    assert len(rooms.adapter.opened) == opened
