@@ -24,6 +24,7 @@ from hermes_green.core.clock import SystemClock, rfc3339
 from hermes_green.core.errors import ConfError, StoreBroken
 from hermes_green.core.options import PlatformOptions
 from hermes_green.core.ports import Retention, Store
+from hermes_green.link.trust import trust
 from hermes_green.nursery import Nursery, credentials, hide_secrets, pace_of
 from hermes_green.ops import log as logs
 from hermes_green.ops.hublag import HubLag
@@ -202,7 +203,9 @@ class Application:
         self._server.start()
         self._announce()
         self._hooks.fire("gateway:startup", {"version": __version__})
-        # All adapters are imported and built before the first one dials: an import stops every link.
+        # All adapters are imported and built before the first one dials, and the authorities of TLS
+        # are read: each of these stops every link that is up.
+        trust()
         pace = pace_of(self._config)
         for member in [self._nursery.build(child, pace, self._house) for child in self._config.children]:
             self._house.enlist(member)
