@@ -40,6 +40,7 @@ from hermes_green.runtime.gateway import Gateway, Identity
 from hermes_green.runtime.hooks import Hook, Hooks
 from hermes_green.runtime.house import House
 from hermes_green.runtime.lanes import Lanes
+from hermes_green.runtime.media import Media
 from hermes_green.runtime.policy import Policy
 from hermes_green.runtime.routes import Route, Routes
 from hermes_green.runtime.supervisor import Supervisor
@@ -129,6 +130,7 @@ class Application:
         self._bus = Bus(self._clock)
         self._hooks = Hooks(hooks_of(config), logger)
         self._routes = routes_of(config)
+        self._media = Media(config.data_dir / "media", self._offhub.call, logger)
         self._store: Store = open_store(config.data_dir)
         worker = f"{os.getpid()}-{self._started_at:.0f}"
         self._build_runtime(config, worker)
@@ -160,6 +162,7 @@ class Application:
             offhub=self._renderer.call,
             rules=lambda: house.policy.turns,
             progress=house.progress,
+            media=self._media,
         )
         lanes = Lanes(
             **common,
@@ -177,6 +180,7 @@ class Application:
             summary=self._summary,
             retention=lambda: house.policy.retention,
             broken=self._broken,
+            sweep=lambda: self._offhub.call(self._media.sweep, self._config.retention.media_days),
         )
         self._gateway = Gateway(
             **common,

@@ -10,18 +10,20 @@ import gevent
 
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import AgentError, AgentTimeout, StoreAway
-from hermes_green.core.model import Delta, Inbound, Message, Peer, Reply, Turn
+from hermes_green.core.model import Attachment, Delta, Inbound, Message, Peer, Reply, Turn
 from hermes_green.core.ports import Adapter, Agent, Lease, NewPart, Store, TurnEnd
 from hermes_green.runtime import texts
 from hermes_green.runtime.commands import recognise
 from hermes_green.runtime.drafts import Progress
 from hermes_green.runtime.events import Bus
 from hermes_green.runtime.hooks import Hooks
+from hermes_green.runtime.media import Media
 
 # Rendering more than this costs the hub milliseconds, so it happens elsewhere.
 RENDER_INLINE = 4_096
 STORE_RETRY = 0.5
 ANSWER_BOUND = 4 * 1024 * 1024
+MEDIA_BOUND = 50
 
 
 class Place(Protocol):
@@ -69,6 +71,7 @@ class Turns:
         offhub: Callable[..., Any],
         rules: Callable[[], Rules],
         progress: Callable[[Lease, Any], Progress] = lambda lease, place: Progress(),
+        media: Media | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -82,6 +85,7 @@ class Turns:
         self._offhub = offhub
         self._rules = rules
         self._progress = progress
+        self._media = media
         # What turns that are being killed had shown: their drafts must not stay half a text.
         self._left: dict[str, tuple[Mapping[str, Any], str]] = {}
 
@@ -165,7 +169,7 @@ class Turns:
         self._publish("agent:start", facts, attempt=turn.attempt)
         handle = None
         try:
-            (text, usage), handle = self._ask(turn, lease, place, rules.timeout)
+            answer, handle = self._ask(turn, lease, place, rules.timeout)
         except AgentError as error:
             self._log.warning("turn {}: {}: {}", turn.id, type(error).__name__, error)
             self._publish("agent:error", facts, error=str(error))
@@ -173,20 +177,22 @@ class Turns:
             handle, _ = self._left.pop(lease.turn_id, (None, ""))
             parts = self._parts(place, lease, texts.say(kind, rules.locale), handle)
             return kind, TurnEnd("done", reason=f"agent: {error}", parts=parts)
-        self._publish("agent:end", facts, outcome="answered", usage=usage)
-        history = (Message("user", turn.text), Message("assistant", text))
-        answer = text if text.strip() else texts.say("empty", rules.locale)
+        self._publish("agent:end", facts, outcome="answered", usage=answer.usage)
+        history = (Message("user", turn.text), Message("assistant", answer.text))
+        text = answer.text
+        if not text.strip() and not answer.media:
+            text = texts.say("empty", rules.locale)
         try:
-            parts = self._parts(place, lease, answer, handle)
+            parts = self._parts(place, lease, text, handle, answer.media)
         except Exception as error:  # border: a renderer that fails must not leave the row leased
             self._log.exception("the answer of turn {} could not be rendered: this is a bug", turn.id)
             return "unrendered", TurnEnd("dead", reason=f"the answer could not be rendered: {error!r}", history=history)
-        return "answered", TurnEnd("done", parts=parts, history=history, usage=usage)
+        return "answered", TurnEnd("done", parts=parts, history=history, usage=answer.usage)
 
     def _ask(
         self, turn: Turn, lease: Lease, place: Place, timeout: float
-    ) -> tuple[tuple[str, Mapping[str, Any] | None], Mapping[str, Any] | None]:
-        """The agent's whole answer with its usage, and the handle of the draft that showed it.
+    ) -> tuple[Delta, Mapping[str, Any] | None]:
+        """The agent's whole answer as one delta, and the handle of the draft that showed it.
 
         Raises:
             AgentError: it failed or took longer than ``timeout`` seconds.
@@ -213,6 +219,9 @@ class Turns:
     def _turn_of(self, lease: Lease, place: Place, rules: Rules) -> Turn:
         inbound = lease.inbound
         peer = inbound.peer
+        attachments = inbound.attachments
+        if attachments and self._media is not None and place.adapter.caps.of(peer.chat_type).media:
+            attachments = self._media.bring(place.adapter, attachments, lease.turn_id)
         history = tuple(self._store.history(lease.session_id, rules.history_turns))
         return Turn(
             id=lease.turn_id,
@@ -227,19 +236,24 @@ class Turns:
             user_id=peer.user_id,
             user_name=peer.user_name,
             text=inbound.text,
-            attachments=inbound.attachments,
+            attachments=attachments,
             history=history,
             locale=rules.locale,
         )
 
     def _parts(
-        self, place: Place, lease: Lease, text: str, handle: Mapping[str, Any] | None = None
+        self,
+        place: Place,
+        lease: Lease,
+        text: str,
+        handle: Mapping[str, Any] | None = None,
+        media: tuple[Attachment, ...] = (),
     ) -> tuple[NewPart, ...]:
         inbound = lease.inbound
         handle = handle if handle is not None else _handle_of(lease)
         # A draft that this attempt opened has taken a reply number of its own.
         used = lease.seq_used + (1 if handle is not None and _handle_of(lease) is None else 0)
-        reply = Reply(text, inbound.peer, inbound.reply_ref, seq_used=used)
+        reply = Reply(text, inbound.peer, inbound.reply_ref, media, used)
         first, *rest = render(place.adapter, reply, self._offhub)
         return (replace(first, handle=handle), *rest)
 
@@ -292,17 +306,19 @@ def _handle_of(lease: Lease) -> Mapping[str, Any] | None:
     return (lease.draft or {}).get("handle")
 
 
-def _gather(deltas: Iterable[Delta], show: Callable[[Sequence[str]], None]) -> tuple[str, Mapping[str, Any] | None]:
-    """All texts joined, and the usage; an endless answer ends as an error, not as all our memory."""
+def _gather(deltas: Iterable[Delta], show: Callable[[Sequence[str]], None]) -> Delta:
+    """All deltas as one; an endless answer ends as an error, not as all our memory."""
     pieces: list[str] = []
+    media: list[Attachment] = []
     size = 0
     usage: Mapping[str, Any] | None = None
     for delta in deltas:
         pieces.append(delta.text)
+        media.extend(delta.media)
         size += len(delta.text)
-        if size > ANSWER_BOUND:
-            raise AgentError(f"the answer exceeds {ANSWER_BOUND} characters")
+        if size > ANSWER_BOUND or len(media) > MEDIA_BOUND:
+            raise AgentError(f"the answer exceeds {ANSWER_BOUND} characters or {MEDIA_BOUND} files")
         usage = delta.usage or usage
         if delta.text:
             show(pieces)
-    return "".join(pieces), usage
+    return Delta("".join(pieces), tuple(media), usage)

@@ -27,7 +27,8 @@ class Notifier(Protocol):
 
 class Upkeep:
     """``turning()`` proves that the supervisor's loop turns (it raises when it does not); ``broken``
-    is told of a store that cannot be trusted any more."""
+    is told of a store that cannot be trusted any more;
+    ``sweep`` deletes old files."""
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Upkeep:
         summary: Callable[[], str],
         retention: Callable[[], Retention],
         broken: Callable[[StoreBroken], None],
+        sweep: Callable[[], int],
     ) -> None:
         self.store_state = "ok"
         self.counts = Counts()
@@ -51,6 +53,7 @@ class Upkeep:
         self._summary = summary
         self._retention = retention
         self._broken = broken
+        self._sweep = sweep
         self._greenlets = [gevent.spawn(self._pulse), gevent.spawn(self._prune)]
         for greenlet, name in zip(self._greenlets, ("pulse", "prune")):
             greenlet.name = name
@@ -90,5 +93,6 @@ class Upkeep:
             try:
                 while self._store.prune(self._retention(), self._clock.wall()):
                     gevent.sleep(PRUNE_PAUSE)
-            except HermesError as error:
-                self._log.warning("old rows could not be deleted now: {}", error)
+                self._sweep()
+            except (HermesError, OSError) as error:
+                self._log.warning("what is old could not be deleted now: {}", error)
