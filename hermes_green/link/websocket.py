@@ -100,12 +100,13 @@ def _why(error: Exception) -> str:
 class WebSocket:
     """An open link. One greenlet iterates ``frames``; any may ``send``, ``close`` or ``abort``.
 
-    ``on_frame`` is called for every frame, control frames included: the peer was heard. ``on_pong``
-    for native pongs. ``closed`` is set once the peer has sent its close frame.
+    ``on_frame`` is called for every frame, control frames included: the peer was heard. ``on_ping``
+    for native pings, which are answered already; ``on_pong`` for native pongs. ``closed`` is set once the peer has sent its close frame.
     """
 
     def __init__(self, peer: websocket.WebSocket, stream: Stream, options: DialOptions) -> None:
         self.on_frame: Callable[[], None] | None = None
+        self.on_ping: Callable[[], None] | None = None
         self.on_pong: Callable[[], None] | None = None
         self.closed: Close | None = None
         self._peer = peer
@@ -195,6 +196,8 @@ class WebSocket:
             except LinkLost:  # what still lies unread may say why
                 if self._error is not None:
                     raise
+            if self.on_ping is not None:
+                self.on_ping()
         elif frame.opcode == ABNF.OPCODE_PONG:
             if self.on_pong is not None:
                 self.on_pong()

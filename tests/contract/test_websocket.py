@@ -52,10 +52,13 @@ def test_fragments_are_joined_around_control_frames() -> None:
 
     with WsServer(script) as server:
         heard: list[int] = []
+        pings: list[int] = []
         ws = dial(server.url)
         ws.on_frame = lambda: heard.append(1)
+        ws.on_ping = lambda: pings.append(1)
         assert list(ws.frames()) == ["hé你", b"\x01\x02"]
     assert len(heard) == 7, "control frames count as heard"
+    assert pings == [1], "the peer's own pings are told apart"
 
 
 def test_native_pings_of_ours_are_answered() -> None:
