@@ -61,6 +61,16 @@ def split_url(url: str) -> SplitResult:
     return parts
 
 
+def rebased(url: str, base: str) -> str:
+    """``url`` as it is, or with ``base`` in place of its scheme, host and port, and of its path where
+    ``base`` has one; the query, which may hold a ticket, stays."""
+    if not base:
+        return url
+    parts, place = urlsplit(url), urlsplit(base)
+    path = place.path.rstrip("/") or parts.path
+    return parts._replace(scheme=place.scheme, netloc=place.netloc, path=path).geturl()
+
+
 def open_socket(url: str, options: DialOptions) -> socket.socket:
     """A blocking socket to the host of ``url``, through the proxy where one applies, TLS done.
 

@@ -8,7 +8,7 @@ from email.utils import formatdate
 import pytest
 
 from hermes_green.core.errors import ConfError
-from hermes_green.link.dial import split_url
+from hermes_green.link.dial import rebased, split_url
 from hermes_green.link.http import Answer, retry_after
 from hermes_green.link.proxy import parse_proxy, proxy_for
 
@@ -24,6 +24,18 @@ from hermes_green.link.proxy import parse_proxy, proxy_for
 def test_a_sockets_address_is_taken_apart(url: str, host: str, port: int | None) -> None:
     parts = split_url(url)
     assert (parts.hostname, parts.port) == (host, port)
+
+
+@pytest.mark.parametrize(
+    "url, base, expected",
+    [
+        ("wss://far/link/?ticket=t", "", "wss://far/link/?ticket=t"),
+        ("wss://far/link/?ticket=t", "ws://here:9", "ws://here:9/link/?ticket=t"),
+        ("wss://far/link/?ticket=t", "ws://here:9/own/", "ws://here:9/own?ticket=t"),
+    ],
+)
+def test_an_address_that_was_handed_out_can_be_looked_for_elsewhere(url: str, base: str, expected: str) -> None:
+    assert rebased(url, base) == expected
 
 
 @pytest.mark.parametrize("url", ["", "h", "http://h/s3cret", "ws://", "ws://h:x/s3cret", "ws://h/\r\ns3cret"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import Any, Mapping
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit
 
 from hermes_green.adapters.feishu import wire
 from hermes_green.adapters.feishu.codes import ALLOW, CODES, STALE_TOKEN
@@ -27,6 +27,7 @@ from hermes_green.core.errors import (
     SendUnknown,
     Throttled,
 )
+from hermes_green.link.dial import rebased
 from hermes_green.link.http import Answer, Http, TokenCache, as_send_error
 
 ENDPOINT = "/callback/ws/endpoint"
@@ -167,13 +168,9 @@ class Rest:
 
 def endpoint_of(url: str, ws_base: str, config: Any) -> Endpoint:
     """The address to dial; ``ws_base`` replaces its host, and its path where it has one of its own."""
-    parts = urlsplit(url)
-    if ws_base:
-        base = urlsplit(ws_base)
-        parts = parts._replace(scheme=base.scheme, netloc=base.netloc, path=base.path.rstrip("/") or parts.path)
-    service = parse_qs(parts.query).get("service_id", ["0"])[0]
+    service = parse_qs(urlsplit(url).query).get("service_id", ["0"])[0]
     number = int(service) if service.isascii() and service.isdigit() and len(service) < 10 else 0
-    return Endpoint(urlunsplit(parts), number, wire.client_config(config))
+    return Endpoint(rebased(url, ws_base), number, wire.client_config(config))
 
 
 def take(answer: Answer) -> Said:
