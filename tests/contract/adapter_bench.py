@@ -28,6 +28,10 @@ class Driver:
     keys: tuple[str, ...] = ()
     # may an uncertain send be repeated with its key, and which chat kind allows it
     keyed = "dm"
+    # how many messages an uncertain send and its repeat make there: 2 where the platform has no key
+    repeats = 1
+    # whose sends wait when the platform answers "too fast"
+    throttles = "account"
     # a text that must be cut in several parts, all of which the platform takes
     long_text = ""
     # the settings that move the platform's HTTP hosts
