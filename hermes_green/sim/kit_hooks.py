@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hermes_green.sim.kit_http import Answer, Request
+from hermes_green.sim.kit_http import Answer, HttpConnection, Request
 from hermes_green.sim.kit_ws import Link
 
 
@@ -53,6 +53,9 @@ class Hooks:
 
     def closed(self, link: Link) -> None:
         """A link is gone."""
+
+    def disconnected(self, http: HttpConnection) -> None:
+        """A TCP connection is over, a link's too."""
 
     def redeliver(self) -> None:
         """Push again what the fault ``redeliver`` means on this platform."""

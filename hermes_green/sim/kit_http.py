@@ -30,7 +30,10 @@ class Cut(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A complete HTTP request. ``query`` holds the last value of each name; header names are lower-case."""
+    """A complete HTTP request. ``query`` holds the last value of each name; header names are lower-case.
+
+    ``connection`` is the TCP connection that it came over.
+    """
 
     method: str
     path: str
@@ -38,6 +41,7 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     target: str
+    connection: HttpConnection | None = field(default=None, repr=False, compare=False)
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object.
@@ -120,7 +124,16 @@ class HttpConnection:
                 if len(body) > MAX_BODY:
                     raise Cut()
             elif isinstance(event, h11.EndOfMessage) and head is not None:
-                return _request(head, bytes(body))
+                return _request(head, bytes(body), self)
+
+    def until_gone(self) -> None:
+        """Wait until the client has ended the connection, while its request waits for an answer."""
+        try:
+            while data := self.sock.recv(READ):
+                self._h11.receive_data(data)
+            self._h11.receive_data(b"")
+        except (OSError, h11.ProtocolError):
+            pass
 
     def answer(self, answer: Answer) -> None:
         """Send ``answer`` whole.
@@ -157,9 +170,9 @@ class HttpConnection:
             self.sock.sendall(data)
 
 
-def _request(head: h11.Request, body: bytes) -> Request:
+def _request(head: h11.Request, body: bytes, connection: HttpConnection) -> Request:
     target = head.target.decode("latin-1")
     parts = urlsplit(target)
     query = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in head.headers}
-    return Request(head.method.decode(), parts.path, query, headers, body, target)
+    return Request(head.method.decode(), parts.path, query, headers, body, target, connection)

@@ -102,7 +102,7 @@ class Server(Hooks):
 
     def _serve(self, raw: Any, address: Any) -> None:
         raw.setsockopt(plain_socket.IPPROTO_TCP, plain_socket.TCP_NODELAY, 1)
-        sock = raw
+        sock, http = raw, None
         self._socks.add(raw)
         try:
             if self._context is not None:
@@ -110,7 +110,8 @@ class Server(Hooks):
                     sock = self._context.wrap_socket(raw, server_side=True)
                 self._socks.discard(raw)
                 self._socks.add(sock)
-            self._converse(HttpConnection(sock))
+            http = HttpConnection(sock)
+            self._converse(http)
         except Cut as cut:
             if cut.reset:
                 reset(sock)
@@ -120,6 +121,8 @@ class Server(Hooks):
             self._socks.discard(raw)
             self._socks.discard(sock)
             shut(sock)
+            if http is not None:
+                self.disconnected(http)
 
     def _converse(self, http: HttpConnection) -> None:
         while self._running:

@@ -213,7 +213,7 @@ class AdapterContract:
             self.driver.expire_tokens(bench.sim)
         assert [entry["text"] for entry in bench.sends()] == ["before", "after"]
 
-    def test_a_lost_answer_is_unknown_and_a_repeat_makes_no_second_message_where_a_key_lives(self, bench: Bench) -> None:
+    def test_a_lost_answer_is_unknown_and_a_repeat_is_one_message_where_a_key_lives(self, bench: Bench) -> None:
         run = bench.ready()
         inbound = bench.hear(run, "once please", self.driver.keyed)
         (part,) = bench.parts(inbound, "exactly once", key="f" * 32)
