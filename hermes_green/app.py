@@ -298,7 +298,9 @@ class Application:
     def _apply(self, fresh: Config) -> dict[str, Any]:
         changes = diff(self._config, fresh)
         hide_secrets(fresh.children)
-        self._house.policy = policy_of(fresh)
+        self._house.repace(policy_of(fresh), pace_of(fresh))
+        if "turns" in changes.groups:
+            self._house.lanes.resize(fresh.turns.max_parallel, fresh.turns.timeout)
         if {"agent", "routes"} & set(changes.groups):
             # Turns in progress keep the agent they began with; it is closed when they must be over.
             gevent.spawn_later(self._config.turns.timeout, self._routes.close).name = "retired-agents"
@@ -317,7 +319,7 @@ class Application:
             if why:
                 errors.append(f"{child.id}: {why}")
         # What only a restart applies stays as it is, so that the next reload still tells of it.
-        kept = replace(fresh.log, file=self._config.log.file)
+        kept = replace(self._config.log, level=fresh.log.level)
         self._config = replace(fresh, data_dir=self._config.data_dir, http=self._config.http, log=kept)
         moved = [child.id for child in (*changes.restart, *changes.start, *changes.stop)]
         changed = [*changes.groups, *changes.live, *moved]

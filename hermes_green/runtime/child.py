@@ -152,6 +152,12 @@ class Child:
         if self.state in MOVING or self.state in {State.IDLE, State.WAITING}:
             self._reject(error)
 
+    def repace(self, pace: Pace) -> None:
+        """Obey other numbers from now on; the link stays as it is."""
+        self._pace = pace
+        self._redial.repace(pace)
+        self._window.limit, self._window.seconds = pace.crashes, pace.crash_window
+
     def _stop(self, reason: Reason) -> None:
         self._cancel_timer()
         self._go(Event.STOP, reason)

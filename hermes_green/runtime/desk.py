@@ -5,28 +5,24 @@ from __future__ import annotations
 from typing import Any, Callable, Protocol
 
 from hermes_green.core.model import Inbound, Peer
-from hermes_green.core.options import Access
 from hermes_green.core.ports import Lease, TurnEnd
 from hermes_green.runtime import texts
 from hermes_green.runtime.access import Verdict, judge
 from hermes_green.runtime.commands import Command, recognise
 from hermes_green.runtime.express import Express
 from hermes_green.runtime.lanes import Lanes
+from hermes_green.runtime.policy import Policy
 from hermes_green.runtime.turn import Turns
 
 
 class House(Protocol):
-    """What the desk asks about a child."""
+    """What the desk asks about a child, and the rules in force."""
 
-    def access(self, child: str) -> Access: ...
+    policy: Policy
 
     def express(self, child: str) -> Express: ...
 
     def state(self, child: str) -> str: ...
-
-    def locale(self) -> str: ...
-
-    def queue_per_session(self) -> int: ...
 
 
 class Desk:
@@ -41,7 +37,7 @@ class Desk:
     def route(self, row: int, inbound: Inbound, session_id: str) -> None:
         """Send one new row on its way."""
         child = inbound.peer.child
-        verdict = judge(inbound, self._house.access(child))
+        verdict = judge(inbound, self._house.policy.access_of(child))
         if verdict is not Verdict.ALLOW:
             self._express(child, row, self._refusal(verdict, inbound.peer))
             return
@@ -49,7 +45,7 @@ class Desk:
         if command is not None and command.immediate:
             self._express(child, row, self._command(command, session_id, inbound.peer))
             return
-        if self._lanes.waiting(session_id) >= self._house.queue_per_session():
+        if self._lanes.waiting(session_id) >= self._house.policy.queue_per_session:
             self._express(child, row, self._crowded)
             return
         self._lanes.offer(session_id)
@@ -59,12 +55,12 @@ class Desk:
 
     def _refusal(self, verdict: Verdict, peer: Peer) -> Callable[[Lease], None]:
         if verdict is Verdict.PAIR:
-            text = texts.say("unpaired", self._house.locale(), user=peer.user_id or "?")
+            text = texts.say("unpaired", self._house.policy.locale, user=peer.user_id or "?")
             return lambda lease: self._turns.reply(lease, text, refused=True)
         return lambda lease: self._turns.end(lease, TurnEnd("refused", reason="not allowed"))
 
     def _crowded(self, lease: Lease) -> None:
-        text = texts.say("crowded", self._house.locale())
+        text = texts.say("crowded", self._house.policy.locale)
         self._turns.reply(lease, text, dead="too many waiting in this session")
 
     def _command(self, command: Command, session_id: str, peer: Peer) -> Callable[[Lease], None]:
@@ -74,7 +70,7 @@ class Desk:
         return work
 
     def _answer(self, command: Command, session_id: str, peer: Peer) -> str:
-        locale = self._house.locale()
+        locale = self._house.policy.locale
         if command.name == "stop":
             return texts.say("stopped" if self._lanes.cancel(session_id) else "nothing", locale)
         if command.name == "status":

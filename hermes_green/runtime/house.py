@@ -11,7 +11,6 @@ from hermes_green.core.clock import Clock
 from hermes_green.core.errors import HermesError
 from hermes_green.core.machine import State
 from hermes_green.core.model import Inbound, Peer, lane_of
-from hermes_green.core.options import Access
 from hermes_green.core.ports import Lease, Store
 from hermes_green.runtime.child import Child
 from hermes_green.runtime.delivery import Delivery
@@ -23,8 +22,9 @@ from hermes_green.runtime.express import Express
 from hermes_green.runtime.hooks import Hooks
 from hermes_green.runtime.lanes import Lanes
 from hermes_green.runtime.policy import Policy
+from hermes_green.runtime.redial import Pace
 from hermes_green.runtime.supervisor import Supervisor
-from hermes_green.runtime.turn import Turns
+from hermes_green.runtime.turn import Turns, facts_of
 
 # The drain leaves this much of its budget for deliveries and for closing links.
 DRAIN_TAIL = 3.0
@@ -70,20 +70,11 @@ class House:
 
     # --- what its parts ask ---
 
-    def access(self, child: str) -> Access:
-        return self.policy.access_of(child)
-
     def express(self, child: str) -> Express:
         return self.members[child].express
 
     def state(self, child: str) -> str:
         return str(self.supervisor.child(child).state)
-
-    def locale(self) -> str:
-        return self.policy.locale
-
-    def queue_per_session(self) -> int:
-        return self.policy.queue_per_session
 
     def place(self, child: str) -> Child | None:
         """The child, for a turn or a delivery; None when it is not configured any more."""
@@ -91,9 +82,9 @@ class House:
 
     def route(self, row: int, inbound: Inbound, session_id: str) -> None:
         """A row was committed."""
-        self._bus.publish(
-            "message:received", child=inbound.peer.child, chat_id=inbound.peer.chat_id, message_id=inbound.message_id
-        )
+        facts = facts_of(inbound, self.place(inbound.peer.child), session_id, None)
+        self._hooks.fire("message:received", facts)
+        self._bus.publish("message:received", **facts)
         self._desk.route(row, inbound, session_id)
 
     def wake(self, child: str, peer: Peer) -> None:
@@ -134,6 +125,12 @@ class House:
         self.members[member.child.id] = member
         self.supervisor.add(member.child, refused)
         self.delivery.wake_child(member.child.id)
+
+    def repace(self, policy: Policy, pace: Pace) -> None:
+        """Obey other rules and numbers from now on; no link is touched."""
+        self.policy = policy
+        for member in self.members.values():
+            member.child.repace(pace)
 
     def dismiss(self, id: str) -> Child:
         """Stop a child for good and free what it owns."""

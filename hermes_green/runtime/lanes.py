@@ -93,6 +93,11 @@ class Lanes:
         for session_id, rows in waiting.items():
             self.offer(session_id, rows)
 
+    def resize(self, max_parallel: int, timeout: float) -> None:
+        """Other limits for turns that begin from now on; those that run keep their place."""
+        self._room = BoundedSemaphore(max_parallel)
+        self.timeout = timeout
+
     def cancel(self, session_id: str) -> bool:
         """Kill the turn in progress; ``cancelled(lease)`` then ends its row. False: there was none."""
         lane = self._lanes.get(session_id)

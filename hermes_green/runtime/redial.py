@@ -45,6 +45,11 @@ class Redial:
         """Dials in a row that did not lead to a healthy link."""
         return self._backoff.failures
 
+    def repace(self, pace: Pace) -> None:
+        """Obey other numbers from the next wait on."""
+        self._pace = pace
+        self._backoff.minimum, self._backoff.maximum = pace.backoff_min, pace.backoff_max
+
     def reset(self) -> None:
         """The operator asked for a dial now."""
         self._backoff.reset()

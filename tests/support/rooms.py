@@ -19,6 +19,7 @@ from hermes_green.runtime.events import Bus
 from hermes_green.runtime.express import Express
 from hermes_green.runtime.hooks import Hooks
 from hermes_green.runtime.lanes import Lanes
+from hermes_green.runtime.policy import Policy
 from hermes_green.runtime.turn import Turns
 from tests.support.children import NoMeters, ScriptedAdapter
 
@@ -80,8 +81,7 @@ class Rooms:
         self.meters = NoMeters()
         self.rules = turn.Rules(**rules)
         self.delivery_rules = delivery.Rules()
-        self._access = access
-        self._queue = queue
+        self.policy = Policy(queue_per_session=queue, access={"one": access})
         common: dict[str, Any] = dict(store=store, clock=self.clock, log=logger)
         shared: dict[str, Any] = dict(
             common, bus=Bus(self.clock), hooks=Hooks([], logger), meters=self.meters, place=self.place
@@ -120,20 +120,11 @@ class Rooms:
     def place(self, child: str) -> Place | None:
         return self.child if child == "one" else None
 
-    def access(self, child: str) -> Access:
-        return self._access
-
     def express(self, child: str) -> Express:
         return self._express
 
     def state(self, child: str) -> str:
         return "READY"
-
-    def locale(self) -> str:
-        return "en"
-
-    def queue_per_session(self) -> int:
-        return self._queue
 
     # --- the test's hands ---
 

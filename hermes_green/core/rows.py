@@ -1,0 +1,181 @@
+"""Rows: what goes into the durable store and comes out of it, as frozen values; wall times in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Mapping
+
+from hermes_green.core.model import EMPTY, Inbound, Message, Part, Peer, Receipt
+
+Json = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """One element of an accept batch: a message with its session, a memo, or both."""
+
+    inbound: Inbound | None
+    session_id: str = ""
+    memo: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on one inbox row, until ``until``; void once ``token`` is not the row's.
+
+    ``attempt`` includes this one. ``seq_used``: reply numbers already allotted to this message.
+    ``draft``: {key, reply_seq, handle} of an earlier attempt's visible draft, or None.
+    """
+
+    row: int
+    token: str
+    until: float
+    attempt: int
+    turn_id: str
+    session_id: str
+    inbound: Inbound
+    accepted_at: float
+    seq_used: int = 0
+    draft: Mapping[str, Json] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewPart:
+    """A part about to be born. ``lane``: the FIFO it belongs to (chat, or chat and thread).
+
+    ``window`` and ``key_lifetime``: seconds, from Caps. The store draws the key, allots the
+    reply_seq and fixes ``not_after`` = min(sent_at, accepted_at) + window.
+    """
+
+    peer: Peer
+    payload: Mapping[str, Json]
+    reply_ref: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
+    handle: Mapping[str, Json] | None = None
+    window: float | None = None
+    key_lifetime: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnd:
+    """How a turn (or a row that never became one) ended; one transaction with everything in it.
+
+    state ``done``: answered. ``dead``: a dead letter with ``reason``. ``refused``: access said no;
+    its keys are kept, its text is not.
+    """
+
+    state: Literal["done", "dead", "refused"]
+    reason: str = ""
+    parts: tuple[NewPart, ...] = ()
+    history: tuple[Message, ...] = ()
+    reset_session: bool = False
+    usage: Mapping[str, Json] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutLease:
+    """One outbox row being sent. ``uncertain``: an earlier attempt may have been delivered."""
+
+    row: int
+    token: str
+    child: str
+    lane: str
+    part: Part
+    born_at: float
+    uncertain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a leased outbox row.
+
+    ``delivered`` with its receipt; ``retry`` at wall time ``at``, ``uncertain`` when the part may
+    have been delivered; ``renumber``: the reply number was taken, allot the next and send again;
+    ``dead`` or ``held`` with a reason.
+    """
+
+    state: Literal["delivered", "retry", "renumber", "dead", "held"]
+    receipt: Receipt | None = None
+    at: float = 0.0
+    reason: str = ""
+    uncertain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The state of a send asked for from outside; ``id`` names all its parts.
+
+    ``state`` is the least finished of them: queued, sending, delivered or dead.
+    """
+
+    id: str
+    state: Literal["queued", "sending", "delivered", "dead"]
+    receipt: Mapping[str, Json] | None = None
+    reason: str = ""
+    fresh: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A row given up. ``id`` is ``in-<row>`` or ``out-<row>``."""
+
+    id: str
+    kind: Literal["inbox", "outbox"]
+    child: str
+    chat_id: str
+    reason: str
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """A session as ``sessions list`` shows it."""
+
+    session_id: str
+    child: str
+    chat_id: str
+    messages: int
+    last_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a chat's transcript, both directions, oldest first. ``id``: what the user said has
+    its ``message_id``, an answer the ``key`` of its part, so that whoever saw it live knows it again."""
+
+    id: str
+    role: Literal["user", "assistant"]
+    text: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows by state. ``oldest_undelivered``: seconds, or None."""
+
+    inbox: int = 0
+    outbox: int = 0
+    dead: int = 0
+    quarantine: int = 0
+    oldest_undelivered: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a boot found: rows cut in mid-turn (their leases are void now), rows waiting, parts
+    undelivered."""
+
+    cut: int
+    waiting: int
+    undelivered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long what is finished is kept; days, and lines per session."""
+
+    inbox_days: float = 8
+    outbox_days: float = 8
+    history_turns: int = 200
+    dead_days: float = 90
+    dedup_days: float = 8
