@@ -11,12 +11,20 @@ _COOPERATIVE = frozenset({"run", "sim", "dead", "sessions"})
 def main() -> int:
     """The console script ``hermes-green``."""
     if _COOPERATIVE.intersection(sys.argv[1:]):
-        from gevent import monkey
-
-        monkey.patch_all()
+        _patch()
     from hermes_green import cli
 
     return cli.main(sys.argv[1:])
+
+
+def _patch() -> None:
+    from gevent import events, monkey
+
+    # Of each single patch gevent would tell plugins, and search the metadata of every installed package
+    # for them, some thirty times. Who else is told stays as it is.
+    if hasattr(events, "notify_and_call_entry_points"):
+        events.notify_and_call_entry_points = events.notify
+    monkey.patch_all()
 
 
 if __name__ == "__main__":
