@@ -7,6 +7,7 @@ asking a running gateway takes a tenth of a second.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from argparse import Namespace
@@ -28,6 +29,10 @@ OK, FAILED, USAGE, UNAVAILABLE, CONFIG = 0, 1, 2, 69, 78
 
 def run(arguments: Namespace) -> int:
     """Serve until told to stop."""
+    # Until the gateway listens to signals itself, nothing has to be drained: a stop ends the start.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(OK))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from hermes_green import app
 
     return app.run(_conf(arguments), replace=arguments.replace)
