@@ -16,12 +16,13 @@ from __future__ import annotations
 import secrets
 import time
 from argparse import ArgumentParser, Namespace
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 import gevent
 
 from hermes_green.sim.kit import Answer, Link, Request, Simulator
+from hermes_green.sim.kit_options import add_options, options_of
 from hermes_green.sim.qq_events import KNOWN_INTENTS, PRIVATE_INTENTS
 from hermes_green.sim.qq_gateway import Gateway
 from hermes_green.sim.qq_replies import REPLIES, WINDOWS, Pace, Refusal, Replies, Tokens
@@ -226,16 +227,11 @@ class QQSim(Simulator):
 
     @classmethod
     def add_arguments(cls, parser: ArgumentParser) -> None:
-        for field in fields(Options):
-            flag = f"--{field.name.replace('_', '-')}"
-            if isinstance(field.default, bool):
-                parser.add_argument(flag, action="store_true")
-            else:
-                parser.add_argument(flag, type=type(field.default), default=field.default)
+        add_options(parser, Options)
 
     @classmethod
     def from_arguments(cls, args: Namespace) -> QQSim:
-        options = {field.name: getattr(args, field.name) for field in fields(Options)}
+        options = options_of(args, Options)
         return cls(args.port, host=args.host, certfile=args.certfile, keyfile=args.keyfile, **options)
 
     def greeting(self) -> str:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
+from hermes_green.sim.kit_turns import Turns
 from hermes_green.sim.qq_events import CHATS, SCENE_OF, Said, happening, message
-from hermes_green.sim.qq_replies import Turns
 from hermes_green.sim.qq_session import Session
 
 if TYPE_CHECKING:
