@@ -134,8 +134,7 @@ def test_a_clone_and_one_command_are_a_gateway_that_answers(clone: Path) -> None
         second.popen.send_signal(signal.SIGTERM)
         assert second.popen.wait(timeout=40) == 0
 
-    dirty = subprocess.run(
-        ["git", "-c", "safe.directory=*", "status", "--porcelain"], cwd=clone, capture_output=True, text=True, timeout=60
-    )
+    git = ["git", "-c", "safe.directory=*", "-C", str(clone), "status", "--porcelain"]
+    dirty = subprocess.run(git, capture_output=True, text=True, timeout=60)
     assert dirty.stdout == "", "running leaves nothing that git would want to commit"
     assert not list((clone.parent / "home").rglob("*hermes*")), "nothing is written into HOME"
