@@ -21,7 +21,7 @@ from hermes_green.adapters import registry as adapters
 from hermes_green.adapters.web.mailbox import Mailbox
 from hermes_green.agents import registry as agents
 from hermes_green.core.clock import SystemClock, rfc3339
-from hermes_green.core.errors import ConfError, StoreBroken
+from hermes_green.core.errors import ConfError, StoreAway, StoreBroken
 from hermes_green.core.options import PlatformOptions
 from hermes_green.core.ports import Retention, Store
 from hermes_green.link.trust import trust
@@ -163,6 +163,7 @@ class Application:
             rules=lambda: house.policy.turns,
             progress=house.progress,
             media=self._media,
+            admit=house.admits,
         )
         lanes = Lanes(
             **common,
@@ -243,9 +244,9 @@ class Application:
         self._notifier.extend(seconds + 5)
         self._hooks.fire("gateway:shutdown", {"version": __version__})
         self._house.drain(seconds)
-        self._server.stop()
+        self._server.stop(0.5)
         self._upkeep.close()
-        self._hooks.close()
+        self._hooks.close(0.5)
         self._lag.stop()
         self._store.close()
         self._routes.close()
@@ -338,11 +339,13 @@ def run(conf_dir: Path, *, replace: bool = False) -> int:
         hide_secrets(config.children)
         states = state_dir()
         ownership = _own(config, states, replace)
-        application = Application(config, ownership, states)
+        return Application(config, ownership, states).serve()
     except (ConfError, StoreBroken) as error:
         print("\n".join(sentences(error)), file=sys.stderr, flush=True)
         return EXIT_CONFIG
-    return application.serve()
+    except StoreAway as error:
+        print("\n".join(sentences(error)), file=sys.stderr, flush=True)
+        return EXIT_RESTART
 
 
 def _own(config: Config, states: Path, takeover: bool) -> Ownership:

@@ -12,6 +12,7 @@ from hermes_green.core.errors import HermesError
 from hermes_green.core.machine import State
 from hermes_green.core.model import Inbound, Peer, lane_of
 from hermes_green.core.ports import Lease, Store
+from hermes_green.runtime.access import Verdict, judge
 from hermes_green.runtime.child import Child
 from hermes_green.runtime.delivery import Delivery
 from hermes_green.runtime.desk import Desk
@@ -79,6 +80,10 @@ class House:
     def place(self, child: str) -> Child | None:
         """The child, for a turn or a delivery; None when it is not configured any more."""
         return self.supervisor.children.get(child)
+
+    def admits(self, inbound: Inbound) -> bool:
+        """Whether a sender may have a turn now."""
+        return judge(inbound, self.policy.access_of(inbound.peer.child)) is Verdict.ALLOW
 
     def route(self, row: int, inbound: Inbound, session_id: str) -> None:
         """A row was committed."""
@@ -158,9 +163,9 @@ class House:
         if parked:
             self._log.info("{} turns are parked and go on at the next start", parked)
         self.delivery.drain(max(0.5, deadline - self._clock.monotonic()))
-        self.supervisor.stop_all(timeout=4.0)
+        self.supervisor.stop_all(timeout=3.0)
         ends = [gevent.spawn(self._release, member) for member in self.members.values()]
-        gevent.joinall(ends, timeout=2.5)
+        gevent.joinall(ends, timeout=1.5)
         self.supervisor.close()
 
     def _release(self, member: Member) -> None:

@@ -14,7 +14,7 @@ import gevent
 from gevent.event import Event
 
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import LinkLost, StoreAway
+from hermes_green.core.errors import LinkLost, StoreError
 from hermes_green.core.model import Inbound, Peer
 from hermes_green.core.pacing import Backoff
 from hermes_green.core.ports import Ack, Intake as Item, Store
@@ -106,7 +106,7 @@ class Intake:
             head = [self._offers[i] for i in range(min(BATCH, len(self._offers)))]
             try:
                 batch, rows = self._commit(head)
-            except StoreAway as error:
+            except StoreError as error:
                 # The head stays where it is, so order is never skipped; the reader learns of it
                 # only when the queue is full.
                 if not self.away:
@@ -114,6 +114,9 @@ class Intake:
                 self.away = str(error)
                 gevent.sleep(0.05 + backoff.next())
                 continue
+            except Exception as error:  # border: one message that cannot be written must not stop the others
+                self._log.exception("a message could not be written: this is a bug")
+                batch, rows = self._set_aside(head, error)
             backoff.reset()
             self.away = ""
             self._after(batch, rows)
@@ -140,6 +143,22 @@ class Intake:
             for offer in good
         ]
         return good, self._store.accept(self.child, items, now)
+
+    def _set_aside(self, head: Sequence[Offer], error: Exception) -> tuple[Sequence[Offer], Sequence[int | None]]:
+        """Commit the first offer alone; if it is the guilty one, keep what it says in quarantine."""
+        first = head[0]
+        if len(head) > 1:
+            try:
+                return self._commit(head[:1])
+            except StoreError:
+                return [], []
+            except Exception as alone:  # border: as above
+                error = alone
+        try:
+            self._store.quarantine(self.child, repr(first.inbound).encode(), repr(error), self._clock.wall())
+        except StoreError:
+            return [], []
+        return [first], [None]
 
     def _after(self, batch: Sequence[Offer], rows: Sequence[int | None]) -> None:
         for offer, row in zip(batch, rows):

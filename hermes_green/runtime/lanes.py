@@ -113,7 +113,7 @@ class Lanes:
         turns = [lane.turn for lane in self._lanes.values() if lane.turn is not None]
         gevent.killall(turns, Parked, block=False)
         greenlets = [lane.greenlet for lane in self._lanes.values() if lane.greenlet is not None]
-        gevent.joinall(greenlets, timeout=3)
+        gevent.joinall(greenlets, timeout=2)
         gevent.killall(greenlets, block=True, timeout=1)
         return len(turns)
 
@@ -169,25 +169,36 @@ class Lanes:
         finally:
             lane.turn = None
         # A greenlet killed before its first step runs no handler of its own: its end is read here.
-        if isinstance(turn.value, Parked):
-            self._park(lease)
+        if isinstance(turn.value, (Parked, StoreAway)):
+            self._park(lease, lane)
         elif isinstance(turn.value, Cancelled):
             self._cancelled(lease)
 
-    def _run(self, lease: Lease) -> None:
+    def _run(self, lease: Lease) -> StoreAway | None:
         try:
             self._turn(lease)
         except LeaseLost:
             self._log.error("turn {} lost its lease; whoever has it now answers", lease.turn_id)
-        except Exception:  # border: a turn
-            self._log.exception("turn {} failed outside the agent: this is a bug", lease.turn_id)
+        except StoreAway as error:
+            return error
+        return None
 
-    def _park(self, lease: Lease) -> None:
-        try:
-            self._store.release(lease, self._clock.wall())
-            self._log.info("turn {} is parked and goes on at the next start", lease.turn_id)
-        except (StoreAway, LeaseLost) as error:
-            self._log.warning("turn {} could not be parked, it is rerun as cut: {}", lease.turn_id, error)
+    def _park(self, lease: Lease, lane: Lane) -> None:
+        """Give the turn back; it goes on when the store is there again, or at the next start."""
+        while True:
+            try:
+                self._store.release(lease, self._clock.wall())
+                break
+            except LeaseLost as error:
+                self._log.warning("turn {} could not be given back: {}", lease.turn_id, error)
+                return
+            except StoreAway as error:
+                if self._draining:
+                    self._log.warning("turn {} could not be parked, it is rerun as cut: {}", lease.turn_id, error)
+                    return
+                gevent.sleep(STORE_RETRY)
+        lane.pending += 1
+        self._log.info("turn {} is parked and goes on later", lease.turn_id)
 
 
 class Cancelled(gevent.GreenletExit):

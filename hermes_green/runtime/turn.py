@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterable, Literal, Mapping, Protocol, Sequence
 import gevent
 
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import AgentError, AgentTimeout, StoreAway
+from hermes_green.core.errors import AgentError, AgentTimeout, StoreAway, StoreError
 from hermes_green.core.model import Attachment, Delta, Inbound, Message, Peer, Reply, Turn
 from hermes_green.core.ports import Adapter, Agent, Lease, NewPart, Store, TurnEnd
 from hermes_green.runtime import texts
@@ -54,7 +54,7 @@ class Meters(Protocol):
 
 class Turns:
     """Runs leased rows. ``place(child)`` finds the child, ``agent(turn)`` the agent that answers it;
-    ``wake(child, lane)`` tells delivery of new parts; ``offhub(fn)`` runs a pure function elsewhere."""
+    ``wake(child, lane)`` tells delivery of new parts; ``offhub(fn)`` runs a pure function elsewhere; ``admit`` says whether a sender may still have a turn."""
 
     def __init__(
         self,
@@ -72,6 +72,7 @@ class Turns:
         rules: Callable[[], Rules],
         progress: Callable[[Lease, Any], Progress] = lambda lease, place: Progress(),
         media: Media | None = None,
+        admit: Callable[[Inbound], bool] = lambda inbound: True,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -86,18 +87,33 @@ class Turns:
         self._rules = rules
         self._progress = progress
         self._media = media
+        self._admit = admit
         # What turns that are being killed had shown: their drafts must not stay half a text.
         self._left: dict[str, tuple[Mapping[str, Any], str]] = {}
 
     # --- a turn ---
 
     def run(self, lease: Lease) -> None:
-        """The whole of one turn; raises LeaseLost, and lets a kill through."""
+        """The whole of one turn. Raises StoreError (the row is ours no more, or the store is away: the
+        turn is to be given back), and lets a kill through."""
+        try:
+            self._run(lease)
+        except StoreError:
+            raise
+        except Exception as error:  # border: a turn; a bug must not leave its session waiting for a lease
+            self._log.exception("turn {} failed outside the agent: this is a bug", lease.turn_id)
+            self.end(lease, TurnEnd("dead", reason=f"the gateway failed: {error!r}"))
+
+    def _run(self, lease: Lease) -> None:
         rules = self._rules()
         started = self._clock.monotonic()
         place = self._place(lease.inbound.peer.child)
         if place is None:
             self.end(lease, TurnEnd("dead", reason=f"child {lease.inbound.peer.child} is no longer configured"))
+            return
+        if not self._admit(lease.inbound):
+            # It waited (or was left by an earlier process) and is not welcome any more.
+            self.end(lease, TurnEnd("refused", reason="not allowed"))
             return
         if lease.attempt > rules.poison_limit:
             reason = f"given up: {lease.attempt - 1} attempts ended with the gateway's death"
@@ -161,6 +177,8 @@ class Turns:
     def _answer(self, lease: Lease, place: Place, rules: Rules) -> tuple[str, TurnEnd]:
         """Outcome for the metric, and how the row ends."""
         command = recognise(lease.inbound.text)
+        if command is not None and command.immediate:
+            return "command", TurnEnd("done", reason="a command that an earlier process did not get to")
         if command is not None and command.name == "new":
             parts = self._parts(place, lease, texts.say("fresh", rules.locale))
             return "command", TurnEnd("done", parts=parts, reset_session=True)

@@ -3,7 +3,7 @@
 import gevent
 import pytest
 
-from hermes_green.core.errors import AuthRejected, ConfError, Displaced, LinkLost, Throttled
+from hermes_green.core.errors import AuthRejected, ConfError, Displaced, LinkLost, StoreAway, Throttled
 from hermes_green.core.machine import State
 from hermes_green.core.model import Caps, Inbound, Peer
 from hermes_green.runtime.redial import Pace
@@ -238,3 +238,46 @@ def test_a_frame_that_cannot_be_parsed_is_kept_and_then_acknowledged(bench):
     adapter.links[0].port.quarantine(b"\x00", ValueError("what"), acks.append)
     eventually(lambda: acks)
     assert bench.store.counts(0).quarantine == 1
+
+
+def test_a_message_that_cannot_be_written_is_set_aside_and_its_neighbours_pass(bench):
+    adapter = ScriptedAdapter()
+    child = bench.child(adapter)
+    eventually(lambda: child.state is State.READY)
+    accept = bench.store.accept
+
+    def picky(child, batch, now):
+        if any("m2" == item.inbound.message_id for item in batch):
+            raise TypeError("not JSON")
+        return accept(child, batch, now)
+
+    bench.store.accept = picky
+    acks = []
+    for number in (1, 2, 3):
+        inbound = Inbound((f"k{number}",), Peer("one", "c", "dm"), f"m{number}", "x")
+        adapter.links[0].port.accept(inbound, lambda taken, n=number: acks.append(n))
+    eventually(lambda: acks == [1, 2, 3])
+    assert [inbound.message_id for _, inbound in bench.routed] == ["m1", "m3"]
+    assert bench.store.counts(0).quarantine == 1
+
+
+def test_a_store_that_is_away_keeps_the_order_and_acknowledges_nothing(bench):
+    adapter = ScriptedAdapter()
+    child = bench.child(adapter)
+    eventually(lambda: child.state is State.READY)
+    accept, away = bench.store.accept, [True]
+
+    def locked(child, batch, now):
+        if away:
+            raise StoreAway("locked")
+        return accept(child, batch, now)
+
+    bench.store.accept = locked
+    acks = []
+    for number in (1, 2):
+        inbound = Inbound((f"k{number}",), Peer("one", "c", "dm"), f"m{number}", "x")
+        adapter.links[0].port.accept(inbound, lambda taken, n=number: acks.append(n))
+    eventually(lambda: child.intake.away)
+    assert acks == []
+    away.clear()
+    eventually(lambda: acks == [1, 2])

@@ -4,7 +4,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from hermes_green.core.errors import AgentFailed, AgentTimeout
+from hermes_green.core.errors import AgentFailed, AgentTimeout, StoreAway
 from hermes_green.core.options import Access
 from hermes_green.store.memory import MemoryStore
 from tests.support.children import eventually
@@ -213,3 +213,49 @@ def test_what_becomes_of_a_cut_turn_is_the_operators_choice(open_rooms, policy, 
         eventually(lambda: store.dead())
         assert rooms.texts == []
     assert rooms.agent.turns == []
+
+
+def test_a_sender_no_longer_welcome_gets_no_turn_for_what_still_waits(open_rooms):
+    store = MemoryStore()
+    rooms = open_rooms(store=store)
+    rooms.say("x", route=False)
+    rooms.turns._admit = lambda inbound: False
+    rooms.lanes.offer_all(store.sessions_waiting())
+    eventually(lambda: not store.sessions_waiting() and rooms.lanes.active == 0)
+    assert rooms.agent.turns == [] and rooms.texts == []
+
+
+def test_a_command_left_by_an_earlier_process_is_not_told_to_the_agent(open_rooms):
+    store = MemoryStore()
+    rooms = open_rooms(store=store)
+    rooms.say("/stop", route=False)
+    rooms.lanes.offer_all(store.sessions_waiting())
+    eventually(lambda: not store.sessions_waiting() and rooms.lanes.active == 0)
+    assert rooms.agent.turns == [] and not store.dead()
+
+
+def test_a_store_that_is_away_in_mid_turn_gives_the_turn_back_and_it_goes_on(open_rooms, monkeypatch):
+    monkeypatch.setattr("hermes_green.runtime.lanes.STORE_RETRY", 0.01)
+    store = MemoryStore()
+    rooms = open_rooms(store=store)
+    history, failures = store.history, [StoreAway("locked"), StoreAway("locked")]
+
+    def shaky(*args):
+        if failures:
+            raise failures.pop()
+        return history(*args)
+
+    store.history = shaky
+    rooms.say("x")
+    eventually(lambda: rooms.texts == ["re: x"])
+    assert rooms.agent.turns[0].attempt == 1
+
+
+def test_an_answer_that_cannot_be_rendered_is_a_dead_letter_and_the_session_goes_on(open_rooms):
+    rooms = open_rooms()
+    render = rooms.adapter.render
+    rooms.adapter.render = lambda reply: 1 / 0 if "bad" in reply.text else render(reply)
+    rooms.say("bad")
+    rooms.say("good")
+    eventually(lambda: rooms.texts == ["re: good"])
+    assert "rendered" in rooms.store.dead()[0].reason
