@@ -85,7 +85,8 @@ SELECT name, role, text, at FROM (
         WHERE state IN (2, 4) AND child = :child AND chat_id = :chat AND text != '' ORDER BY id DESC LIMIT :limit)
     UNION ALL
     SELECT * FROM (SELECT message_id AS name, 0 AS side, id AS row, 'user' AS role, text, accepted_at AS at
-        FROM inbox INDEXED BY inbox_active WHERE state < 2 AND child = :child AND chat_id = :chat AND text != '' ORDER BY id DESC LIMIT :limit)
+        FROM inbox INDEXED BY inbox_active
+        WHERE state < 2 AND child = :child AND chat_id = :chat AND text != '' ORDER BY id DESC LIMIT :limit)
     UNION ALL
     SELECT * FROM (SELECT key AS name, 1 AS side, id AS row, 'assistant' AS role, text, ended_at AS at FROM outbox
         WHERE state = 2 AND child = :child AND chat_id = :chat AND text != '' ORDER BY id DESC LIMIT :limit)

@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections import deque
+from itertools import chain
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Iterable
 
 import gevent
-from gevent.event import AsyncResult, Event
+from gevent.event import Event
+from gevent.hub import Waiter
 from gevent.threadpool import ThreadPool
 
 from hermes_green.core.errors import HermesError, StoreAway, StoreBroken, StoreError
@@ -36,7 +39,7 @@ class Operation:
     ``undo(connection, result)`` runs when the result came but its greenlet was gone.
     """
 
-    __slots__ = ("run", "args", "together", "undo", "weight", "done", "result", "error", "abandoned")
+    __slots__ = ("run", "args", "together", "undo", "weight", "waiter", "born", "result", "error", "abandoned", "over")
 
     def __init__(self, run: Run, args: tuple[Any, ...], together: Run | None, undo: Run | None, weight: int) -> None:
         self.run = run
@@ -44,15 +47,21 @@ class Operation:
         self.together = together
         self.undo = undo
         self.weight = weight
-        self.done = AsyncResult()
+        # Much cheaper than an AsyncResult with a timer each: the committer minds the deadlines of all.
+        self.waiter = Waiter()
+        self.born = time.monotonic()
         self.result: Any = None
         self.error: Exception | None = None
         self.abandoned = False
+        self.over = False
 
 
 class Writer:
-    """Group commit. ``patience``: seconds until a waiter is told StoreAway; ``capacity``: waiting
-    operations; ``batch``: rows that share one transaction. ``before_commit`` runs on the thread."""
+    """Group commit.
+
+    patience: seconds until a waiter is told StoreAway (a quarter more at most). capacity: waiting
+    operations. batch: rows that share one transaction. before_commit: runs on the thread.
+    """
 
     def __init__(
         self,
@@ -77,6 +86,7 @@ class Writer:
         self._away = False
         self._closed = False
         self._queue: deque[Operation] = deque()
+        self._flying: list[Operation] = []
         self._wake = Event()
         self._pool = ThreadPool(1)
         self._greenlet = gevent.spawn(self._commit_groups)
@@ -103,15 +113,14 @@ class Writer:
         self._queue.append(operation)
         self._wake.set()
         try:
-            operation.done.wait(self._patience)
+            error = operation.waiter.get()
         except BaseException:
             operation.abandoned = True
+            if operation.over:
+                self._take_back(operation)
             raise
-        if not operation.done.ready():
-            operation.abandoned = True
-            raise StoreAway(f"no answer from the disk within {self._patience:g} s")
-        if operation.error is not None:
-            raise operation.error
+        if error is not None:
+            raise error
         return operation.result
 
     def ping(self) -> None:
@@ -131,7 +140,7 @@ class Writer:
         else:
             # The thread hangs in the disk: it cannot be ended, and nobody waits for it any more.
             self._greenlet.kill(block=False)
-        self._fail(self._queue, StoreAway("the store is closed"))
+        self._fail(chain(self._flying, self._queue), StoreAway("the store is closed"))
         self._queue.clear()
 
     def _commit_groups(self) -> None:
@@ -155,27 +164,49 @@ class Writer:
         return group
 
     def _commit(self, group: list[Operation]) -> None:
-        error = self._pool.apply(self._execute, (group,))
+        self._flying = group
+        outcome = self._pool.spawn(self._execute, group)
+        outcome.wait(self._patience / 4)
+        while not outcome.ready():
+            self._give_up(chain(group, self._queue))
+            outcome.wait(self._patience / 4)
+        self._flying = []
+        error = outcome.get()
         if error is not None:
             self._fail(group, error)
             return
+        wake = gevent.get_hub().loop.run_callback
         for operation in group:
-            if operation.abandoned and operation.undo is not None and operation.result is not None:
-                # Ahead of the queue: who waits there shall find it undone.
-                self._queue.appendleft(Operation(operation.undo, (operation.result,), None, None, 1))
-            operation.done.set(None)
+            operation.over = True
+            if operation.abandoned:
+                self._take_back(operation)
+            else:
+                wake(operation.waiter.switch, operation.error)
+
+    def _take_back(self, operation: Operation) -> None:
+        """Undo what nobody waits for any more; ahead of the queue, so that who waits there finds it undone."""
+        if operation.undo is not None and operation.result is not None:
+            self._queue.appendleft(Operation(operation.undo, (operation.result,), None, None, 1))
+            self._wake.set()
+
+    def _give_up(self, operations: Iterable[Operation]) -> None:
+        """Tell those who have waited for too long."""
+        oldest = time.monotonic() - self._patience
+        late = [one for one in operations if one.born < oldest and not one.abandoned]
+        self._fail(late, StoreAway(f"no answer from the disk within {self._patience:g} s"))
 
     @staticmethod
-    def _fail(group: Sequence[Operation] | deque[Operation], error: Exception) -> None:
+    def _fail(operations: Iterable[Operation], error: Exception) -> None:
         """Each waiter gets an exception of its own: one object raised in many greenlets mixes their tracebacks."""
-        for operation in group:
-            operation.error = _copy(error)
-            operation.done.set(None)
+        for operation in operations:
+            if not operation.abandoned:
+                operation.abandoned = True
+                gevent.get_hub().loop.run_callback(operation.waiter.switch, _copy(error))
 
     # --- the thread's side ---
 
     def _execute(self, group: list[Operation]) -> Exception | None:
-        """Commit the group, or say why nothing of it is; an error that left this thread would be printed by gevent."""
+        """Commit the group, or say why nothing of it is; gevent would print an error that left this thread."""
         try:
             connection = self._open()
             try:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import gevent
 import pytest
+from gevent.event import AsyncResult
 from gevent.monkey import get_original
 
 from hermes_green.core.errors import StoreAway, StoreBroken
 from hermes_green.core.model import Inbound, Peer
 from hermes_green.core.ports import Intake, NewPart, Settled, TurnEnd
-from hermes_green.store import connection as opening
-from hermes_green.store import schema
+from hermes_green.store import connection as opening, schema
 from hermes_green.store.sqlite import SqliteStore
 
 NOW = 1_700_000_000.0
@@ -556,3 +556,28 @@ def test_no_query_of_the_busy_paths_scans_a_table(path):
     }
     plain.close()
     assert scans == set()
+
+
+def test_a_lease_granted_to_a_greenlet_killed_just_before_it_wakes_is_taken_back(path):
+    store = SqliteStore(path)
+    fill(store)
+    writer = store._writer
+    pool = writer._pool
+    asker = gevent.spawn(store.lease_session, "s", "w", 600, NOW)
+
+    class KillsMeanwhile:
+        """Commits at once, with the asker's kill already on its way when it is woken."""
+
+        def spawn(self, execute, group):
+            writer._pool = pool
+            asker.kill(block=False)
+            outcome = AsyncResult()
+            outcome.set(execute(group))
+            return outcome
+
+    writer._pool = KillsMeanwhile()
+    asker.join(10)
+    assert isinstance(asker.value, gevent.GreenletExit)
+    wait_for(lambda: store.sessions_waiting() == {"s": 3})
+    assert store.lease_session("s", "w", 600, NOW).attempt == 1
+    store.close()
