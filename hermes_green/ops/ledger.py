@@ -74,9 +74,7 @@ class Ledger:
                 after = self._spent(entries, kind, budget, reserve)
                 if restamped:
                     self._rewrite(file, entries)
-                if after > 0:
-                    until = clock_time(self._clock.wall() + after)
-                    raise Throttled(f"cooling down until {until}", after=after, code="budget_spent")
+                self._refuse(after)
                 self._append(file, self._entry(kind))
                 self._compact(file, entries)
         except OSError as error:
@@ -95,10 +93,18 @@ class Ledger:
             for count, seconds in budget
         ]
 
-    def cooldown_until(self, kind: str, budget: Budget, *, reserve: int = 0) -> float | None:
-        """Wall time from which ``book`` would be granted; None when it would be now."""
-        after = self._spent(self._read(), kind, budget, reserve)
-        return self._clock.wall() + after if after > 0 else None
+    def check(self, kind: str, budget: Budget, *, reserve: int = 0) -> None:
+        """Refuse as ``book`` would now, and book nothing.
+
+        Raises:
+            Throttled: a window is spent.
+        """
+        self._refuse(self._spent(self._read(), kind, budget, reserve))
+
+    def _refuse(self, after: float) -> None:
+        if after > 0:
+            until = clock_time(self._clock.wall() + after)
+            raise Throttled(f"cooling down until {until}", after=after, code="budget_spent")
 
     # --- facts -------------------------------------------------------------------------------------
 

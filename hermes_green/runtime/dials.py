@@ -14,6 +14,8 @@ class Ledger(Protocol):
 
     def book(self, kind: str, budget: Windows, *, reserve: int = 0) -> None: ...
 
+    def check(self, kind: str, budget: Windows, *, reserve: int = 0) -> None: ...
+
     def usage(self, kind: str, budget: Windows) -> Sequence[Mapping[str, Any]]: ...
 
     def note(self, kind: str, **data: Any) -> None: ...
@@ -60,21 +62,34 @@ class DialBook:
         Raises:
             Throttled: with code ``budget_spent``, ``ledger_away`` or ``boot_spacing``, and exactly how long.
         """
-        if not self._booted:
-            self._booted = True
-            wait = self._offhub(self._ledger.boot_wait, self.BOOT_WINDOW)
-            if wait > 0:
-                raise Throttled(
-                    f"several starts in {self.BOOT_WINDOW:.0f} s without a link: the first dial waits {wait:.0f} s",
-                    after=wait,
-                    code="boot_spacing",
-                )
+        reserve = 0 if handover else self._reserve
         try:
-            self._book("dial", 0 if handover else self._reserve)
+            if not self._booted:
+                self._booted = True
+                self._space_boots(reserve)
+            self._book("dial", reserve)
         except Throttled:
             self._count("refused")
             raise
         self._count("made")
+
+    def _space_boots(self, reserve: int) -> None:
+        try:
+            wait = self._offhub(self._ledger.boot_wait, self.BOOT_WINDOW)
+        except OSError:
+            return  # the booking that follows says what is wrong with the disk
+        if wait <= 0:
+            return
+        try:
+            self._offhub(lambda: self._ledger.check("dial", self.windows("dial"), reserve=reserve))
+        except Throttled as spent:
+            if spent.after > wait:
+                raise  # the time that people are told is the one that counts
+        raise Throttled(
+            f"several starts in {self.BOOT_WINDOW:.0f} s without a link: the first dial waits {wait:.0f} s",
+            after=wait,
+            code="boot_spacing",
+        )
 
     def spend(self, kind: str) -> None:
         """Book one of another kind; a kind without a budget is free."""
@@ -83,12 +98,18 @@ class DialBook:
     def accepted(self) -> None:
         """The platform accepted this secret; remembered by a keyed fingerprint, not by itself."""
         if not self._accepted:
-            self._offhub(self._remember)
             self._accepted = True
+            try:
+                self._offhub(self._remember)
+            except OSError:
+                pass  # a link is up: it must not end because only the next process would miss this
 
     def was_accepted(self) -> bool:
         """True when this secret was READY before, in this process or an earlier one."""
-        return self._accepted or bool(self._offhub(self._recall))
+        try:
+            return self._accepted or bool(self._offhub(self._recall))
+        except OSError:
+            return False
 
     def usage(self) -> list[Mapping[str, Any]]:
         """``[{window, used, limit}]`` of the dial budget; ``window`` in seconds."""

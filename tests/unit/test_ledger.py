@@ -79,10 +79,14 @@ def test_no_budget_means_no_limit(book):
         book.book("dial", ())
 
 
-def test_cooldown_until_is_the_wall_time_of_the_next_dial(book, clock):
-    assert book.cooldown_until("dial", BUDGET) is None
-    spend(book, 4, clock)
-    assert book.cooldown_until("dial", BUDGET) == pytest.approx(clock.wall() + 120 + MARGIN)
+def test_a_check_refuses_as_the_next_booking_would_and_books_nothing(book, clock):
+    spend(book, 3, clock)
+    book.check("dial", BUDGET)
+    book.check("dial", BUDGET)
+    spend(book, 1, clock)
+    with pytest.raises(Throttled, match="cooling down until") as caught:
+        book.check("dial", BUDGET)
+    assert caught.value.after == pytest.approx(120 + MARGIN)
 
 
 @pytest.mark.parametrize("jump", [-1e6, +1e6])

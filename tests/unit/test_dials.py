@@ -1,0 +1,73 @@
+"""A child asks its dial book before every dial, and a disk that is full must not look like a crash."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hermes_green.core.clock import SystemClock
+from hermes_green.core.errors import Throttled
+from hermes_green.ops.ledger import Ledger
+from hermes_green.runtime.dials import DialBook
+
+BUDGET = ((2, 120.0),)
+
+
+class FullDisk(Ledger):
+    """Reads, and cannot write."""
+
+    def _append(self, file: int, entry: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def book_of(ledger: Ledger, counts: list[str] | None = None, budget: Any = BUDGET) -> DialBook:
+    count = counts.append if counts is not None else lambda outcome: None
+    return DialBook(ledger, lambda work, *args: work(*args), {"dial": budget}, lambda: None, "secret", 0, count)
+
+
+def start(path, *, ready: bool = False) -> DialBook:
+    """A process begins, dials, and perhaps comes to READY."""
+    book = book_of(Ledger(path, SystemClock()), budget=())
+    book.before_dial(handover=False)
+    if ready:
+        book.accepted()
+    return book
+
+
+def test_starts_that_come_to_nothing_keep_their_distance_and_those_that_led_to_a_link_do_not(tmp_path):
+    start(tmp_path / "a", ready=True)
+    start(tmp_path / "a")
+    with pytest.raises(Throttled) as caught:
+        start(tmp_path / "a")
+    assert caught.value.code == "boot_spacing" and caught.value.after == 2
+
+
+def test_a_spent_budget_is_told_and_not_the_shorter_spacing_of_starts(tmp_path):
+    book_of(Ledger(tmp_path / "a", SystemClock())).before_dial(handover=False)
+    counts: list[str] = []
+    again = book_of(Ledger(tmp_path / "a", SystemClock()), counts)
+    with pytest.raises(Throttled) as caught:
+        again.before_dial(handover=False)
+    assert caught.value.code == "boot_spacing"
+    again.before_dial(handover=False)
+    third = book_of(Ledger(tmp_path / "a", SystemClock()), counts)
+    with pytest.raises(Throttled, match="cooling down until") as caught:
+        third.before_dial(handover=False)
+    assert caught.value.code == "budget_spent" and caught.value.after > 100
+    assert counts == ["refused", "made", "refused"]
+
+
+def test_a_full_disk_makes_dials_wait_and_is_no_crash(tmp_path):
+    start(tmp_path / "a", ready=True)
+    book = book_of(FullDisk(tmp_path / "a", SystemClock()))
+    for _ in range(2):
+        with pytest.raises(Throttled) as caught:
+            book.before_dial(handover=False)
+        assert caught.value.code == "ledger_away"
+
+
+def test_a_link_that_came_up_stays_up_when_the_disk_cannot_note_it(tmp_path):
+    book = book_of(FullDisk(tmp_path / "a", SystemClock()))
+    book.accepted()
+    assert book.was_accepted()
