@@ -26,7 +26,15 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHORT = re.compile(r"(adapters|dead|sessions|sim|run|status) [\w-]")
 CODE = re.compile(r"`([^`\n]+)`")
 # What stands in a command for something of the reader's own.
-PLACEHOLDERS = {"CHILD": "web", "CHAT": "main", "TEXT": "hi", "NAME": "web", "PLATFORM": "qq", "ID": "out-1", "KEY": "k"}
+PLACEHOLDERS = {
+    "CHILD": "web",
+    "CHAT": "main",
+    "TEXT": "hi",
+    "NAME": "web",
+    "PLATFORM": "qq",
+    "ID": "out-1",
+    "KEY": "k",
+}
 # Fields of what the gateway is asked and answers, which look like keys of the configuration.
 ANSWERED = {"reply_to", "cooldown_until"}
 VARIABLES = ("FEISHU_APP_SECRET", "QQ_CLIENT_SECRET", "AGENT_API_KEY", "API_SERVER_KEY")
