@@ -228,3 +228,19 @@ def test_the_first_screen_holds_both_commands(name: str) -> None:
     screen = read(name).splitlines()[:20]
     assert any(line.startswith("scripts/run_gateway.sh") for line in screen)
     assert any(line.startswith("scripts/test.sh") for line in screen)
+
+
+@pytest.mark.parametrize(
+    ("name", "absent", "words"),
+    [
+        ("README.md", "not in this release", {}),
+        ("README.zh-CN.md", "尚不支持", {"dingtalk": "钉钉", "wecom": "企业微信", "feishu": "飞书"}),
+    ],
+)
+def test_a_platform_is_called_absent_exactly_while_it_is(name: str, absent: str, words: dict[str, str]) -> None:
+    all_of_them = {"feishu", "dingtalk", "wecom", "qq", "telegram", "slack"}
+    line = next((line for line in read(name).splitlines() if absent in line), "")
+    sentences = re.split(r"(?<=[.。]) ?", line)
+    told = next((sentence for sentence in sentences if absent in sentence), "").lower()
+    for platform in all_of_them:
+        assert (words.get(platform, platform) in told) == (platform not in registry.names()), f"{platform}: {told!r}"
