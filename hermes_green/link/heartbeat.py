@@ -74,6 +74,14 @@ class Heartbeat:
         """Any frame came in; made for ``WebSocket.on_frame``."""
         self._heard = time.monotonic()
 
+    def watch_silence(self, seconds: float) -> None:
+        """From now on the link is cut when nothing was ``heard`` for so long: a platform has begun to
+        speak by itself, and must go on."""
+        self._heard = time.monotonic()
+        if self._silence != seconds:
+            self._silence = seconds
+            self._wake.set()
+
     def reconfigure(self, interval: float, timeout: float) -> None:
         """New pace, as of the last beat; a beat under way is judged by it too."""
         self._interval, self._timeout = interval, timeout
