@@ -1,0 +1,179 @@
+"""The Slack adapter: one object per app; a link is a local value of ``run``."""
+
+from __future__ import annotations
+
+from typing import Any, Iterator, Mapping
+
+import gevent
+
+from hermes_green.adapters.slack import render as texts
+from hermes_green.adapters.slack.chats import Chats
+from hermes_green.adapters.slack.conversation import Conversation
+from hermes_green.adapters.slack.parse import Bot
+from hermes_green.adapters.slack.rest import Rest
+from hermes_green.adapters.slack.settings import Settings
+from hermes_green.core.clock import Clock, SystemClock
+from hermes_green.core.errors import AuthRejected, ConfError, LinkError, SendRefused, Throttled
+from hermes_green.core.model import Caps, CapsTable, Part, Peer, Rate, Receipt, Reply
+from hermes_green.core.ports import Context, Port
+from hermes_green.link.http import as_send_error
+from hermes_green.link.websocket import DialOptions
+
+# docs.slack.dev/apis/web-api/rate-limits: one message a second and channel, several hundred a minute and
+# workspace; chat.update 50 a minute. .../using-socket-mode: an envelope is to be answered within 3 s.
+CAPS = Caps(
+    limit=texts.LIMIT,
+    unit=texts.UNIT,
+    edits=True,
+    streaming=True,
+    draft_every=1.2,
+    threads=True,
+    typing=True,
+    media=True,
+    lookup=True,
+    rates=(Rate(1, 1.0, "chat"), Rate(300, 60.0, "account")),
+    ack_deadline=3.0,
+    handover=True,
+    refuse="frame",
+)
+# Seconds for which a dial waits to learn the bot's own id, and until a failed question is asked again.
+BOT_WITHIN, ASK_AGAIN = 3.0, 60.0
+_KINDS: Mapping[str, tuple[str, str]] = {
+    "user": ("dm", "DUW"),
+    "dm": ("dm", "DUW"),
+    "group": ("group", "CG"),
+    "channel": ("channel", "CG"),
+}
+
+
+class SlackAdapter:
+    """Translator for one app. ``core.ports.Adapter`` says what its methods promise."""
+
+    caps = CapsTable(default=CAPS)
+
+    def __init__(self, settings: Settings, ctx: Context, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._ctx = ctx
+        self._clock = clock or SystemClock()
+        self._rest = Rest(settings)
+        self._chats = Chats(self._rest, ctx, self._clock)
+        self._options = DialOptions(ca_file=settings.ca_file, proxy=settings.proxy)
+        self._bot = Bot()
+        self._asking: gevent.Greenlet | None = None
+        self._ask_at = 0.0
+
+    def run(self, port: Port) -> None:
+        """An address, who we are, then the conversation until it ends."""
+        talk = Conversation(port, self._ctx, self._settings, self._who)
+        port.on_close(talk.leave)
+        url = self._rest.open()
+        if not self._bot.user_id:
+            with gevent.Timeout(BOT_WITHIN, False):
+                self._learn()
+        talk.live(url, self._options)
+
+    def _learn(self) -> None:
+        """Ask who we are. A link works without it, but not without a valid bot token.
+
+        Raises:
+            AuthRejected: the bot token is refused.
+        """
+        self._ask_at = self._clock.monotonic() + ASK_AGAIN
+        try:
+            self._bot = self._rest.bot()
+        except AuthRejected:
+            raise
+        except (LinkError, ConfError) as error:
+            if isinstance(error, Throttled):
+                self._ask_at = self._clock.monotonic() + error.after
+            self._ctx.log.warning(f"the bot's own id is not known yet: {error}")
+
+    def _who(self) -> Bot:
+        """Who we are; asked again in the background while that is not known."""
+        idle = self._asking is None or self._asking.dead
+        if not self._bot.user_id and idle and self._clock.monotonic() >= self._ask_at:
+            self._asking = gevent.spawn(self._learn_later)
+            self._asking.name = f"slack-bot-{self._ctx.child}"
+        return self._bot
+
+    def _learn_later(self) -> None:
+        try:
+            self._learn()
+        except AuthRejected as rejected:
+            self._ctx.reject(rejected)
+
+    def send(self, part: Part, link: Any) -> Receipt:
+        """Finish the draft the part carries, or post it: to its thread, else to its chat."""
+        try:
+            return Receipt(self._chats.deliver(part), self._clock.wall())
+        except AuthRejected as rejected:
+            raise self._rejected(rejected) from rejected
+
+    def find(self, part: Part) -> Receipt | None:
+        """Look a part up in the chat's history, by the key its metadata carries."""
+        try:
+            ts = self._chats.find(part)
+        except AuthRejected as rejected:
+            raise self._rejected(rejected) from rejected
+        return Receipt(ts, self._clock.wall()) if ts else None
+
+    def _rejected(self, rejected: AuthRejected) -> Exception:
+        """Halt the child; the message waits for a human."""
+        self._ctx.reject(rejected)
+        return as_send_error(rejected)
+
+    def render(self, reply: Reply) -> tuple[Mapping[str, Any], ...]:
+        """Texts of at most 4,000 characters, then one payload for each medium."""
+        return texts.render(reply)
+
+    def draft_open(self, peer: Peer, ref: Mapping[str, Any], key: str, seq: int, link: Any) -> Mapping[str, Any]:
+        """Post the message that will grow; where it is, for updates and for ``send``."""
+        try:
+            return self._chats.open(peer, ref, key)
+        except AuthRejected as rejected:
+            raise self._rejected(rejected) from rejected
+
+    def draft_update(self, handle: Mapping[str, Any], text: str, n: int, link: Any) -> None:
+        """Show the beginning of the text so far; what does not fit into one message waits for the end."""
+        try:
+            self._chats.show(handle, texts.texts_of(text)[0])
+        except AuthRejected as rejected:
+            raise self._rejected(rejected) from rejected
+
+    def typing(self, peer: Peer, link: Any) -> None:
+        """A line of status, which Slack knows in threads of AI apps only and takes away by itself."""
+        try:
+            self._chats.status(peer)
+        except AuthRejected as rejected:
+            raise self._rejected(rejected) from rejected
+
+    def fetch(self, ref: Mapping[str, Any]) -> Iterator[bytes]:
+        """The bytes of a file that was sent along. Raises LinkLost, SendError."""
+        url = str(ref.get("url") or "")
+        if not url:  # files of other organisations come without their address
+            file = self._rest.call("files.info", {"file": str(ref.get("id") or "")}, form=True).get("file")
+            url = str(file.get("url_private_download") or "") if isinstance(file, dict) else ""
+        if not url:
+            raise SendRefused("Slack gives no address for the file", code="no_file")
+        yield from self._rest.download(url, str(ref.get("mime") or ""))
+
+    def peer_of(self, chat: str) -> Peer | None:
+        """``user:``/``dm:``, ``group:`` or ``channel:`` before an id. Bare ids tell by their first letter:
+        D is a direct chat, U and W are people, C and G channels."""
+        prefix, colon, chat_id = chat.strip().partition(":")
+        if not colon:
+            chat_id = prefix
+            prefix = "dm" if chat_id[:1] in ("D", "U", "W") else "channel"
+        if prefix not in _KINDS or not chat_id.isascii() or not chat_id.isalnum():
+            return None
+        chat_type, letters = _KINDS[prefix]
+        if chat_id[0] not in letters:
+            return None
+        user_id = chat_id if chat_id[0] in "UW" else None
+        return Peer(self._ctx.child, chat_id, chat_type, user_id=user_id)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """End the question who we are, and close the pooled HTTP connections."""
+        if self._asking is not None:
+            self._asking.kill(block=False)
+        self._rest.close()

@@ -1,0 +1,194 @@
+"""Chats: what the bot writes into them: messages, drafts, files, status lines; and whether it is there."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from hermes_green.adapters.slack.codes import LOST_THREAD
+from hermes_green.adapters.slack.files import Files
+from hermes_green.adapters.slack.rest import Rest
+from hermes_green.core.clock import Clock
+from hermes_green.core.errors import SendError, SendRefused, SendRetry
+from hermes_green.core.model import Part, Peer
+from hermes_green.core.pacing import Bucket
+from hermes_green.core.ports import Context
+
+# docs.slack.dev/messaging/message-metadata: what the bot writes into its own messages it can read again.
+EVENT_TYPE = "hermes_green"
+OPENING = "…"
+STATUS = "is thinking…"
+# Calls a minute that drafts leave to final texts, of the 50 for chat.update.
+EDITS = 40
+PAGE, PAGES = 200, 5
+KNOWN_DMS = 1_000
+# A method that is limited answers with its own wait; until then the question is not asked again.
+ANY = 1_000_000
+
+
+class Chats:
+    """What one account writes. Methods raise SendError, or AuthRejected for the bot token."""
+
+    def __init__(self, rest: Rest, ctx: Context, clock: Clock) -> None:
+        self._rest = rest
+        self._ctx = ctx
+        self._clock = clock
+        self._files = Files(rest)
+        self._dms: dict[str, str] = {}
+        self._edits = Bucket(EDITS, 60.0)
+        self._lookups = Bucket(ANY, 1.0)
+        self._statuses = True
+
+    # --- messages --------------------------------------------------------------------------------
+
+    def deliver(self, part: Part) -> str:
+        """Bring one part to its chat; the id of what is there now."""
+        handle = part.handle
+        if handle is not None and "text" in part.payload:
+            try:
+                return self._finish(handle, str(part.payload["text"]), part.key)
+            except SendRefused as refused:
+                self._ctx.log.info(f"the draft cannot be finished, the text is sent anew: {refused}")
+                self._ctx.count("sends", "draft_lost")
+        sent = self._send(part)
+        if handle is not None:
+            self._retract(handle)
+        return sent
+
+    def _finish(self, handle: Mapping[str, Any], text: str, key: str) -> str:
+        fields = {"channel": handle.get("channel"), "ts": handle.get("ts"), "text": text, "metadata": _metadata(key)}
+        self._edits.spend(self._clock.monotonic())
+        return str(self._rest.call("chat.update", fields).get("ts") or handle.get("ts") or "")
+
+    def _retract(self, handle: Mapping[str, Any]) -> None:
+        """Take away what the draft showed; the whole text stands elsewhere already."""
+        try:
+            self._rest.call("chat.delete", {"channel": handle.get("channel"), "ts": handle.get("ts")})
+        except SendError as error:
+            self._ctx.log.debug("a draft stays behind: {}", error)
+
+    def _send(self, part: Part) -> str:
+        thread = thread_of(part.peer, part.reply_ref)
+        while True:
+            try:
+                if "media" in part.payload:
+                    return self._files.share(part.key, part.payload["media"], self._channel(part.peer), thread)
+                return str(self._post(part.peer.chat_id, str(part.payload.get("text", "")), thread, part.key)["ts"])
+            except SendRefused as refused:
+                if not thread or refused.code not in LOST_THREAD:
+                    raise
+                thread = ""
+                self._ctx.count("sends", "thread_lost")
+
+    def _post(self, channel: str, text: str, thread: str, key: str) -> dict[str, str]:
+        fields: dict[str, Any] = {"channel": channel, "text": text, "metadata": _metadata(key)}
+        if thread:
+            fields["thread_ts"] = thread
+        body = self._rest.call("chat.postMessage", fields)
+        # To a person it goes by the user's id, and comes back with the direct chat's.
+        return {"channel": str(body.get("channel") or channel), "ts": str(body.get("ts") or "")}
+
+    def _channel(self, peer: Peer) -> str:
+        """The chat's own id: history and files know no chats by their user's."""
+        user = peer.chat_id
+        if user[:1] not in ("U", "W"):
+            return user
+        if user not in self._dms:
+            channel = self._rest.call("conversations.open", {"users": user}).get("channel")
+            found = str(channel.get("id") or "") if isinstance(channel, dict) else ""
+            if not found:
+                raise SendRefused(f"Slack opens no direct chat with {user}", code="no_channel")
+            if len(self._dms) >= KNOWN_DMS:
+                self._dms.clear()
+            self._dms[user] = found
+        return self._dms[user]
+
+    # --- what was said before --------------------------------------------------------------------
+
+    def find(self, part: Part) -> str:
+        """The id of the message that carries the part's key, or "" when there is none, or when the app
+        may not read the chat."""
+        self._gate(self._lookups)
+        thread = thread_of(part.peer, part.reply_ref)
+        try:
+            fields: dict[str, Any] = {"channel": self._channel(part.peer), "limit": PAGE}
+            oldest = str(part.reply_ref.get("message_id") or "")
+            if oldest:  # an answer cannot be older than its question
+                fields["oldest"] = oldest
+            if thread:
+                fields["ts"] = thread
+            found = self._search("conversations.replies" if thread else "conversations.history", fields, part)
+        except SendRefused as refused:
+            self._ctx.log.warning(f"whether a message arrived could not be looked up: {refused} {refused.action}")
+            self._ctx.count("lookups", "refused")
+            return ""
+        except SendRetry as error:
+            self._lookups.close(self._clock.monotonic(), error.after)
+            raise
+        if found and part.handle is not None and found != part.handle.get("ts"):
+            self._retract(part.handle)
+        return found
+
+    def _search(self, method: str, fields: Mapping[str, Any], part: Part) -> str:
+        cursor = ""
+        for _ in range(PAGES):
+            more = {"cursor": cursor} if cursor else {}
+            body = self._rest.call(method, {**fields, **more, "include_all_metadata": "true"}, form=True)
+            messages = body.get("messages")
+            for message in messages if isinstance(messages, list) else ():
+                if isinstance(message, dict) and self._is(message, part):
+                    return str(message.get("ts") or "")
+            following = body.get("response_metadata")
+            cursor = str(following.get("next_cursor") or "") if isinstance(following, dict) else ""
+            if not cursor:
+                break
+        return ""
+
+    def _is(self, message: Mapping[str, Any], part: Part) -> bool:
+        if "media" in part.payload:
+            file_id, files = self._files.known(part.key), message.get("files")
+            listed = files if isinstance(files, list) else ()
+            return file_id != "" and any(isinstance(each, dict) and each.get("id") == file_id for each in listed)
+        metadata = message.get("metadata")
+        payload = metadata.get("event_payload") if isinstance(metadata, dict) else None
+        return isinstance(payload, dict) and payload.get("key") == part.key
+
+    # --- drafts and signs ------------------------------------------------------------------------
+
+    def open(self, peer: Peer, ref: Mapping[str, Any], key: str) -> dict[str, str]:
+        """Post the message that will grow; its channel and ts."""
+        return self._post(peer.chat_id, OPENING, thread_of(peer, ref), key)
+
+    def show(self, handle: Mapping[str, Any], text: str) -> None:
+        """Replace a draft's text."""
+        self._gate(self._edits)
+        self._edits.spend(self._clock.monotonic())
+        try:
+            self._rest.call("chat.update", {"channel": handle.get("channel"), "ts": handle.get("ts"), "text": text})
+        except SendRetry as error:
+            self._edits.close(self._clock.monotonic(), error.after)
+            raise
+
+    def status(self, peer: Peer) -> None:
+        """Say in a thread that an answer is being made; the app may not be one that can."""
+        if not self._statuses or not peer.thread_id:
+            return
+        fields = {"channel_id": peer.chat_id, "thread_ts": peer.thread_id, "status": STATUS}
+        try:
+            self._rest.call("assistant.threads.setStatus", fields)
+        except SendRefused:
+            self._statuses = False  # every further pulse would be refused too
+
+    def _gate(self, bucket: Bucket) -> None:
+        wait = bucket.wait(self._clock.monotonic())
+        if wait > 0:
+            raise SendRetry("Slack asked to wait", after=wait, code="ratelimited")
+
+
+def thread_of(peer: Peer, ref: Mapping[str, Any]) -> str:
+    """The thread a message belongs into, or "": the peer's, that of the message answered, or for a
+    message to answer that was named by hand, the one it begins."""
+    return str(peer.thread_id or ref.get("thread_ts", ref.get("message_id")) or "")
+
+
+def _metadata(key: str) -> dict[str, Any]:
+    return {"event_type": EVENT_TYPE, "event_payload": {"key": key}}

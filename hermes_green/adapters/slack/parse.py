@@ -1,0 +1,189 @@
+"""Parse: the payload of an ``events_api`` envelope as a neutral message; pure.
+
+Shapes: docs.slack.dev/reference/events (message, app_mention, file_share) and
+docs.slack.dev/messaging/formatting-message-text (escapes, mentions, links).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal, Mapping
+
+from hermes_green.core.errors import BadFrame
+from hermes_green.core.model import Attachment, ChatType, Inbound, Peer
+
+# What people write; every other subtype is an edit, a deletion, a join, a bot's post or the like.
+_SUBTYPES = frozenset({"", "file_share", "thread_broadcast"})
+_GONE = ("tombstone", "hidden_by_limit")
+_SLACKBOT = "USLACKBOT"
+_TOKEN = re.compile(r"<([@#!]?)([^<>|]+)(?:\|([^<>]*))?>( ?)")
+_ESCAPES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
+
+
+@dataclass(frozen=True, slots=True)
+class Bot:
+    """Who we are in the workspace, as far as is known; empty before the platform has told."""
+
+    user_id: str = ""
+    bot_id: str = ""
+    name: str = ""
+
+
+def parse(payload: Mapping[str, Any], child: str, bot: Bot = Bot()) -> Inbound | None:
+    """The neutral message in one event; None means valid, but not for us.
+
+    Raises:
+        BadFrame: an event that must be a message lacks what makes it one.
+    """
+    try:
+        return _parse(payload, child, bot)
+    except BadFrame:
+        raise
+    except Exception as error:  # parse border: whatever a stranger's JSON makes us stumble over
+        raise BadFrame(f"{type(error).__name__}: {error}") from error
+
+
+def _parse(payload: Mapping[str, Any], child: str, bot: Bot) -> Inbound | None:
+    event = payload.get("event")
+    if not isinstance(event, dict):
+        if payload.get("type") == "event_callback" or not payload:
+            raise BadFrame("an event without its event")
+        return None
+    kind = _text(event, "type")
+    if kind not in ("message", "app_mention") or _text(event, "subtype") not in _SUBTYPES:
+        return None
+    us = bot.user_id or _authorized(payload)
+    user = _text(event, "user")
+    # Bots do not answer bots; what we post ourselves comes back too.
+    if _text(event, "bot_id") or (user and user in (us, _SLACKBOT)):
+        return None
+    channel, ts = _required(event, "channel"), _required(event, "ts")
+    if not user:
+        raise BadFrame("a message without its user")
+    chat_type = _chat_type(_text(event, "channel_type"), channel)
+    raw = _text(event, "text")
+    attachments = tuple(_files(event.get("files")))
+    text = "\n".join(part for part in (plain(raw, us), *_forwarded(event.get("attachments"), us)) if part)
+    # In channels each question opens a thread, which is the conversation's place from then on.
+    thread = _text(event, "thread_ts") or (ts if chat_type != "dm" else "")
+    event_id = _text(payload, "event_id")
+    place = f"{channel}:{ts}"  # a post that mentions us comes as message and as app_mention
+    return Inbound(
+        keys=(event_id, place) if event_id else (place,),
+        peer=Peer(child, channel, chat_type, thread_id=thread or None, user_id=user),
+        message_id=ts,
+        text=text or " ".join(f"[{each.kind}]" for each in attachments) or _no_words(event),
+        attachments=attachments,
+        reply_ref={"message_id": ts, "thread_ts": thread},
+        mentioned=chat_type == "dm" or kind == "app_mention" or _mentions(raw, us),
+        sent_at=_seconds(ts),
+    )
+
+
+def plain(text: str, us: str = "") -> str:
+    """Text as people see it: escapes undone, mentions, channels and links in words, our own mention gone."""
+
+    def shown(match: re.Match[str]) -> str:
+        sign, target, label, blank = match[1], match[2], match[3] or "", match[4]
+        if sign == "@" and target == us:
+            return ""
+        return _word(sign, target, label) + blank
+
+    words = _TOKEN.sub(shown, text)
+    for escape, character in _ESCAPES:  # the ampersand last: "&amp;lt;" stands for "&lt;"
+        words = words.replace(escape, character)
+    return words.strip()
+
+
+def _mentions(text: str, us: str) -> bool:
+    return us != "" and (f"<@{us}>" in text or f"<@{us}|" in text)
+
+
+def _word(sign: str, target: str, label: str) -> str:
+    """What people see of one mention, command or link."""
+    if sign == "!" and target in ("here", "channel", "everyone"):
+        return f"@{target}"
+    if sign in ("@", "#"):
+        return sign + (label or target)
+    address = target.removeprefix("mailto:")
+    if sign or label in ("", target, address):
+        return label or address
+    return f"[{label}]({target})"
+
+
+def _chat_type(named: str, channel: str) -> ChatType:
+    """``app_mention`` names no type; it does not come from direct messages."""
+    if named == "im" or channel.startswith("D"):
+        return "dm"
+    return "group" if named == "mpim" else "channel"
+
+
+def _authorized(payload: Mapping[str, Any]) -> str:
+    """The bot's user id, as the event itself tells for whom it is."""
+    listed = payload.get("authorizations")
+    for entry in listed if isinstance(listed, list) else ():
+        if isinstance(entry, dict) and entry.get("is_bot") is True:
+            return _text(entry, "user_id")
+    return ""
+
+
+def _forwarded(listed: Any, us: str) -> list[str]:
+    """Other people's messages that were shared with this one, as quotes."""
+    found = []
+    for each in listed if isinstance(listed, list) else ():
+        if isinstance(each, dict) and (each.get("is_share") is True or each.get("is_msg_unfurl") is True):
+            author, words = _text(each, "author_name"), plain(_text(each, "text"), us)
+            quote = "\n".join(f"> {line}" for line in words.splitlines())
+            found.append(f"> {author}:\n{quote}" if author and quote else quote)
+    return found
+
+
+def _files(listed: Any) -> list[Attachment]:
+    """What was sent along; what is deleted or hidden by a plan's limit is none any more."""
+    found = []
+    for each in listed if isinstance(listed, list) else ():
+        if not isinstance(each, dict) or not _text(each, "id") or _text(each, "mode") in _GONE:
+            continue
+        url, size = _text(each, "url_private_download") or _text(each, "url_private"), each.get("size")
+        mime = _text(each, "mimetype")
+        found.append(
+            Attachment(
+                kind=_media_kind(mime),
+                ref={"id": _text(each, "id"), "url": url, "mime": mime},
+                name=_text(each, "name"),
+                mime=mime,
+                size=size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
+            )
+        )
+    return found
+
+
+def _media_kind(mime: str) -> Literal["image", "file", "audio", "video"]:
+    head = mime.partition("/")[0]
+    return head if head in ("image", "audio", "video") else "file"  # type: ignore[return-value]
+
+
+def _no_words(event: Mapping[str, Any]) -> str:
+    """A message of nothing we carry is named; an empty one (a bare mention) stays empty."""
+    return "[file]" if event.get("files") else "[card]" if event.get("attachments") else ""
+
+
+def _required(event: Mapping[str, Any], name: str) -> str:
+    value = _text(event, name)
+    if not value:
+        raise BadFrame(f"a message without {name}")
+    return value
+
+
+def _text(holder: Mapping[str, Any], name: str) -> str:
+    """A string that can be stored: JSON may escape half a surrogate pair, UTF-8 has no place for it."""
+    value = holder.get(name)
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""
+
+
+def _seconds(ts: str) -> float | None:
+    """Wall seconds of a ``ts``, which is a number of seconds with six digits after the point."""
+    whole, _, rest = ts.partition(".")
+    digits = whole + rest
+    return float(f"{whole}.{rest or 0}") if digits.isascii() and digits.isdigit() and len(whole) <= 11 else None

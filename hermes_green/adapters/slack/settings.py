@@ -1,0 +1,35 @@
+"""Settings: the keys of slack.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hermes_green.core.model import Secret
+from hermes_green.core.options import PlatformOptions, key
+
+APP = "xapp-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(PlatformOptions):
+    """One Slack app in one workspace."""
+
+    bot_token: Secret = key(help="bot token (xoxb-...), from api.slack.com/apps > OAuth & Permissions")
+    app_token: Secret = key(
+        help="app-level token (xapp-...) with connections:write, from api.slack.com/apps > Basic Information"
+    )
+
+
+def check(settings: Settings) -> list[str]:
+    """Sentences about what is wrong with keys that are each of the right type."""
+    bot, app = settings.bot_token.reveal().strip(), settings.app_token.reveal().strip()
+    wrong = []
+    if not bot:
+        wrong.append("bot_token is empty: copy the bot token from api.slack.com/apps > OAuth & Permissions")
+    elif bot.startswith(APP):
+        wrong.append("bot_token holds an app-level token (xapp-): it belongs into app_token")
+    if not app:
+        wrong.append("app_token is empty: make an app-level token on api.slack.com/apps > Basic Information")
+    elif app.startswith(("xoxb-", "xoxp-")):
+        wrong.append("app_token holds a bot or user token (xox?-): an app-level one (xapp-) is needed")
+    return wrong
