@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import gevent
 from gevent.event import Event
@@ -17,15 +17,22 @@ from gevent.lock import BoundedSemaphore
 from loguru import logger
 
 from hermes_green import __version__
-from hermes_green.adapters import registry as adapters
 from hermes_green.adapters.web.mailbox import Mailbox
-from hermes_green.agents import registry as agents
+from hermes_green.blueprint import (
+    credentials,
+    hide_secrets,
+    hooks_of,
+    load_config,
+    pace_of,
+    policy_of,
+    routes_of,
+    sentences,
+)
 from hermes_green.core.clock import SystemClock, rfc3339
 from hermes_green.core.errors import ConfError, StoreAway, StoreBroken
-from hermes_green.core.options import PlatformOptions
-from hermes_green.core.ports import Retention, Store
+from hermes_green.core.ports import Store
 from hermes_green.link.trust import trust
-from hermes_green.nursery import Nursery, credentials, hide_secrets, pace_of
+from hermes_green.nursery import Nursery
 from hermes_green.ops import log as logs
 from hermes_green.ops.hublag import HubLag
 from hermes_green.ops.lock import LockHeld, state_dir
@@ -33,20 +40,17 @@ from hermes_green.ops.metrics import Metrics
 from hermes_green.ops.notify import Notifier
 from hermes_green.ops.offhub import OffHub
 from hermes_green.ops.ownership import Ownership, evict
-from hermes_green.runtime import delivery, turn
+from hermes_green.ops.watchdog import Watchdog, resident_mb
 from hermes_green.runtime.delivery import Delivery
 from hermes_green.runtime.events import Bus
 from hermes_green.runtime.gateway import Gateway, Identity
-from hermes_green.runtime.hooks import Hook, Hooks
+from hermes_green.runtime.hooks import Hooks
 from hermes_green.runtime.house import House
 from hermes_green.runtime.lanes import Lanes
 from hermes_green.runtime.media import Media
-from hermes_green.runtime.policy import Policy
-from hermes_green.runtime.routes import Route, Routes
 from hermes_green.runtime.supervisor import Supervisor
 from hermes_green.runtime.turn import Turns
-from hermes_green.runtime.upkeep import Upkeep
-from hermes_green.settings.load import load
+from hermes_green.runtime.upkeep import PULSE, Upkeep
 from hermes_green.settings.schema import Config
 from hermes_green.settings.show import diff
 from hermes_green.store.sqlite import SqliteStore
@@ -61,53 +65,9 @@ EXIT_CONFIG = 78
 EVICT_SLACK = 8.0
 
 
-def platforms() -> Mapping[str, type[PlatformOptions]]:
-    """The declaration of every platform's file."""
-    return {name: adapters.package(name).Settings for name in adapters.names()}
-
-
-def load_config(conf_dir: Path) -> Config:
-    """The whole configuration. Raises ConfErrors with everything that is wrong with it."""
-    checks = {name: adapters.package(name).check for name in adapters.names()}
-    return load(conf_dir, platforms(), checks=checks)
-
-
 def open_store(data_dir: Path) -> SqliteStore:
     """The store of a data directory. Raises StoreBroken, StoreAway."""
     return SqliteStore(data_dir / "gateway.sqlite3")
-
-
-def policy_of(config: Config) -> Policy:
-    """The rules that may change while we run."""
-    keep = config.retention
-    history = getattr(config.agent, "history_turns", 20)
-    return Policy(
-        locale=config.locale,
-        queue_per_session=config.turns.queue_per_session,
-        turns=turn.Rules(
-            config.turns.timeout, config.turns.on_crash, config.turns.poison_limit, history, config.locale
-        ),
-        delivery=delivery.Rules(config.delivery.give_up_after, config.delivery.on_unknown),
-        retention=Retention(
-            keep.inbox_days, keep.outbox_days, keep.history_turns, keep.dead_days, config.delivery.dedup_days
-        ),
-        drafts_off=frozenset(child.id for child in config.children if child.options.streaming == "off"),
-        access={child.id: child.options.access for child in config.children if child.options.access is not None},
-    )
-
-
-def routes_of(config: Config) -> Routes:
-    """The agents of a configuration."""
-    routes = [
-        Route(agents.create(route.agent, logger), route.child, route.chat, route.user, route.prefix)
-        for route in config.routes
-    ]
-    return Routes(agents.create(config.agent, logger), routes)
-
-
-def hooks_of(config: Config) -> list[Hook]:
-    """The hooks of a configuration."""
-    return [Hook(hook.event, hook.run, hook.timeout) for hook in config.hooks]
 
 
 class Application:
@@ -127,6 +87,11 @@ class Application:
         self._metrics = Metrics(__version__)
         self._metrics.before_render.append(self._refresh_metrics)
         self._lag = HubLag(self._metrics.hub_lag)
+        self._watchdog = Watchdog(
+            config.supervisor.stall_warn,
+            config.supervisor.stall_kill,
+            lambda late, stack: logger.warning("the hub was blocked for {:.2f} s at:\n{}", late, stack),
+        )
         self._bus = Bus(self._clock)
         self._hooks = Hooks(hooks_of(config), logger)
         self._routes = routes_of(config)
@@ -181,6 +146,8 @@ class Application:
             summary=self._summary,
             retention=lambda: house.policy.retention,
             broken=self._broken,
+            alive=self._alive,
+            pulse=lambda: max(0.1, min(PULSE, self._config.supervisor.stall_kill / 4 or PULSE)),
             sweep=lambda: self._offhub.call(self._media.sweep, self._config.retention.media_days),
         )
         self._gateway = Gateway(
@@ -205,6 +172,7 @@ class Application:
         for sign, then in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, self._on_hup)):
             gevent.signal_handler(sign, then)
         self._lag.start()
+        self._watchdog.start()
         self._server.start()
         self._announce()
         self._hooks.fire("gateway:startup", {"version": __version__})
@@ -248,6 +216,7 @@ class Application:
         self._upkeep.close()
         self._hooks.close(0.5)
         self._lag.stop()
+        self._watchdog.stop()
         self._store.close()
         self._routes.close()
         (self._config.data_dir / "gateway.json").unlink(missing_ok=True)
@@ -257,6 +226,14 @@ class Application:
     def _summary(self) -> str:
         children = self._house.supervisor.children.values()
         return ", ".join(f"{child.id} {child.state}" for child in children) or "no children"
+
+    def _alive(self) -> None:
+        """Everything that must turn has turned; also the moment to look at our own size."""
+        self._watchdog.put_off()
+        most = self._config.supervisor.max_rss_mb
+        if most and resident_mb() > most:
+            logger.warning("{:.0f} MB are more than max_rss_mb {:.0f}: asking for a restart", resident_mb(), most)
+            self.stop(EXIT_RESTART)
 
     def _page_chat(self) -> Mailbox | None:
         """The page's side of the web chat, where it is on."""
@@ -306,6 +283,8 @@ class Application:
             # Turns in progress keep the agent they began with; it is closed when they must be over.
             gevent.spawn_later(self._config.turns.timeout, self._routes.close).name = "retired-agents"
             self._routes = routes_of(fresh)
+        if "supervisor" in changes.groups:
+            self._watchdog.retune(fresh.supervisor.stall_warn, fresh.supervisor.stall_kill)
         if "hooks" in changes.groups:
             self._hooks.replace(hooks_of(fresh))
         if "log" in changes.groups:
@@ -370,15 +349,6 @@ def _own(config: Config, states: Path, takeover: bool) -> Ownership:
     ownership.take_data(wait)
     ownership.take_all(wanted, wait)
     return ownership
-
-
-def sentences(error: Exception) -> list[str]:
-    """What is wrong and how to mend it, a line each."""
-    problems = getattr(error, "problems", None)
-    if problems:
-        return [str(problem) for problem in problems]
-    action = getattr(error, "action", "")
-    return [f"{error}" + (f"; {action}" if action else "")]
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Iterable, Mapping
+from typing import Any, Mapping
 
 from loguru import logger
 
 from hermes_green.adapters import registry as adapters
+from hermes_green.blueprint import credential
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import ConfError, HermesError
 from hermes_green.core.ports import Store
-from hermes_green.ops import log as logs
 from hermes_green.ops.ledger import Ledger
 from hermes_green.ops.lock import credential_id
 from hermes_green.ops.metrics import Metrics
@@ -24,7 +24,7 @@ from hermes_green.runtime.express import Express
 from hermes_green.runtime.house import House, Member, session_of
 from hermes_green.runtime.intake import Intake
 from hermes_green.runtime.redial import Pace
-from hermes_green.settings.schema import ChildConfig, Config
+from hermes_green.settings.schema import ChildConfig
 
 # Dials kept back for the second link that a platform asks for when it recycles the first.
 HANDOVER_RESERVE = 1
@@ -117,47 +117,3 @@ class Nursery:
             member.child.carry_over(previous)
         house.enlist(member, refused)
         return str(refused) if refused is not None else ""
-
-
-def pace_of(config: Config) -> Pace:
-    """The supervisor's numbers as each child needs them."""
-    numbers = config.supervisor
-    return Pace(
-        numbers.backoff_min,
-        numbers.backoff_max,
-        numbers.healthy_after,
-        numbers.crashes,
-        numbers.crash_window,
-    )
-
-
-def credential(config: ChildConfig) -> str | None:
-    """Names the bot on its platform; None where there is nothing to own."""
-    account = adapters.package(config.platform).identity(config.options)
-    return credential_id(config.platform, config.options.api_base, account) if account else None
-
-
-def credentials(children: Iterable[ChildConfig]) -> dict[str, str]:
-    """credential -> child, of all children that have one.
-
-    Raises:
-        ConfError: two children are the same bot.
-    """
-    found: dict[str, str] = {}
-    for config in children:
-        bot = credential(config)
-        if bot is None:
-            continue
-        if bot in found:
-            raise ConfError(
-                f"{config.id} and {found[bot]} are the same bot",
-                action="give each child an account of its own, or disable one",
-            )
-        found[bot] = config.id
-    return found
-
-
-def hide_secrets(children: Iterable[ChildConfig]) -> None:
-    """No log shows these from now on."""
-    for config in children:
-        logs.add_secrets(adapters.package(config.platform).secrets(config.options))

@@ -133,10 +133,11 @@ class Child:
             self._go(Event.START)
             self._dial()
 
-    def stop(self) -> None:
-        """Take it down and keep it down."""
+    def stop(self, reason: Reason | None = None) -> None:
+        """Take it down and keep it down; without a ``reason`` it was the operator's wish."""
         self.wanted = "down"
-        self._stop(Reason("stopped", "stopped by the operator", f"hermes-green adapters start {self.id}"))
+        action = f"hermes-green adapters start {self.id}"
+        self._stop(reason or Reason("stopped", "stopped by the operator", action))
 
     def restart(self) -> None:
         """Take the link down and dial anew; also the way out of HALTED and FAILED."""

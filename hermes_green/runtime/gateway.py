@@ -22,6 +22,8 @@ from hermes_green.runtime.records import Records
 from hermes_green.runtime.turn import render
 from hermes_green.runtime.upkeep import Upkeep
 
+COMMAND_SETTLES = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -134,9 +136,13 @@ class Gateway:
         return self._store.sent(id)
 
     def command(self, child: str, verb: str) -> dict[str, Any]:
-        """``start``, ``stop`` or ``restart`` one child; its status. Raises UnknownChild."""
+        """``start``, ``stop`` or ``restart`` one child; its status, a moment later. Raises UnknownChild."""
         self._supervisor.command(child, verb)
         found = self._supervisor.child(child)
+        # Who asks wants to know what came of it: a spent budget or a refused secret shows at once.
+        with gevent.Timeout(COMMAND_SETTLES, False):
+            while found.state in {State.STARTING, State.STOPPING}:
+                gevent.sleep(0.02)
         return snapshot.child_status(found, self._clock, self._dials_of(child))
 
     def reload(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Callable, Protocol
 
 import gevent
@@ -11,7 +12,7 @@ from gevent.queue import Queue
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import AuthRejected, HermesError, IllegalMove, LinkLost, Throttled, UnknownChild
 from hermes_green.core.machine import State
-from hermes_green.runtime.child import MOVING, Child
+from hermes_green.runtime.child import MOVING, Child, Reason
 from hermes_green.runtime.events import Bus
 
 COMMAND_TIMEOUT = 10.0
@@ -107,7 +108,7 @@ class Supervisor:
     def remove(self, id: str, timeout: float = 8.0) -> Child:
         """Stop a child, wait until it is STOPPED and give it up; its owner frees it."""
         child = self.child(id)
-        self.ask(child.stop)
+        self.ask(partial(child.stop, Reason("reconfigured", "its configuration has changed")))
         self._wait_for([child], timeout)
         del self.children[id]
         self._meters.forget(id)
@@ -117,7 +118,7 @@ class Supervisor:
         """Close every link politely, all at once."""
         children = list(self.children.values())
         for child in children:
-            self.post(child.stop)
+            self.post(partial(child.stop, Reason("stopping", "the gateway stops")))
         self.ask(lambda: None)
         self._wait_for(children, timeout)
 

@@ -28,7 +28,8 @@ class Notifier(Protocol):
 class Upkeep:
     """``turning()`` proves that the supervisor's loop turns (it raises when it does not); ``broken``
     is told of a store that cannot be trusted any more;
-    ``sweep`` deletes old files."""
+    ``sweep`` deletes old files. ``alive`` is told after each round in which everything answered, and
+    ``pulse`` says how many seconds lie between rounds."""
 
     def __init__(
         self,
@@ -42,6 +43,8 @@ class Upkeep:
         retention: Callable[[], Retention],
         broken: Callable[[StoreBroken], None],
         sweep: Callable[[], int],
+        alive: Callable[[], None] = lambda: None,
+        pulse: Callable[[], float] = lambda: PULSE,
     ) -> None:
         self.store_state = "ok"
         self.counts = Counts()
@@ -54,6 +57,8 @@ class Upkeep:
         self._retention = retention
         self._broken = broken
         self._sweep = sweep
+        self._alive = alive
+        self._beat = pulse
         self._greenlets = [gevent.spawn(self._pulse), gevent.spawn(self._prune)]
         for greenlet, name in zip(self._greenlets, ("pulse", "prune")):
             greenlet.name = name
@@ -66,18 +71,21 @@ class Upkeep:
         while True:
             try:
                 self._turning()
-                self._ask_store()
-                self._notifier.watchdog()
+                if self._ask_store():
+                    self._alive()
+                    self._notifier.watchdog()
                 self._notifier.status(self._summary())
             except gevent.Timeout:
-                # No watchdog is sent: whoever waits for it will see that we hang.
+                # Nobody is told that we live: whoever waits for it will see that we hang.
                 self._log.error("the supervisor's loop does not turn")
-            gevent.sleep(PULSE)
+            gevent.sleep(self._beat())
 
-    def _ask_store(self) -> None:
-        """A round trip through the writer; a store that is away is a state, not a stall."""
+    def _ask_store(self) -> bool:
+        """A round trip through the writer. A store that says it is away lives; one that says nothing
+        does not (False)."""
+        silent = StoreAway(f"no answer in {STORE_DEADLINE:.0f} s")
         try:
-            with gevent.Timeout(STORE_DEADLINE, StoreAway(f"no answer in {STORE_DEADLINE:.0f} s")):
+            with gevent.Timeout(STORE_DEADLINE, silent):
                 self._store.ping()
                 self.counts = self._store.counts(self._clock.wall())
             self.store_state = "ok"
@@ -86,6 +94,8 @@ class Upkeep:
             self._broken(error)
         except HermesError as error:
             self.store_state = f"away: {error}"
+            return error is not silent
+        return True
 
     def _prune(self) -> None:
         while True:

@@ -48,7 +48,7 @@ def main(platform: str, argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except ImportError as error:
-        print(f"the simulators need more packages ({error}): pip install 'hermes-green[sim]'", file=sys.stderr)
+        print(f"the simulators need more packages ({error}): pip install hermes-green", file=sys.stderr)
         return 69
     parser = ArgumentParser(prog=f"hermes-green sim {platform}", description=f"A simulated {platform} on loopback.")
     parser.add_argument("--host", default="127.0.0.1")

@@ -1,0 +1,120 @@
+"""Blueprint: what a configuration means for the parts that run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Iterable, Mapping
+
+from loguru import logger
+
+from hermes_green.adapters import registry as adapters
+from hermes_green.agents import registry as agents
+from hermes_green.core.errors import ConfError
+from hermes_green.core.options import PlatformOptions
+from hermes_green.core.ports import Retention
+from hermes_green.ops import log as logs
+from hermes_green.ops.lock import credential_id
+from hermes_green.runtime import delivery, turn
+from hermes_green.runtime.hooks import Hook
+from hermes_green.runtime.policy import Policy
+from hermes_green.runtime.redial import Pace
+from hermes_green.runtime.routes import Route, Routes
+from hermes_green.settings.load import load
+from hermes_green.settings.schema import ChildConfig, Config
+
+
+def platforms() -> Mapping[str, type[PlatformOptions]]:
+    """The declaration of every platform's file."""
+    return {name: adapters.package(name).Settings for name in adapters.names()}
+
+
+def load_config(conf_dir: Path) -> Config:
+    """The whole configuration. Raises ConfErrors with everything that is wrong with it."""
+    checks = {name: adapters.package(name).check for name in adapters.names()}
+    return load(conf_dir, platforms(), checks=checks)
+
+
+def policy_of(config: Config) -> Policy:
+    """The rules that may change while we run."""
+    keep = config.retention
+    history = getattr(config.agent, "history_turns", 20)
+    return Policy(
+        locale=config.locale,
+        queue_per_session=config.turns.queue_per_session,
+        turns=turn.Rules(
+            config.turns.timeout, config.turns.on_crash, config.turns.poison_limit, history, config.locale
+        ),
+        delivery=delivery.Rules(config.delivery.give_up_after, config.delivery.on_unknown),
+        retention=Retention(
+            keep.inbox_days, keep.outbox_days, keep.history_turns, keep.dead_days, config.delivery.dedup_days
+        ),
+        drafts_off=frozenset(child.id for child in config.children if child.options.streaming == "off"),
+        access={child.id: child.options.access for child in config.children if child.options.access is not None},
+    )
+
+
+def routes_of(config: Config) -> Routes:
+    """The agents of a configuration."""
+    routes = [
+        Route(agents.create(route.agent, logger), route.child, route.chat, route.user, route.prefix)
+        for route in config.routes
+    ]
+    return Routes(agents.create(config.agent, logger), routes)
+
+
+def hooks_of(config: Config) -> list[Hook]:
+    """The hooks of a configuration."""
+    return [Hook(hook.event, hook.run, hook.timeout) for hook in config.hooks]
+
+
+def pace_of(config: Config) -> Pace:
+    """The supervisor's numbers as each child needs them."""
+    numbers = config.supervisor
+    return Pace(
+        numbers.backoff_min,
+        numbers.backoff_max,
+        numbers.healthy_after,
+        numbers.crashes,
+        numbers.crash_window,
+    )
+
+
+def credential(config: ChildConfig) -> str | None:
+    """Names the bot on its platform; None where there is nothing to own."""
+    account = adapters.package(config.platform).identity(config.options)
+    return credential_id(config.platform, config.options.api_base, account) if account else None
+
+
+def credentials(children: Iterable[ChildConfig]) -> dict[str, str]:
+    """credential -> child, of all children that have one.
+
+    Raises:
+        ConfError: two children are the same bot.
+    """
+    found: dict[str, str] = {}
+    for config in children:
+        bot = credential(config)
+        if bot is None:
+            continue
+        if bot in found:
+            raise ConfError(
+                f"{config.id} and {found[bot]} are the same bot",
+                action="give each child an account of its own, or disable one",
+            )
+        found[bot] = config.id
+    return found
+
+
+def hide_secrets(children: Iterable[ChildConfig]) -> None:
+    """No log shows these from now on."""
+    for config in children:
+        logs.add_secrets(adapters.package(config.platform).secrets(config.options))
+
+
+def sentences(error: Exception) -> list[str]:
+    """What is wrong and how to mend it, a line each."""
+    problems = getattr(error, "problems", None)
+    if problems:
+        return [str(problem) for problem in problems]
+    action = getattr(error, "action", "")
+    return [f"{error}" + (f"; {action}" if action else "")]
