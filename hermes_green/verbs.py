@@ -159,8 +159,10 @@ def adapters_list(arguments: Namespace) -> int:
 
 
 def adapters_command(arguments: Namespace) -> int:
-    """Restart, stop or start one child."""
-    _asked(_remote(arguments).post(f"/api/adapters/{quoted(arguments.name)}/{arguments.command}"))
+    """Restart, stop or start one child, and say what came of it."""
+    child = _asked(_remote(arguments).post(f"/api/adapters/{quoted(arguments.name)}/{arguments.command}"))
+    why = "" if child["state"] == State.READY else _why(child)
+    print(f"{child['id']} {child['state']}" + (f": {why}" if why else ""))
     return OK
 
 
@@ -311,10 +313,13 @@ def _child_lines(children: Sequence[Mapping[str, Any]]) -> list[str]:
         return ["no platform is enabled"]
     rows = []
     for child in children:
-        reason = child.get("reason") or {}
-        why = "; ".join(part for part in (reason.get("text"), reason.get("action")) if part)
-        rows.append({**child, "reason": "" if child["state"] == State.READY else why})
+        rows.append({**child, "reason": "" if child["state"] == State.READY else _why(child)})
     return _table(("id", "state", "since", "restarts", "losses", "reason"), rows)
+
+
+def _why(child: Mapping[str, Any]) -> str:
+    reason = child.get("reason") or {}
+    return "; ".join(part for part in (reason.get("text"), reason.get("action")) if part)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[str]:
