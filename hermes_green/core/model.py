@@ -188,11 +188,13 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most ``count`` sends per ``seconds``, per chat or per account."""
+    """At most ``count`` sends per ``seconds``, per chat or per account. ``drafts``: a draft's updates
+    count as sends, because they go the same way."""
 
     count: int
     seconds: float
     scope: Literal["chat", "account"] = "chat"
+    drafts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +207,8 @@ class Caps:
     seconds in which a frame must be acknowledged. send_needs_link: sends only work while the link
     is up. handover: the platform announces the end of a link and a second one may be opened
     beside it. draft_every: seconds between two updates of a draft. refuse: what to do with a frame
-    that cannot be taken. lookup: the platform can be
+    that cannot be taken. suspect: where a burst of dials may leave the bot accepted but deaf, the
+    sentence that says what else helps. lookup: the platform can be
     asked whether a part arrived (``Adapter.find``).
     """
 
@@ -226,6 +229,7 @@ class Caps:
     send_needs_link: bool = False
     handover: bool = False
     refuse: Literal["frame", "link"] = "link"
+    suspect: str = ""
 
 
 @dataclass(frozen=True, slots=True)

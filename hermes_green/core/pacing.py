@@ -64,11 +64,13 @@ class Window:
 
 
 class Bucket:
-    """A rate gate: ``count`` sends per ``seconds``, which learns from the platform's Retry-After."""
+    """A rate gate: ``count`` sends per ``seconds``, which learns from the platform's Retry-After.
+    ``drafts``: it holds for a draft's updates too."""
 
-    def __init__(self, count: int, seconds: float) -> None:
+    def __init__(self, count: int, seconds: float, drafts: bool = True) -> None:
         self.count = count
         self.seconds = seconds
+        self.drafts = drafts
         self._spent: deque[float] = deque()
         self._closed_until = 0.0
 

@@ -108,7 +108,7 @@ class Draft:
         if self.handle is None and not self._quiet():
             self._fresh.set()
             return self._every
-        wait = self._gates.enter(self._place.adapter, self._place.id, peer.chat_id)
+        wait = self._gates.enter(self._place.adapter, self._place.id, peer.chat_id, draft=True)
         if wait > 0:
             self._fresh.set()
             return wait

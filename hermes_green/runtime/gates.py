@@ -18,10 +18,11 @@ class Gates:
         self._clock = clock
         self._buckets: dict[tuple[str, str], list[Bucket]] = {}
 
-    def enter(self, adapter: Adapter, child: str, lane: str) -> float:
-        """Book one send and answer 0, or book nothing and answer the seconds until one is allowed."""
+    def enter(self, adapter: Adapter, child: str, lane: str, *, draft: bool = False) -> float:
+        """Book one send (or a draft's update) and answer 0, or book nothing and answer the seconds
+        until one is allowed."""
         now = self._clock.monotonic()
-        buckets = self._of(adapter, child, lane)
+        buckets = [bucket for bucket in self._of(adapter, child, lane) if bucket.drafts or not draft]
         wait = max((bucket.wait(now) for bucket in buckets), default=0.0)
         if wait <= 0:
             for bucket in buckets:
@@ -53,7 +54,7 @@ class Gates:
         for key, scope in (((child, ""), "account"), ((child, lane), "chat")):
             if key not in self._buckets:
                 rates = [rate for rate in adapter.caps.default.rates if rate.scope == scope]
-                self._buckets[key] = [Bucket(rate.count, rate.seconds) for rate in rates]
+                self._buckets[key] = [Bucket(rate.count, rate.seconds, rate.drafts) for rate in rates]
             found.extend(self._buckets[key])
         return found
 
