@@ -65,7 +65,7 @@ class Conversation:
         try:
             if self._left.is_set():
                 return
-            ws.on_ping, ws.on_pong = self._heard, self._answered
+            ws.on_ping, ws.on_pong = self._pinged, self._answered
             heart.start()
             for raw in ws.frames():
                 self._on_frame(ws, raw)
@@ -90,14 +90,13 @@ class Conversation:
             interval=self._interval,
             timeout=self._timeout,
             count=cast(Callable[[str], None], self._port.heartbeat),
-            silence=SILENCE,
             name=f"slack-heartbeat-{self._ctx.child}",
         )
 
-    def _heard(self) -> None:
-        """Slack speaks by itself, and not only in answer to us."""
+    def _pinged(self) -> None:
+        """Slack speaks by itself, and not only in answer to us; that must go on."""
         assert self._heart is not None
-        self._heart.heard()
+        self._heart.watch_silence(SILENCE)
         self._port.beat()
 
     def _answered(self) -> None:
@@ -116,7 +115,9 @@ class Conversation:
     # --- frames ----------------------------------------------------------------------------------
 
     def _on_frame(self, ws: WebSocket, raw: str | bytes) -> None:
-        self._heard()
+        if self._heart is not None:
+            self._heart.heard()
+        self._port.beat()
         try:
             frame = wire.decode(raw)
         except BadFrame as error:
