@@ -24,6 +24,7 @@ from hermes_green.runtime.express import Express
 from hermes_green.runtime.house import House, Member, session_of
 from hermes_green.runtime.intake import Intake
 from hermes_green.runtime.redial import Pace
+from hermes_green.runtime.suspicion import Suspicion
 from hermes_green.settings.schema import ChildConfig
 
 # Dials kept back for the second link that a platform asks for when it recycles the first.
@@ -69,14 +70,16 @@ class Nursery:
         )
         adapter = package.create(config.options, context, **self._injected.get(config.platform, {}))
         self.set_budget(config)
+        ledger = self._ledger(config)
         dials = DialBook(
-            self._ledger(config),
+            ledger,
             self._offhub.call,
             package.BUDGETS,
             lambda: self._budgets.get(config.id),
             "\0".join(secret.reveal() for secret in package.secrets(config.options)),
             HANDOVER_RESERVE if adapter.caps.default.handover else 0,
             lambda outcome: self._metrics.dial(config.id, outcome),
+            Suspicion(ledger, self._offhub.call, self._clock, adapter.caps.default.suspect),
         )
         intake = Intake(config.id, self._store, self._clock, log, session_of, house.route)
         child = Child(

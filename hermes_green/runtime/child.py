@@ -57,6 +57,13 @@ class Dials(Protocol):
     def was_accepted(self) -> bool:
         """True when this very secret was READY before."""
 
+    def heard(self) -> None:
+        """A message came in; returns at once."""
+
+    @property
+    def suspect(self) -> bool:
+        """True after a burst of dials without a message since."""
+
 
 class Observer(Protocol):
     """Who is told what happens to a child; returns at once."""
@@ -197,6 +204,7 @@ class Child:
 
     def on_inbound(self) -> None:
         self.last_inbound = self.clock.wall()
+        self._dials.heard()
         self._observer.inbound(self)
 
     # --- the supervisor's greenlet ---
@@ -355,6 +363,11 @@ class Child:
     def link(self) -> Any:
         """The current link, or None."""
         return self.run.link if self.run is not None else None
+
+    @property
+    def suspect(self) -> bool:
+        """True when its platform may accept links and route nothing to them."""
+        return self._dials.suspect
 
     @property
     def sends(self) -> bool:

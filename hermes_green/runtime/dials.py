@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Callable, Mapping, Protocol, Sequence
 
+import gevent
+
 from hermes_green.core.errors import Throttled
+from hermes_green.runtime.suspicion import Suspicion
 
 Windows = tuple[tuple[float, float], ...]
 
@@ -17,6 +20,8 @@ class Ledger(Protocol):
     def check(self, kind: str, budget: Windows, *, reserve: int = 0) -> None: ...
 
     def usage(self, kind: str, budget: Windows) -> Sequence[Mapping[str, Any]]: ...
+
+    def last(self, kind: str) -> Mapping[str, Any] | None: ...
 
     def note(self, kind: str, **data: Any) -> None: ...
 
@@ -45,6 +50,7 @@ class DialBook:
         secret: str,
         reserve: int,
         count: Callable[[str], None],
+        suspicion: Suspicion,
     ) -> None:
         self._ledger = ledger
         self._offhub = offhub
@@ -53,6 +59,7 @@ class DialBook:
         self._secret = secret
         self._reserve = reserve
         self._count = count
+        self._suspicion = suspicion
         self._accepted = False
         self._booted = False
 
@@ -67,9 +74,13 @@ class DialBook:
             if not self._booted:
                 self._booted = True
                 self._space_boots(reserve)
+            if not handover:
+                self._suspicion.check()
             self._book("dial", reserve)
-        except Throttled:
+        except Throttled as spent:
             self._count("refused")
+            if spent.code == "budget_spent":
+                self._suspicion.burst()
             raise
         self._count("made")
 
@@ -90,6 +101,16 @@ class DialBook:
             after=wait,
             code="boot_spacing",
         )
+
+    @property
+    def suspect(self) -> bool:
+        """True after a burst of dials without a message since."""
+        return self._suspicion.level > 0
+
+    def heard(self) -> None:
+        """A message came in."""
+        if self._suspicion.listening:
+            gevent.spawn(self._suspicion.heard).name = "heard"
 
     def spend(self, kind: str) -> None:
         """Book one of another kind; a kind without a budget is free."""

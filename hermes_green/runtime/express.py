@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 import gevent
-from gevent.queue import Full, Queue
+from gevent.queue import Queue
 
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import LeaseLost, StoreAway
@@ -29,14 +29,10 @@ class Express:
         self._greenlet = gevent.spawn(self._run)
         self._greenlet.name = f"express-{child}"
 
-    def do(self, row: int, work: Callable[[Lease], None]) -> bool:
-        """Queue one row; False when there is no room: the row stays waiting and is taken up later."""
-        try:
-            self._queue.put_nowait((row, work))
-            return True
-        except Full:
-            self._log.warning("express full: row {} waits for the next start", row)
-            return False
+    def do(self, row: int, work: Callable[[Lease], None]) -> None:
+        """Queue one row; waits for room. Who waits is the intake, whose queue fills up meanwhile, so that
+        the platform keeps what we cannot take."""
+        self._queue.put((row, work))
 
     def close(self) -> None:
         """End the greenlet; rows not yet closed stay waiting."""

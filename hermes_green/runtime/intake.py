@@ -20,7 +20,10 @@ from hermes_green.core.pacing import Backoff
 from hermes_green.core.ports import Ack, Intake as Item, Store
 
 BOUND = 1_000
-BATCH = 200
+BATCH = 100
+# Seconds of work on one batch before the others have their turn, and a pause that lets timers run too.
+SLICE = 0.001
+TURN = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Intake:
         self._empty = Event()
         self._empty.set()
         self.closed = False
+        self._left = 0
         self._writer = gevent.spawn(self._write)
         self._writer.name = f"intake-{child}"
         self._acker = gevent.spawn(self._acknowledge)
@@ -79,6 +83,12 @@ class Intake:
         self._offers.append(offer)
         self._empty.clear()
         self._more.set()
+
+    def leave(self) -> None:
+        """The queue was full and a frame was left to the platform to send again; told once a spell."""
+        if not self._left:
+            self._log.warning("intake full: frames are left un-acknowledged, the platform sends them again")
+        self._left += 1
 
     @property
     def depth(self) -> int:
@@ -125,6 +135,12 @@ class Intake:
             if not self._offers:
                 self._more.clear()
                 self._empty.set()
+                self._tell_left()
+
+    def _tell_left(self) -> None:
+        if self._left:
+            self._log.info("intake keeps up again; {} frames were left un-acknowledged", self._left)
+            self._left = 0
 
     def _commit(self, batch: Sequence[Offer]) -> tuple[Sequence[Offer], Sequence[int | None]]:
         """Commit the longest head of one kind: messages and memos together, a bad frame by itself."""
@@ -161,7 +177,9 @@ class Intake:
         return [first], [None]
 
     def _after(self, batch: Sequence[Offer], rows: Sequence[int | None]) -> None:
+        since = self._clock.monotonic()
         for offer, row in zip(batch, rows):
+            since = self._breathe(since)
             if offer.ack is not None:
                 self._acks.append((offer.ack, row is not None))
                 self._more_acks.set()
@@ -171,7 +189,9 @@ class Intake:
     def _acknowledge(self) -> None:
         while True:
             self._more_acks.wait()
+            since = self._clock.monotonic()
             while self._acks:
+                since = self._breathe(since)
                 ack, taken = self._acks.popleft()
                 try:
                     ack(taken)
@@ -180,3 +200,10 @@ class Intake:
                 except Exception:  # border: an adapter's continuation must not end the ack greenlet
                     self._log.exception("an ack failed")
             self._more_acks.clear()
+
+    def _breathe(self, since: float) -> float:
+        """Let the others run if we have worked since ``since`` for too long; since when we work now."""
+        if self._clock.monotonic() - since < SLICE:
+            return since
+        gevent.sleep(TURN)
+        return self._clock.monotonic()

@@ -136,7 +136,7 @@ class Run:
             if refuse == "link":
                 raise
             # The platform sends this one frame again because nobody acknowledges it.
-            owner.log.warning("intake full: one frame left un-acknowledged")
+            owner.intake.leave()
             return
         self.proof_at = owner.clock.monotonic()
         if inbound is not None:

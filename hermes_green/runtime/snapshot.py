@@ -36,7 +36,7 @@ def child_status(child: Child, clock: Clock, dials: list[Mapping[str, Any]]) -> 
         "cooldown_until": rfc3339(cooling) if cooling is not None and cooling > wall else None,
         "restarts": child.restarts,
         "losses": child.losses,
-        "suspect": False,
+        "suspect": child.suspect,
     }
 
 

@@ -55,6 +55,11 @@ class FreeDials:
     def was_accepted(self) -> bool:
         return self.known
 
+    suspect = False
+
+    def heard(self) -> None:
+        """Nothing is suspected."""
+
     def usage(self) -> list[Any]:
         return []
 

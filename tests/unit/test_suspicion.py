@@ -1,0 +1,116 @@
+"""A bot that was dialled in a burst and heard nothing keeps a growing distance until a message comes."""
+
+import pytest
+
+from hermes_green.core.clock import ManualClock
+from hermes_green.core.errors import Throttled
+from hermes_green.runtime.suspicion import FIRST, LONGEST, Suspicion
+
+
+class Notes:
+    """A ledger in memory."""
+
+    def __init__(self, clock):
+        self.clock, self.lines = clock, []
+
+    def note(self, kind, **data):
+        self.lines.append((kind, self.clock.wall(), data))
+
+    def last(self, kind):
+        for found, at, data in reversed(self.lines):
+            if found == kind:
+                return {"age": self.clock.wall() - at, **data}
+        return None
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def notes(clock):
+    return Notes(clock)
+
+
+def suspicion(notes, clock, remedy="look at the console"):
+    return Suspicion(notes, lambda fn, *args: fn(*args), clock, remedy)
+
+
+def dial(notes, clock, seconds=1.0):
+    notes.note("dial")
+    clock.advance(seconds)
+
+
+def wait_of(subject):
+    with pytest.raises(Throttled) as caught:
+        subject.check()
+    return caught.value.after
+
+
+def test_nobody_is_suspect_without_a_burst(notes, clock):
+    subject = suspicion(notes, clock)
+    dial(notes, clock)
+    subject.check()
+    assert subject.level == 0
+
+
+def test_the_distance_doubles_with_each_burst_up_to_an_hour(notes, clock):
+    subject = suspicion(notes, clock)
+    for level in range(1, 8):
+        dial(notes, clock)
+        subject.burst()
+        assert subject.level == level
+        assert wait_of(subject) == pytest.approx(min(LONGEST, FIRST * 2 ** (level - 1)) - 1.0)
+        clock.advance(LONGEST)
+        subject.check()
+
+
+def test_asking_again_without_a_dial_is_the_same_burst(notes, clock):
+    subject = suspicion(notes, clock)
+    dial(notes, clock)
+    for _ in range(5):
+        subject.burst()
+        clock.advance(1)
+    assert subject.level == 1
+
+
+def test_a_message_ends_it_and_a_new_process_remembers(notes, clock):
+    subject = suspicion(notes, clock)
+    dial(notes, clock)
+    subject.burst()
+    clock.advance(1)
+    assert wait_of(suspicion(notes, clock)) > 0
+    wait_of(subject)
+    subject.heard()
+    subject.check()
+    suspicion(notes, clock).check()
+
+
+def test_the_sentence_names_the_time_and_the_other_remedy(notes, clock):
+    subject = suspicion(notes, clock)
+    dial(notes, clock)
+    subject.burst()
+    with pytest.raises(Throttled) as caught:
+        subject.check()
+    assert "cooling down until" in caught.value.text and caught.value.action == "look at the console"
+
+
+def test_a_platform_that_does_not_do_this_is_never_suspect(notes, clock):
+    subject = suspicion(notes, clock, remedy="")
+    dial(notes, clock)
+    subject.burst()
+    subject.check()
+    assert subject.level == 0 and [line[0] for line in notes.lines] == ["dial"]
+
+
+def test_a_burst_in_which_messages_came_is_not_suspect(notes, clock):
+    subject = suspicion(notes, clock)
+    subject.check()
+    dial(notes, clock)
+    subject.heard()
+    for _ in range(4):
+        dial(notes, clock, 5)
+    subject.burst()
+    subject.check()
+    assert subject.level == 0
