@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -29,19 +31,22 @@ from hermes_green.blueprint import (
     sentences,
 )
 from hermes_green.core.clock import SystemClock, rfc3339
-from hermes_green.core.errors import ConfError, StoreAway, StoreBroken
+from hermes_green.core.errors import ConfError, LinkLost, StoreAway, StoreBroken
 from hermes_green.core.ports import Store
 from hermes_green.link.trust import trust
 from hermes_green.nursery import Nursery
 from hermes_green.ops import log as logs
 from hermes_green.ops.hublag import HubLag
+from hermes_green.ops.ledger import Ledger
 from hermes_green.ops.lock import LockHeld, state_dir
 from hermes_green.ops.metrics import Metrics
 from hermes_green.ops.notify import Notifier
 from hermes_green.ops.offhub import OffHub
 from hermes_green.ops.ownership import Ownership, evict
 from hermes_green.ops.watchdog import Watchdog, resident_mb
+from hermes_green.runtime.child import Child
 from hermes_green.runtime.delivery import Delivery
+from hermes_green.runtime.escalation import Escalation
 from hermes_green.runtime.events import Bus
 from hermes_green.runtime.gateway import Gateway, Identity
 from hermes_green.runtime.hooks import Hooks
@@ -63,6 +68,7 @@ EXIT_RESTART = 75
 EXIT_CONFIG = 78
 # Taking over waits for a drain of the other process and this much more.
 EVICT_SLACK = 8.0
+PROBE_TIMEOUT = 90.0
 
 
 def open_store(data_dir: Path) -> SqliteStore:
@@ -112,11 +118,22 @@ class Application:
         )
         guard = Guard(config.http.host, config.http.token.reveal())
         views = Views(self._gateway, self._page_chat, self._metrics.render, guard, logger)
+        self._escalation = Escalation(
+            ledger=Ledger(states / "gateway.ledger", self._clock),
+            offhub=self._offhub.call,
+            book=lambda child: self._house.members[child].dials.before_dial(handover=False),
+            probe=self._probe,
+            restart=lambda: self.stop(EXIT_RESTART),
+            clock=self._clock,
+            log=logger,
+        )
         self._server = Server(config.http.host, config.http.port, views, logger)
 
     def _build_runtime(self, config: Config, worker: str) -> None:
         common: dict[str, Any] = dict(store=self._store, clock=self._clock, log=logger)
-        supervisor = Supervisor(self._clock, self._bus, self._metrics, logger, lambda child: self._house.moved(child))
+        supervisor = Supervisor(
+            self._clock, self._bus, self._metrics, logger, lambda child: self._house.moved(child), self._failing
+        )
         self._house = House(**common, bus=self._bus, hooks=self._hooks, supervisor=supervisor, policy=policy_of(config))
         house = self._house
         shared: dict[str, Any] = dict(common, bus=self._bus, hooks=self._hooks, meters=self._metrics, place=house.place)
@@ -180,7 +197,12 @@ class Application:
         # are read: each of these stops every link that is up.
         trust()
         pace = pace_of(self._config)
-        for member in [self._nursery.build(child, pace, self._house) for child in self._config.children]:
+        members = [self._nursery.build(child, pace, self._house) for child in self._config.children]
+        # What is loaded by now stays as long as we do. Looking through it again and again for garbage
+        # would stop every heartbeat for some 35 ms each time.
+        gc.collect()
+        gc.freeze()
+        for member in members:
             self._house.enlist(member)
         self._house.resume()
         self._over.wait()
@@ -214,6 +236,7 @@ class Application:
         self._house.drain(seconds)
         self._server.stop(0.5)
         self._upkeep.close()
+        self._escalation.close()
         self._hooks.close(0.5)
         self._lag.stop()
         self._watchdog.stop()
@@ -234,6 +257,18 @@ class Application:
         if most and resident_mb() > most:
             logger.warning("{:.0f} MB are more than max_rss_mb {:.0f}: asking for a restart", resident_mb(), most)
             self.stop(EXIT_RESTART)
+
+    def _failing(self, child: Child) -> None:
+        self._escalation.consider(child)
+
+    def _probe(self, child: str) -> tuple[bool, str]:
+        """One dial of a child in a fresh process."""
+        argv = [sys.executable, "-m", "hermes_green.probe", str(self._config.conf_dir), child]
+        try:
+            done = subprocess.run(argv, capture_output=True, timeout=PROBE_TIMEOUT, stdin=subprocess.DEVNULL)
+        except subprocess.TimeoutExpired as error:
+            raise LinkLost(f"the fresh process did not end within {PROBE_TIMEOUT:.0f} s") from error
+        return done.returncode == 0, done.stdout.decode("utf-8", "replace").strip()
 
     def _page_chat(self) -> Mailbox | None:
         """The page's side of the web chat, where it is on."""

@@ -76,6 +76,7 @@ def pace_of(config: Config) -> Pace:
         numbers.healthy_after,
         numbers.crashes,
         numbers.crash_window,
+        numbers.escalate_after,
     )
 
 

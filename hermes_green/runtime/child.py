@@ -80,6 +80,9 @@ class Observer(Protocol):
 
     def ended(self, child: Child, error: BaseException | None) -> None: ...
 
+    def failing(self, child: Child) -> None:
+        """Very many dials in a row have failed."""
+
 
 class Child:
     """See the module. ``wanted`` is what the operator asked for."""
@@ -279,6 +282,8 @@ class Child:
                 return
             lived = self.clock.monotonic() - run.ready_at if run.ready_at is not None else None
             self._arm(self._redial.after_run(lived, error), self._on_timer)
+            if self._redial.failures and self._redial.failures % self._pace.escalate_after == 0:
+                self._observer.failing(self)
             return
         if not isinstance(error, gevent.GreenletExit):
             self.log.opt(exception=error).error("the adapter crashed: this is a bug")

@@ -29,6 +29,7 @@ class Pace:
     healthy_after: float = 30.0
     crashes: int = 5
     crash_window: float = 300.0
+    escalate_after: int = 30
 
 
 class Redial:

@@ -39,13 +39,22 @@ class Supervisor:
     not wait.
     """
 
-    def __init__(self, clock: Clock, bus: Bus, meters: Meters, log: Any, on_moved: Callable[[Child], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        bus: Bus,
+        meters: Meters,
+        log: Any,
+        on_moved: Callable[[Child], None],
+        on_failing: Callable[[Child], None] = lambda child: None,
+    ) -> None:
         self.children: dict[str, Child] = {}
         self._clock = clock
         self._bus = bus
         self._meters = meters
         self._log = log
         self._on_moved = on_moved
+        self._on_failing = on_failing
         self._mailbox: Queue[Callable[[], None]] = Queue()
         self._settled = Event()
         self._loop = gevent.spawn(self._run)
@@ -190,3 +199,7 @@ class Supervisor:
         ]
         kind = "closed" if error is None else next((name for cls, name in kinds if isinstance(error, cls)), "crash")
         self._meters.reconnect(child.id, kind)
+
+    def failing(self, child: Child) -> None:
+        """Let somebody ask whether the fault is ours."""
+        self._on_failing(child)

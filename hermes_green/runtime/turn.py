@@ -54,7 +54,8 @@ class Meters(Protocol):
 
 class Turns:
     """Runs leased rows. ``place(child)`` finds the child, ``agent(turn)`` the agent that answers it;
-    ``wake(child, lane)`` tells delivery of new parts; ``offhub(fn)`` runs a pure function elsewhere; ``admit`` says whether a sender may still have a turn."""
+    ``wake(child, lane)`` tells delivery of new parts; ``offhub(fn)`` runs a pure function elsewhere;
+    ``admit`` says whether a sender may still have a turn."""
 
     def __init__(
         self,
