@@ -36,6 +36,7 @@ from hermes_green.core.ports import Store
 from hermes_green.link.trust import trust
 from hermes_green.nursery import Nursery
 from hermes_green.ops import log as logs
+from hermes_green.ops.files import write_private
 from hermes_green.ops.hublag import HubLag
 from hermes_green.ops.ledger import Ledger
 from hermes_green.ops.lock import LockHeld, state_dir
@@ -132,7 +133,13 @@ class Application:
     def _build_runtime(self, config: Config, worker: str) -> None:
         common: dict[str, Any] = dict(store=self._store, clock=self._clock, log=logger)
         supervisor = Supervisor(
-            self._clock, self._bus, self._metrics, logger, lambda child: self._house.moved(child), self._failing
+            self._clock,
+            self._bus,
+            self._metrics,
+            logger,
+            lambda child: self._house.moved(child),
+            self._failing,
+            lambda: self._lag.current_ms,
         )
         self._house = House(**common, bus=self._bus, hooks=self._hooks, supervisor=supervisor, policy=policy_of(config))
         house = self._house
@@ -306,6 +313,8 @@ class Application:
                 self._notifier.ready(self._summary())
             answer = self._apply(fresh)
             logger.info("the configuration was reloaded: {}", ", ".join(answer["changed"]) or "nothing has changed")
+            if answer["restart_required"]:
+                logger.warning("only a restart applies: {}", ", ".join(answer["restart_required"]))
             return answer
 
     def _apply(self, fresh: Config) -> dict[str, Any]:
@@ -326,7 +335,9 @@ class Application:
             logs.set_level(fresh.log.level)
         for child in fresh.children:
             self._nursery.set_budget(child)
-        gone = {child.id: self._house.dismiss(child.id) for child in (*changes.stop, *changes.restart)}
+        for child in changes.stop:
+            self._house.dismiss(child.id)
+        gone = {child.id: self._house.dismiss(child.id, replaced=True) for child in changes.restart}
         self._ownership.keep_only(set(credentials(fresh.children)))
         errors = []
         for child in (*changes.restart, *changes.start):
@@ -384,14 +395,3 @@ def _own(config: Config, states: Path, takeover: bool) -> Ownership:
     ownership.take_data(wait)
     ownership.take_all(wanted, wait)
     return ownership
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, readable by the owner alone; blocks."""
-    fresh = path.with_name(path.name + ".new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 import gevent
-from gevent.queue import Queue
+from gevent.queue import JoinableQueue
 
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import LeaseLost, StoreAway
@@ -25,7 +25,7 @@ class Express:
         self._clock = clock
         self._log = log
         self._worker = worker
-        self._queue: Queue[tuple[int, Callable[[Lease], None]]] = Queue(BOUND)
+        self._queue: JoinableQueue[tuple[int, Callable[[Lease], None]]] = JoinableQueue(BOUND)
         self._greenlet = gevent.spawn(self._run)
         self._greenlet.name = f"express-{child}"
 
@@ -34,8 +34,9 @@ class Express:
         the platform keeps what we cannot take."""
         self._queue.put((row, work))
 
-    def close(self) -> None:
-        """End the greenlet; rows not yet closed stay waiting."""
+    def close(self, grace: float = 0.0) -> None:
+        """End the greenlet after at most ``grace`` seconds; rows not yet closed stay waiting."""
+        self._queue.join(timeout=grace)
         self._greenlet.kill(timeout=2)
 
     def _run(self) -> None:
@@ -47,6 +48,8 @@ class Express:
                 self._log.error("row {} was taken by somebody else: {}", row, error)
             except Exception:  # border: one row's failure must not end the express greenlet
                 self._log.exception("row {} could not be closed", row)
+            finally:
+                self._queue.task_done()
 
     def _one(self, row: int, work: Callable[[Lease], None]) -> None:
         while True:

@@ -29,6 +29,8 @@ from hermes_green.runtime.turn import Turns, facts_of
 
 # The drain leaves this much of its budget for deliveries and for closing links.
 DRAIN_TAIL = 3.0
+# Seconds for the rows of a dismissed child that never entered a lane.
+EXPRESS_GRACE = 2.0
 
 
 def session_of(peer: Peer) -> str:
@@ -137,12 +139,15 @@ class House:
         for member in self.members.values():
             member.child.repace(pace)
 
-    def dismiss(self, id: str) -> Child:
-        """Stop a child for good and free what it owns."""
-        child = self.supervisor.remove(id)
-        member = self.members.pop(id)
+    def dismiss(self, id: str, *, replaced: bool = False) -> Child:
+        """Stop a child for good and free what it owns. ``replaced``: another follows under its id; until
+        then turns and replies still find this one, so that no message is given up for want of a child."""
+        child = self.supervisor.retire(id)
         child.free()
-        member.express.close()
+        self.members[id].express.close(EXPRESS_GRACE)
+        if not replaced:
+            self.supervisor.forget(id)
+            del self.members[id]
         return child
 
     def resume(self) -> None:

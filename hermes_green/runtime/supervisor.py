@@ -14,8 +14,11 @@ from hermes_green.core.errors import AuthRejected, HermesError, IllegalMove, Lin
 from hermes_green.core.machine import State
 from hermes_green.runtime.child import MOVING, Child, Reason
 from hermes_green.runtime.events import Bus
+from hermes_green.runtime.outage import TOGETHER, Outage
 
 COMMAND_TIMEOUT = 10.0
+# A hub this late may itself have cost links.
+LATE_MS = 1_000.0
 
 
 class Meters(Protocol):
@@ -47,6 +50,7 @@ class Supervisor:
         log: Any,
         on_moved: Callable[[Child], None],
         on_failing: Callable[[Child], None] = lambda child: None,
+        lag_ms: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.children: dict[str, Child] = {}
         self._clock = clock
@@ -55,6 +59,7 @@ class Supervisor:
         self._log = log
         self._on_moved = on_moved
         self._on_failing = on_failing
+        self._outage = Outage(clock.monotonic, lag_ms, self._together)
         self._mailbox: Queue[Callable[[], None]] = Queue()
         self._settled = Event()
         self._loop = gevent.spawn(self._run)
@@ -94,6 +99,9 @@ class Supervisor:
         """Take a child in and start it, or halt it for a reason known beforehand."""
 
         def work() -> None:
+            old = self.children.get(child.id)
+            if old is not None and old.state is not State.STOPPED:
+                old.stop()  # started again by somebody while it was being replaced
             self.children[child.id] = child
             self._meters.link_up(child.id, False)
             if refused is None:
@@ -114,14 +122,17 @@ class Supervisor:
         if child is not None:
             self.post(lambda: child.reject(error))
 
-    def remove(self, id: str, timeout: float = 8.0) -> Child:
-        """Stop a child, wait until it is STOPPED and give it up; its owner frees it."""
+    def retire(self, id: str, timeout: float = 8.0) -> Child:
+        """Stop a child and wait until it is STOPPED; it is still found by its id."""
         child = self.child(id)
-        self.ask(partial(child.stop, Reason("reconfigured", "its configuration has changed")))
+        self.ask(child.stop)
         self._wait_for([child], timeout)
+        return child
+
+    def forget(self, id: str) -> None:
+        """Give up a retired child."""
         del self.children[id]
         self._meters.forget(id)
-        return child
 
     def stop_all(self, timeout: float) -> None:
         """Close every link politely, all at once."""
@@ -167,6 +178,8 @@ class Supervisor:
     def moved(self, child: Child, old: State) -> None:
         """Count, publish and log a change of state."""
         up = child.state is State.READY
+        if old is State.READY and child.state is State.WAITING:
+            self._outage.lost(child.id)
         self._meters.link_up(child.id, up)
         why = f": {child.reason.text}" if child.reason.text else ""
         level = "INFO" if up or child.state in {*MOVING, State.STOPPED, State.STOPPING} else "WARNING"
@@ -182,6 +195,16 @@ class Supervisor:
         )
         self._settled.set()
         self._on_moved(child)
+
+    def _together(self, children: list[str], lag_ms: float) -> None:
+        self._log.warning(
+            "{} lost their links within {:.0f} s; the hub was at most {:.0f} ms late meanwhile, so the cause is {}",
+            ", ".join(children),
+            TOGETHER,
+            lag_ms,
+            "probably here" if lag_ms > LATE_MS else "the network or the machine's way out",
+        )
+        self._bus.publish("adapters:lost-together", children=children, hub_lag_ms=lag_ms)
 
     def heartbeat(self, child: Child, outcome: str) -> None:
         self._meters.heartbeat(child.id, outcome)
