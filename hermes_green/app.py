@@ -312,9 +312,10 @@ class Application:
             finally:
                 self._notifier.ready(self._summary())
             answer = self._apply(fresh)
-            logger.info("the configuration was reloaded: {}", ", ".join(answer["changed"]) or "nothing has changed")
+            told = ", ".join(answer["changed"]) or "nothing has changed"
             if answer["restart_required"]:
-                logger.warning("only a restart applies: {}", ", ".join(answer["restart_required"]))
+                told += f"; only a restart applies {', '.join(answer['restart_required'])}"
+            logger.info("the configuration was reloaded: {}", told)
             return answer
 
     def _apply(self, fresh: Config) -> dict[str, Any]:
