@@ -146,6 +146,14 @@ class Scene:
         after = (sim.state()["links"], len(sim.record("dial")), self.gateway.child(platform)["losses"])
         assert after == before, f"{platform} had (links, dials, losses) {before}, now {after}"
 
+    @contextmanager
+    def undisturbed_links(self, sim: Sim) -> Iterator[None]:
+        """As ``undisturbed``, for a simulator that another gateway is connected to."""
+        before = (sim.state()["links"], len(sim.record("dial")))
+        yield
+        after = (sim.state()["links"], len(sim.record("dial")))
+        assert after == before, f"{sim.platform} had (links, dials) {before}, now {after}"
+
     def no_violations(self) -> None:
         """The platforms found no fault with us."""
         for sim in self.sims.values():
