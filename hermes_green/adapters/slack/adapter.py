@@ -9,7 +9,7 @@ import gevent
 from hermes_green.adapters.slack import render as texts
 from hermes_green.adapters.slack.chats import Chats
 from hermes_green.adapters.slack.conversation import Conversation
-from hermes_green.adapters.slack.parse import Bot
+from hermes_green.adapters.slack.parse import Bot, seconds_of
 from hermes_green.adapters.slack.rest import Rest
 from hermes_green.adapters.slack.settings import Settings
 from hermes_green.core.clock import Clock, SystemClock
@@ -115,7 +115,7 @@ class SlackAdapter:
             ts = self._chats.find(part)
         except AuthRejected as rejected:
             raise self._rejected(rejected) from rejected
-        return Receipt(ts, self._clock.wall()) if ts else None
+        return Receipt(ts, seconds_of(ts) or self._clock.wall()) if ts else None
 
     def _rejected(self, rejected: AuthRejected) -> Exception:
         """Halt the child; the message waits for a human."""

@@ -77,7 +77,7 @@ def _parse(payload: Mapping[str, Any], child: str, bot: Bot) -> Inbound | None:
         attachments=attachments,
         reply_ref={"message_id": ts, "thread_ts": thread},
         mentioned=chat_type == "dm" or kind == "app_mention" or _mentions(raw, us),
-        sent_at=_seconds(ts),
+        sent_at=seconds_of(ts),
     )
 
 
@@ -182,7 +182,7 @@ def _text(holder: Mapping[str, Any], name: str) -> str:
     return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""
 
 
-def _seconds(ts: str) -> float | None:
+def seconds_of(ts: str) -> float | None:
     """Wall seconds of a ``ts``, which is a number of seconds with six digits after the point."""
     whole, _, rest = ts.partition(".")
     digits = whole + rest
