@@ -69,6 +69,8 @@ EXIT_RESTART = 75
 EXIT_CONFIG = 78
 # Taking over waits for a drain of the other process and this much more.
 EVICT_SLACK = 8.0
+# From the end of drain_seconds to the exit; service managers are told 5 s.
+CLOSE_WITHIN = 4.5
 PROBE_TIMEOUT = 90.0
 
 
@@ -237,6 +239,7 @@ class Application:
 
     def _shut_down(self) -> None:
         seconds = self._config.supervisor.drain_seconds
+        deadline = time.monotonic() + seconds + CLOSE_WITHIN
         self._notifier.stopping("draining")
         self._notifier.extend(seconds + 5)
         self._hooks.fire("gateway:shutdown", {"version": __version__})
@@ -247,7 +250,9 @@ class Application:
         self._hooks.close(0.5)
         self._lag.stop()
         self._watchdog.stop()
-        self._store.close()
+        # What a store that is away has not taken by now was not acknowledged either.
+        with gevent.Timeout(max(0.5, deadline - time.monotonic()), False):
+            self._store.close()
         self._routes.close()
         (self._config.data_dir / "gateway.json").unlink(missing_ok=True)
         self._ownership.release()
