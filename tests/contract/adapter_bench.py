@@ -38,6 +38,8 @@ class Driver:
     bases: tuple[str, ...] = ("api_base",)
     # does the simulator tell when a frame was acknowledged (kind ``ack``)?
     acks = True
+    # does the platform name the messages it takes?
+    receipts = True
 
     def simulator(self, **how: Any) -> Any:
         """A simulator, not started. ``how``: certfile, keyfile, hostname."""
