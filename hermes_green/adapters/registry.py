@@ -14,6 +14,7 @@ BUILTIN: Mapping[str, str] = {
     "feishu": "hermes_green.adapters.feishu",
     "qq": "hermes_green.adapters.qq",
     "slack": "hermes_green.adapters.slack",
+    "telegram": "hermes_green.adapters.telegram",
 }
 GROUP = "hermes_green.adapters"
 

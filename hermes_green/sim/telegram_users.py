@@ -199,7 +199,8 @@ class Users:
         if kind not in MEDIA:
             raise ValueError(f"no such deed: {kind}")
         data = base64.b64decode(more["data"]) if "data" in more else b"sim"
-        file = {"file_id": secrets.token_urlsafe(24), "file_unique_id": secrets.token_hex(8), "file_size": len(data)}
+        file: dict[str, Any] = {"file_id": secrets.token_urlsafe(24), "file_size": len(data)}
+        file["file_unique_id"] = secrets.token_hex(8)
         self.files[file["file_id"]] = (f"{kind}s/file_{len(self.files)}", data)
         if kind == "sticker":
             return {"sticker": {**file, "emoji": "😀", "width": 512, "height": 512}}

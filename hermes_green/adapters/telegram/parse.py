@@ -1,0 +1,302 @@
+"""Parse: updates as a neutral message; pure.
+
+Shapes: core.telegram.org/bots/api "Update", "Message", "MessageEntity". Several updates are one
+message when they are an album.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Iterator, Literal, Mapping, Sequence
+
+from hermes_green.core.errors import BadFrame
+from hermes_green.core.model import Attachment, ChatType, Inbound, Peer
+
+# What is asked for; the platform remembers it.
+KINDS = ("message", "edited_message", "channel_post", "edited_channel_post")
+
+_TYPES: Mapping[str, ChatType] = {"private": "dm", "group": "group", "supergroup": "group", "channel": "channel"}
+_MEDIA: Mapping[str, tuple[Literal["image", "file", "audio", "video"], str]] = {
+    "animation": ("video", "animation"),  # comes with a copy under "document"
+    "photo": ("image", "image"),
+    "video": ("video", "video"),
+    "video_note": ("video", "video"),
+    "voice": ("audio", "audio"),
+    "audio": ("audio", "audio"),
+    "document": ("file", "file"),
+}
+# What stands for content that is no text: its name, and which of its fields say more.
+_SHOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "sticker": ("sticker", ("emoji",)),
+    "venue": ("venue", ("title", "address")),
+    "location": ("location", ("latitude", "longitude")),
+    "contact": ("contact", ("first_name", "last_name", "phone_number")),
+    "poll": ("poll", ("question",)),
+    "dice": ("dice", ("emoji", "value")),
+    "game": ("game", ("title",)),
+    "checklist": ("checklist", ("title",)),
+    "invoice": ("invoice", ("title",)),
+    "story": ("story", ()),
+    "paid_media": ("paid media", ()),
+    "giveaway": ("giveaway", ()),
+    "giveaway_winners": ("giveaway", ()),
+}
+# Fields that a message has whatever it says; what has nothing else that we know is not understood.
+_ENVELOPE = frozenset(
+    "message_id message_thread_id direct_messages_topic from sender_chat sender_boost_count sender_business_bot"
+    " date business_connection_id chat forward_origin is_topic_message is_automatic_forward reply_to_message"
+    " external_reply quote reply_to_story reply_to_checklist_task_id via_bot edit_date has_protected_content"
+    " is_from_offline is_paid_post media_group_id author_signature paid_star_count reply_markup sender_tag".split()
+)
+_SERVICE = (
+    "new_chat_", "left_chat_", "delete_chat_", "group_chat_", "supergroup_chat_", "channel_chat_", "message_auto_",
+    "migrate_", "pinned_", "successful_", "refunded_", "users_shared", "chat_", "connected_", "write_access_",
+    "passport_", "proximity_", "boost_", "forum_", "general_forum_", "giveaway_", "video_chat_", "web_app_",
+    "checklist_tasks_", "direct_message_", "paid_message_", "suggested_post_", "gift", "unique_gift",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Bot:
+    """Who we are. ``all_messages``: in groups we are sent more than what addresses us."""
+
+    id: int = 0
+    username: str = ""
+    all_messages: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A text without what only addresses us; whether anything in it did."""
+
+    text: str
+    addressed: bool
+
+
+def gathered(updates: Sequence[Any]) -> Iterator[list[Any]]:
+    """The updates in order, those of one album together."""
+    group: list[Any] = []
+    for update in updates:
+        if group and (not album_of(update) or album_of(update) != album_of(group[0])):
+            yield group
+            group = []
+        group.append(update)
+    if group:
+        yield group
+
+
+def album_of(update: Any) -> str:
+    """Which album an update belongs to, or ""."""
+    if not isinstance(update, dict):
+        return ""
+    for kind in ("message", "channel_post"):
+        message = update.get(kind)
+        if isinstance(message, dict) and isinstance(message.get("media_group_id"), str):
+            return f"{kind}:{message['media_group_id']}"
+    return ""
+
+
+def update_id_of(update: Any) -> int | None:
+    """The number of an update, None where there is none."""
+    value = update.get("update_id") if isinstance(update, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def moved(update: Any) -> tuple[str, str] | None:
+    """(old, new) where a group became a supergroup with another id."""
+    message = update.get("message") if isinstance(update, dict) else None
+    if not isinstance(message, dict) or not isinstance(message.get("chat"), dict):
+        return None
+    here = message["chat"].get("id")
+    to, origin = message.get("migrate_to_chat_id"), message.get("migrate_from_chat_id")
+    old, new = (here, to) if to else (origin, here)
+    return (str(old), str(new)) if isinstance(old, int) and isinstance(new, int) else None
+
+
+def parse(updates: Sequence[Any], child: str, bot: Bot) -> Inbound | None:
+    """The neutral message in an update (or in an album's); None means valid, but not for us.
+
+    Raises:
+        BadFrame: no update, or one with a message that lacks what makes it one.
+    """
+    try:
+        found = [each for each in (_parse(update, child, bot) for update in updates) if each is not None]
+    except BadFrame:
+        raise
+    except Exception as error:  # parse border: whatever a stranger's JSON makes us stumble over
+        raise BadFrame(f"{type(error).__name__}: {error}") from error
+    if len(found) < 2:
+        return found[0] if found else None
+    first = found[0]
+    said = [each.text for each in found if not each.text.startswith("[")] or [first.text]
+    return Inbound(
+        keys=tuple(key for each in found for key in each.keys),
+        peer=first.peer,
+        message_id=first.message_id,
+        text="\n".join(said),
+        attachments=tuple(item for each in found for item in each.attachments),
+        reply_ref=first.reply_ref,
+        mentioned=any(each.mentioned for each in found),
+        sent_at=first.sent_at,
+    )
+
+
+def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
+    if update_id_of(update) is None:
+        raise BadFrame("an update without update_id")
+    kind = next((kind for kind in KINDS if kind in update), None)
+    if kind is None:
+        if len(update) < 2:
+            raise BadFrame("an update without content")
+        return None
+    message = update[kind]
+    if not isinstance(message, dict):
+        raise BadFrame(f"{kind} is not an object")
+    chat = _need(message, "chat", dict)
+    chat_id, message_id = _need(chat, "id", int), _need(message, "message_id", int)
+    chat_type = _TYPES.get(_need(chat, "type", str))
+    if chat_type is None:
+        raise BadFrame("a chat of a kind that is not known")
+    sender, group = _dict(message.get("from")), _dict(message.get("sender_chat"))
+    # An administrator who writes as the group itself comes as a bot, with the group as sender.
+    if (sender.get("is_bot") is True and not group) or message.get("is_automatic_forward"):
+        return None
+    content = _content(message)
+    edited = kind.startswith("edited_")
+    if content is None or (edited and not content[0]):
+        return None
+    text, attachments = content
+    heard = _heard(message, text, bot, chat_type)
+    who = group or sender
+    user_id = _need(who, "id", int) if who else None
+    thread = message.get("message_thread_id") if message.get("is_topic_message") is True else None
+    key = f"{chat_id}:{message_id}" + (f":{message.get('edit_date')}" if edited else "")
+    return Inbound(
+        keys=(key,),
+        peer=Peer(
+            child=child,
+            chat_id=str(chat_id),
+            chat_type=chat_type,
+            thread_id=str(thread) if thread else None,
+            user_id=str(user_id) if user_id is not None else None,
+            user_name=_name(who) or None,
+        ),
+        message_id=str(message_id),
+        text=heard.text or _stand_in(message, attachments),
+        attachments=attachments,
+        # In a direct chat nobody needs to be told which message is answered.
+        reply_ref={} if chat_type == "dm" else {"message_id": str(message_id)},
+        mentioned=chat_type == "dm" or heard.addressed,
+        sent_at=_seconds(message.get("edit_date") if edited else message.get("date")),
+    )
+
+
+def _content(message: Mapping[str, Any]) -> tuple[str, tuple[Attachment, ...]] | None:
+    """Text (or caption) and media; None for service messages.
+
+    Raises:
+        BadFrame: nothing that we know.
+    """
+    text = message.get("text", message.get("caption", ""))
+    if not isinstance(text, str):
+        raise BadFrame("a text that is none")
+    for field in _MEDIA:
+        if field in message:
+            return text, (_attachment(field, message[field]),)
+    if text or any(field in message for field in _SHOWN):
+        return text, ()
+    rest = [field for field in message if field not in _ENVELOPE]
+    if any(field.startswith(_SERVICE) for field in rest):
+        return None
+    raise BadFrame(f"a message with nothing that is known: {', '.join(rest)[:80] or 'empty'}")
+
+
+def _attachment(field: str, value: Any) -> Attachment:
+    if field == "photo":
+        # The sizes of one picture, smallest first.
+        value = value[-1] if isinstance(value, list) and value else None
+    if not isinstance(value, dict):
+        raise BadFrame(f"{field} is not an object")
+    size, name, mime = value.get("file_size"), value.get("file_name"), value.get("mime_type")
+    return Attachment(
+        kind=_MEDIA[field][0],
+        ref={"file_id": _need(value, "file_id", str)},
+        name=name if isinstance(name, str) else "",
+        mime=mime if isinstance(mime, str) else "image/jpeg" if field == "photo" else "",
+        size=size if isinstance(size, int) else None,
+    )
+
+
+def _stand_in(message: Mapping[str, Any], attachments: Sequence[Attachment]) -> str:
+    """What is shown for a message without words."""
+    for field, (_, name) in _MEDIA.items():
+        if field in message:
+            return f"[{name}: {attachments[0].name}]" if attachments[0].name else f"[{name}]"
+    for field, (name, more) in _SHOWN.items():
+        if field in message:
+            facts = _dict(message[field])
+            said = " ".join(str(facts[each])[:200] for each in more if facts.get(each) not in (None, ""))
+            return f"[{name}: {said}]" if said else f"[{name}]"
+    return ""
+
+
+def _heard(message: Mapping[str, Any], text: str, bot: Bot, chat_type: str) -> Heard:
+    """Who is addressed stands in entities; their offsets count UTF-16 code units."""
+    entities = message.get("entities" if "text" in message else "caption_entities")
+    raw = text.encode("utf-16-le", "surrogatepass")
+    ours, name = False, f"@{bot.username}".lower()
+    cuts: list[tuple[int, int]] = []
+    for entity in entities if isinstance(entities, list) else ():
+        kind, offset, length = entity["type"], entity["offset"], entity["length"]
+        begin, end = 2 * int(offset), 2 * (int(offset) + int(length))
+        said = raw[begin:end].decode("utf-16-le", "replace")
+        if kind == "mention" and bot.username and said.lower() == name:
+            cuts.append((begin, end))
+        elif kind == "text_mention" and _dict(entity.get("user")).get("id") == bot.id:
+            cuts.append((begin, end))
+        elif kind == "bot_command" and bot.username and said.lower().endswith(name):
+            cuts.append((end - len(name.encode("utf-16-le")), end))
+        elif kind == "bot_command" and "@" not in said and begin == 0 and not bot.all_messages:
+            # With privacy on, a command that names nobody is sent to the bot it is for.
+            ours = True
+    words = _without(raw, cuts)
+    return Heard(words.strip() if cuts else words, ours or bool(cuts) or _answers_us(message, bot))
+
+
+def _without(raw: bytes, cuts: Sequence[tuple[int, int]]) -> str:
+    """The text without these places, and without the blank that a name leaves behind."""
+    kept, position = [], 0
+    for begin, end in sorted(cuts):
+        kept.append(raw[position:begin])
+        alone = begin == 0 or raw[begin - 2 : begin] in (b" \0", b"\n\0")
+        position = end + 2 if alone and raw[end : end + 2] == b" \0" else end
+    kept.append(raw[position:])
+    return b"".join(kept).decode("utf-16-le", "surrogatepass")
+
+
+def _answers_us(message: Mapping[str, Any], bot: Bot) -> bool:
+    """Whether it replies to a message of ours; in a topic everything replies to what opened it."""
+    quoted = _dict(message.get("reply_to_message"))
+    if message.get("is_topic_message") is True and quoted.get("message_id") == message.get("message_thread_id"):
+        return False
+    return bool(bot.id) and _dict(quoted.get("from")).get("id") == bot.id
+
+
+def _need(source: Mapping[str, Any], name: str, kind: type) -> Any:
+    value = source.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool) or (kind is str and not value):
+        raise BadFrame(f"a message without {name}")
+    return value
+
+
+def _dict(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _name(who: Mapping[str, Any]) -> str:
+    names = (who.get(name) for name in ("first_name", "last_name"))
+    return " ".join(name for name in names if isinstance(name, str) and name) or str(who.get("title") or "")
+
+
+def _seconds(value: Any) -> float | None:
+    return float(value) if isinstance(value, int) and 0 < value < 1 << 40 else None

@@ -1,0 +1,55 @@
+"""Multipart: a form with one file, read from the disk while it is sent."""
+
+from __future__ import annotations
+
+import mimetypes
+import secrets
+from typing import BinaryIO, Iterator, Mapping
+
+_CHUNK = 64 * 1024
+
+
+class Multipart:
+    """A multipart/form-data body (RFC 7578) for ``Http.request(data=...)``, of known length; used once.
+
+    ``file`` is open for reading and has ``size`` bytes; ``mime`` "" is guessed from ``name``. Its
+    ``content_type`` goes into the request's headers.
+    """
+
+    def __init__(
+        self, fields: Mapping[str, str], field: str, name: str, file: BinaryIO, size: int, mime: str = ""
+    ) -> None:
+        self._border = secrets.token_hex(16)
+        mime = mime or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        head = [self._part(key) + value for key, value in fields.items()]
+        head.append(self._part(field, f'; filename="{_quoted(name)}"\r\nContent-Type: {mime}'))
+        self._head = "\r\n".join(head).encode("utf-8", "replace")
+        self._tail = f"\r\n--{self._border}--\r\n".encode()
+        self._file, self._size = file, size
+
+    @property
+    def content_type(self) -> str:
+        """The header's value."""
+        return f"multipart/form-data; boundary={self._border}"
+
+    def __len__(self) -> int:
+        return len(self._head) + self._size + len(self._tail)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._head
+        left = self._size
+        while left > 0:
+            chunk = self._file.read(min(_CHUNK, left))
+            if not chunk:
+                raise OSError(0, "it became shorter while it was sent")
+            left -= len(chunk)
+            yield chunk
+        yield self._tail
+
+    def _part(self, name: str, more: str = "") -> str:
+        return f'--{self._border}\r\nContent-Disposition: form-data; name="{_quoted(name)}"{more}\r\n\r\n'
+
+
+def _quoted(name: str) -> str:
+    """As browsers write names (WHATWG form-data)."""
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

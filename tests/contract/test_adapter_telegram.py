@@ -1,0 +1,421 @@
+"""The Telegram adapter against the simulated platform: the common contract, and what only Telegram has."""
+
+from __future__ import annotations
+
+import base64
+import time
+import traceback
+from dataclasses import replace
+from typing import Any
+
+import gevent
+import pytest
+
+from hermes_green.adapters import telegram
+from hermes_green.adapters.telegram import polling
+from hermes_green.core.errors import AuthRejected, Displaced, LinkLost, SendRefused, SendRetry, SendUnknown, Throttled
+from hermes_green.core.model import Attachment, Inbound, Part, Reply, Secret
+from hermes_green.sim.telegram import TelegramSim
+from tests.contract.adapters import AdapterContract, Bench, Driver, again
+from tests.support.port import Run, wait_for
+
+
+class TelegramDriver(Driver):
+    name = "telegram"
+    package = telegram
+    kinds = {"dm": "dm", "group": "group", "supergroup": "group", "topic": "group", "channel": "channel"}
+    # A poll is answered with a status where others close a socket.
+    closes = {500: LinkLost, 502: LinkLost, 409: LinkLost, 429: Throttled, 401: AuthRejected, 404: AuthRejected}
+    keys = ("token", "telegram.yaml")
+    long_text = "\n\n".join(f"Paragraph {n}: " + "words and 中文 and more words. " * 20 for n in range(30))
+    repeats = 2
+    throttles = "chat"
+
+    def simulator(self, **how: Any) -> TelegramSim:
+        return TelegramSim(**{"guard_timeout": 0, "guard_limit": 0.1, "chat_burst": 40, "account_rate": 0, **how})
+
+    def settings(self, sim: Any, **more: Any) -> telegram.Settings:
+        # Whole seconds are the platform's unit: one is the shortest wait that is one.
+        given = {"token": Secret(sim.token), "api_base": sim.url, "ping_interval": 1, "ping_timeout": 0.7, **more}
+        return telegram.Settings(**given)
+
+    def wrong(self, sim: Any) -> telegram.Settings:
+        return self.settings(sim, token=Secret(sim.token[:-4] + "abcd"))
+
+    def expire_tokens(self, sim: Any) -> None:
+        """There is but the one."""
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulator holds no poll for longer than it asks."""
+    monkeypatch.setattr(polling, "HELD", 0)
+    monkeypatch.setattr(polling, "ALBUM_PAUSE", 0.2)
+
+
+class TestTelegram(AdapterContract):
+    driver = TelegramDriver()
+
+    # --- the link ------------------------------------------------------------------------------
+
+    def test_a_stop_ends_a_waiting_poll_at_once(self, bench: Bench) -> None:
+        adapter = telegram.create(self.driver.settings(bench.sim, ping_interval=50), bench.ctx)
+        run = Run(adapter, bench.ctx).until_ready()
+        bench.sim.wait("beat", timeout=50)
+        gevent.sleep(0.3)
+        began = time.monotonic()
+        assert run.close() is None
+        assert time.monotonic() - began < 0.5
+        bench.sim.wait("close", timeout=3, how="client")
+        adapter.close()
+
+    def test_ready_does_not_wait_for_the_first_message(self, bench: Bench) -> None:
+        adapter = telegram.create(self.driver.settings(bench.sim, ping_interval=50), bench.ctx)
+        began = time.monotonic()
+        run = Run(adapter, bench.ctx).until_ready()
+        assert time.monotonic() - began < 2
+        assert run.port.who == "@sim_green_bot"
+        run.close()
+        adapter.close()
+
+    def test_the_offset_is_kept_with_the_message_and_outlives_the_run(self, bench: Bench) -> None:
+        run = bench.ready()
+        said = bench.sim.say(text="one")
+        wait_for(lambda: run.port.accepted, what="the message")
+        assert run.port.memo_writes == [{"offset": said["event_id"] + 1}]
+        bench.sim.wait("ack", timeout=3)
+        run.close()
+        beats = len(bench.sim.record(kind="beat"))
+        bench.ready()
+        assert bench.sim.record(kind="beat")[beats]["offset"] == said["event_id"] + 1
+
+    def test_what_was_not_committed_is_delivered_again_to_the_next_run(self, bench: Bench) -> None:
+        first = bench.ready()
+        first.port.hold()
+        bench.sim.say(text="do not lose me")
+        wait_for(lambda: first.port.offered, what="the message")
+        first.close()
+        second = bench.ready()
+        wait_for(lambda: second.port.accepted, what="the message again")
+        assert second.port.accepted[0].text == "do not lose me" and first.port.accepted == []
+
+    def test_what_came_while_nobody_polled_is_received(self, bench: Bench) -> None:
+        texts = [f"waiting {n}" for n in range(150)]
+        for text in texts:
+            bench.sim.say(text=text)
+        run = bench.ready()
+        wait_for(lambda: len(run.port.accepted) >= len(texts), what="all of it")
+        assert [inbound.text for inbound in run.port.accepted] == texts
+
+    def test_an_offset_of_another_time_heals_itself(self, bench: Bench) -> None:
+        bench.ctx.memos["offset"] = 900_000_000
+        run = bench.ready()
+        assert bench.hear(run, "first").text == "first"
+        assert bench.hear(run, "second").text == "second"
+        wait_for(lambda: bench.sim.feed.pending == 0, what="both to be confirmed")
+        assert run.port.duplicates == []
+
+    def test_a_webhook_in_the_way_is_removed_and_nothing_is_dropped(self, bench: Bench) -> None:
+        bench.sim.say(text="sent to the webhook")
+        bench.sim.fault("webhook")
+        run = bench.ready()
+        wait_for(lambda: run.port.accepted, what="the pending message")
+        assert len(bench.sim.record(kind="webhook_deleted")) == 1
+
+    def test_conflicts_are_retried_before_the_bot_counts_as_displaced(self, bench: Bench) -> None:
+        bench.sim.fault("conflict")
+        errors: list[Any] = []
+        for _ in range(polling.CONFLICTS):
+            run = bench.start()
+            errors.append(run.until_end())
+            run.close()
+        assert [type(error) for error in errors[:-1]] == [LinkLost] * (polling.CONFLICTS - 1)
+        assert type(errors[-1]) is Displaced and "telegram.yaml" in errors[-1].action
+        bench.sim.clear()
+        bench.ready()
+
+    def test_one_restart_of_another_program_is_survived(self, bench: Bench) -> None:
+        run = bench.ready()
+        bench.sim.fault("conflict", count=1)
+        assert type(run.until_end()) is LinkLost
+        assert bench.hear(bench.ready(), "still there").text == "still there"
+
+    def test_a_poll_that_is_asked_to_wait_says_how_long(self, bench: Bench) -> None:
+        bench.sim.fault("api_error", method="getUpdates", code=429, description="Too Many Requests", retry_after=9)
+        error = bench.start().until_end()
+        assert isinstance(error, Throttled) and error.after == 9
+
+    def test_updates_that_are_not_committed_in_time_end_the_run(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(polling, "COMMIT_WITHIN", 0.3)
+        run = bench.ready()
+        run.port.hold()
+        bench.sim.say(text="the disk is full")
+        error = run.until_end()
+        assert isinstance(error, LinkLost) and error.code == "store_away"
+
+    # --- in ------------------------------------------------------------------------------------
+
+    def test_a_topic_is_answered_in_the_topic_and_a_thread_of_replies_is_none(self, bench: Bench) -> None:
+        run = bench.ready()
+        inbound = bench.hear(run, "in the topic", "topic")
+        assert inbound.peer.thread_id == "4"
+        send(bench, inbound, "here")
+        assert (bench.sends()[-1]["thread"], bench.sends()[-1]["reply_to"]) == (4, inbound.message_id)
+        first = bench.hear(run, "plain", "supergroup")
+        reply = bench.hear(run, "in reply", "supergroup", reply_to=first.message_id)
+        assert reply.peer.thread_id is None
+
+    def test_only_who_is_addressed_is_mentioned(self, bench: Bench) -> None:
+        run = bench.ready()
+        assert bench.hear(run, "hello", "group").mentioned
+        assert not bench.hear(run, "hello", "group", mention=False).mentioned
+        assert not bench.hear(run, "@sim_green_botanist hi", "group", mention=False).mentioned
+        command = bench.hear(run, "/new@sim_green_bot please", "group", mention=False)
+        assert (command.text, command.mentioned) == ("/new please", True)
+        assert not bench.hear(run, "/new@other_bot", "group", mention=False).mentioned
+        emoji = bench.hear(run, "😀😀 @Sim_Green_Bot what", "group", mention=False)
+        assert (emoji.text, emoji.mentioned) == ("😀😀 what", True)
+        send(bench, emoji, "an answer")
+        ours = bench.sends()[-1]["message_id"]
+        assert bench.hear(run, "and more?", "group", mention=False, reply_to=ours).mentioned
+
+    def test_an_edit_is_a_message_of_its_own(self, bench: Bench) -> None:
+        run = bench.ready()
+        first = bench.hear(run, "teh")
+        bench.sim.say(kind="edit", text="the", message_id=first.message_id)
+        wait_for(lambda: len(run.port.accepted) == 2, what="the edit")
+        edited = run.port.accepted[-1]
+        assert (edited.text, edited.message_id) == ("the", first.message_id)
+        assert not set(edited.keys) & set(first.keys)
+
+    def test_an_album_is_one_message(self, bench: Bench) -> None:
+        run = bench.ready()
+        bench.sim.say(kind="album", count=4, text="look at these")
+        wait_for(lambda: run.port.accepted, what="the album")
+        bench.hear(run, "after")
+        album, after = run.port.accepted
+        assert (album.text, len(album.attachments), len(album.keys)) == ("look at these", 4, 4)
+        assert after.text == "after"
+
+    def test_every_kind_of_content_is_said_in_words_or_carried(self, bench: Bench) -> None:
+        run = bench.ready()
+        expected = {
+            "photo": ("[image]", "image"),
+            "voice": ("[audio]", "audio"),
+            "video": ("[video]", "video"),
+            "animation": ("[animation]", "video"),
+            "sticker": ("[sticker: 😀]", ""),
+            "location": ("[location: 52.5 13.4]", ""),
+            "contact": ("[contact: Bob +100]", ""),
+            "poll": ("[poll: Lunch?]", ""),
+            "dice": ("[dice: 🎲 3]", ""),
+            "venue": ("[venue: Cafe Main St]", ""),
+        }
+        for kind, (text, attached) in expected.items():
+            count = len(run.port.accepted)
+            bench.sim.say(kind=kind)
+            wait_for(lambda: len(run.port.accepted) > count, what=kind)
+            inbound = run.port.accepted[-1]
+            assert (inbound.text, "".join(item.kind for item in inbound.attachments)) == (text, attached)
+
+    def test_what_is_not_for_us_is_passed_over_and_confirmed(self, bench: Bench) -> None:
+        run = bench.ready()
+        bench.sim.say(kind="join", chat_type="group")
+        bench.sim.say(text="I am a bot", chat_type="group", bot=True)
+        bench.sim.say(kind="raw", update="callback_query", body={"id": "1"})
+        assert bench.hear(run, "I am the group", "group", anonymous=True).peer.user_id == "-5001"
+        wait_for(lambda: bench.sim.feed.pending == 0, what="all to be confirmed")
+        assert run.port.quarantined == [] and len(run.port.accepted) == 1
+
+    def test_what_makes_no_sense_is_kept_and_confirmed(self, bench: Bench) -> None:
+        run = bench.ready()
+        bench.sim.say(kind="raw", update="message", body={"chat": {"id": 1, "type": "private"}, "hologram": {}})
+        bench.sim.say(kind="raw", update="message", body=[1])
+        assert bench.hear(run, "good").text == "good"
+        wait_for(lambda: bench.sim.feed.pending == 0, what="all to be confirmed")
+        assert len(run.port.quarantined) == 2
+
+    def test_a_file_is_fetched(self, bench: Bench) -> None:
+        run = bench.ready()
+        data = base64.b64encode(b"x" * 300_000).decode()
+        bench.sim.say(kind="document", data=data, name="report.pdf", mime="application/pdf", text="read this")
+        wait_for(lambda: run.port.accepted, what="the file")
+        inbound = run.port.accepted[0]
+        (item,) = inbound.attachments
+        facts = (inbound.text, item.name, item.mime, item.size)
+        assert facts == ("read this", "report.pdf", "application/pdf", 300_000)
+        assert b"".join(bench.adapter.fetch(item.ref)) == b"x" * 300_000
+        with pytest.raises(SendRefused):
+            list(bench.adapter.fetch({"file_id": "unknown"}))
+
+    # --- out -----------------------------------------------------------------------------------
+
+    def test_markdown_arrives_as_markup(self, bench: Bench) -> None:
+        inbound = bench.hear(bench.ready(), "format")
+        send(bench, inbound, "**bold** & `a<b`")
+        sent = bench.sends()[-1]
+        assert (sent["text"], sent["parse_mode"]) == ("bold & a<b", "HTML")
+        assert [entity["type"] for entity in sent["entities"]] == ["bold", "code"]
+
+    def test_markup_that_is_refused_is_sent_plain(self, bench: Bench) -> None:
+        inbound = bench.hear(bench.ready())
+        (part,) = bench.parts(inbound, "x")
+        bench.adapter.send(replace(part, payload={"text": "a b", "html": "<b>a</i> b"}), None)
+        assert (bench.sends()[-1]["text"], bench.sends()[-1]["parse_mode"]) == ("a b", "")
+
+    def test_a_group_that_moved_is_written_to_in_its_new_place(self, bench: Bench) -> None:
+        run = bench.ready()
+        inbound = bench.hear(run, "before", "group")
+        new = bench.sim.say(kind="migrate", chat_type="group")
+        wait_for(lambda: bench.ctx.rekeyed, what="the change of ids")
+        assert set(bench.ctx.rekeyed) == {("-5001", str(new["id"]))}
+        send(bench, inbound, "after")
+        assert bench.sends()[-1]["chat"] == new["chat"]
+        assert bench.ctx.counts["chats", "rekeyed"] == 3
+
+    def test_a_topic_that_is_gone_is_answered_in_the_chat(self, bench: Bench) -> None:
+        inbound = bench.hear(bench.ready(), "hi", "supergroup")
+        (part,) = bench.parts(inbound, "anyway")
+        bench.adapter.send(replace(part, peer=replace(part.peer, thread_id="77")), None)
+        assert bench.sends()[-1]["text"] == "anyway"
+
+    def test_who_blocked_the_bot_gets_no_more(self, bench: Bench) -> None:
+        inbound = bench.hear(bench.ready())
+        bench.sim.say(kind="blocked")
+        with pytest.raises(SendRefused, match="blocked"):
+            send(bench, inbound, "hello?")
+
+    def test_limits_of_a_chat_close_that_chat(self, bench: Bench) -> None:
+        bench.sim.rest._flood._group = 1
+        inbound = bench.hear(bench.ready(), "fast", "group")
+        send(bench, inbound, "one")
+        with pytest.raises(SendRetry) as caught:
+            send(bench, inbound, "two")
+        assert (caught.value.scope, 50 < caught.value.after <= 60) == ("chat", True)
+
+    @pytest.mark.parametrize("code, error", [(500, SendUnknown), (413, SendRefused), (400, SendRefused)])
+    def test_what_the_platform_answers_decides(self, bench: Bench, code: int, error: type[Exception]) -> None:
+        inbound = bench.hear(bench.ready())
+        bench.sim.fault("api_error", method="sendMessage", code=code, description="said so", count=1)
+        with pytest.raises(error):
+            send(bench, inbound, "hm")
+
+    def test_a_token_revoked_during_sends_halts_the_child_and_keeps_the_message(self, bench: Bench) -> None:
+        run = bench.ready()
+        inbound = bench.hear(run)
+        bench.sim.token = bench.sim.token[:-3] + "xyz"
+        with pytest.raises(SendRetry) as caught:
+            send(bench, inbound, "later")
+        assert caught.value.scope == "account" and isinstance(bench.ctx.rejected[0], AuthRejected)
+
+    # --- drafts and signs ----------------------------------------------------------------------
+
+    def test_a_draft_grows_and_becomes_the_answer(self, bench: Bench) -> None:
+        inbound = bench.hear(bench.ready())
+        handle = open_draft(bench, inbound)
+        for number, text in enumerate(("Once", "Once", "Once **upon**"), 1):
+            bench.adapter.draft_update(handle, text, number, None)
+        (part,) = bench.parts(inbound, "Once **upon** a time")
+        receipt = bench.adapter.send(replace(part, handle=handle), None)
+        bench.adapter.send(again(replace(part, handle=handle)), None)
+        edits = [entry["text"] for entry in bench.sim.record(kind="edit")]
+        assert edits == ["Once", "Once **upon**", "Once upon a time"]
+        assert len(bench.sends()) == 1 and receipt.id == bench.sends()[0]["message_id"]
+
+    def test_a_draft_that_cannot_be_finished_is_replaced(self, bench: Bench) -> None:
+        inbound = bench.hear(bench.ready())
+        handle = open_draft(bench, inbound)
+        refusal = "Bad Request: message can't be edited"
+        bench.sim.fault("api_error", method="editMessageText", code=400, description=refusal)
+        (part,) = bench.parts(inbound, "the whole")
+        bench.adapter.send(replace(part, handle=handle), None)
+        assert bench.sends()[-1]["text"] == "the whole"
+        assert [entry["message_id"] for entry in bench.sim.record(kind="recall")] == [str(handle["message_id"])]
+
+    def test_a_draft_whose_opening_is_uncertain_is_not_opened_twice(self, bench: Bench) -> None:
+        inbound = bench.hear(bench.ready())
+        bench.sim.fault("lose_answer", count=1)
+        with pytest.raises(SendRefused):
+            open_draft(bench, inbound)
+
+    def test_a_draft_ends_where_a_message_ends(self, bench: Bench) -> None:
+        handle = open_draft(bench, bench.hear(bench.ready()))
+        with pytest.raises(SendRefused):
+            bench.adapter.draft_update(handle, "😀" * 2049, 1, None)
+
+    def test_typing_is_shown_in_the_topic(self, bench: Bench) -> None:
+        inbound = bench.hear(bench.ready(), "hi", "topic")
+        bench.adapter.typing(inbound.peer, None)
+        assert bench.sim.record(kind="typing")[-1]["action"] == "typing"
+
+    # --- files out -----------------------------------------------------------------------------
+
+    @pytest.mark.parametrize(
+        "kind, mime, sent_as",
+        [
+            ("image", "image/png", "photo"),
+            ("image", "image/svg+xml", "document"),
+            ("file", "", "document"),
+            ("audio", "audio/ogg", "voice"),
+            ("audio", "audio/mpeg", "audio"),
+            ("video", "video/mp4", "video"),
+        ],
+    )
+    def test_files_are_sent_as_what_they_are(
+        self, bench: Bench, tmp_path: Any, kind: Any, mime: str, sent_as: str
+    ) -> None:
+        inbound = bench.hear(bench.ready(), "show", "group")
+        path = tmp_path / 'a "strange" náme.bin'
+        path.write_bytes(b"0123456789" * 20_000)
+        text, media = media_parts(bench, inbound, Attachment(kind, name=path.name, mime=mime, path=str(path)))
+        bench.adapter.send(text, None)
+        bench.adapter.send(media, None)
+        said, file = bench.sends()
+        assert (said["text"], file["msg_type"], file["size"]) == ("here", sent_as, 200_000)
+        assert bench.sim.uploads[file["name"]] == b"0123456789" * 20_000
+
+    def test_files_that_are_too_large_or_gone_are_refused_with_the_reason(self, bench: Bench, tmp_path: Any) -> None:
+        inbound = bench.hear(bench.ready())
+        path = tmp_path / "large.png"
+        with open(path, "wb") as file:
+            file.truncate(11 * 1024 * 1024)
+        for each, reason in ((path, "10485760"), (tmp_path / "absent", "No such file")):
+            _, media = media_parts(bench, inbound, Attachment("image", name="x", mime="image/png", path=str(each)))
+            with pytest.raises(SendRefused, match=reason):
+                bench.adapter.send(media, None)
+
+    # --- the token -----------------------------------------------------------------------------
+
+    def test_the_token_is_in_no_error(self, bench: Bench) -> None:
+        sim, secret = bench.sim, bench.sim.token.partition(":")[2]
+        inbound = bench.hear(bench.ready())
+        errors: list[BaseException] = []
+        for fault in ({"name": "refuse", "status": "tcp"}, {"name": "refuse", "status": 502}):
+            sim.fault(**fault, count=1)
+            errors.append(bench.start().until_end())
+        sim.fault("lose_answer", count=1)
+        for base in (sim.url, "http://127.0.0.1:1", "http://nowhere.invalid"):
+            adapter = telegram.create(self.driver.settings(sim, api_base=base), bench.ctx)
+            with pytest.raises((SendUnknown, SendRetry)) as caught:
+                adapter.send(bench.parts(inbound, "x")[0], None)
+            errors.append(caught.value)
+            adapter.close()
+        for error in errors:
+            told = "".join(traceback.format_exception(error)) + repr(vars(error)) + repr(error.__context__)
+            assert secret not in told, type(error)
+
+
+def send(bench: Bench, inbound: Inbound, text: str) -> None:
+    for part in bench.parts(inbound, text):
+        bench.adapter.send(part, None)
+
+
+def open_draft(bench: Bench, inbound: Inbound) -> Any:
+    return bench.adapter.draft_open(inbound.peer, inbound.reply_ref, "a" * 32, 1, None)
+
+
+def media_parts(bench: Bench, inbound: Inbound, item: Attachment) -> list[Part]:
+    payloads = bench.adapter.render(Reply("here", inbound.peer, inbound.reply_ref, (item,)))
+    return [Part("b" * 32, n, n - 1, inbound.peer, payload, inbound.reply_ref) for n, payload in enumerate(payloads, 1)]
