@@ -1,14 +1,47 @@
-"""Files: what an agent hands over to be sent, read without stopping the hub."""
+"""Files: what an agent hands over to be sent, read only if the platform would take it."""
 
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Iterator, Mapping
 
 from hermes_green.core.errors import SendRefused
 from hermes_green.link.fair import Fair
 
 _CHUNK = 256 * 1024
 MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A file to be sent, open for reading; ``size`` in bytes."""
+
+    file: BinaryIO
+    name: str
+    size: int
+    mime: str
+
+
+@contextmanager
+def outgoing(media: Mapping[str, Any], limit: int) -> Iterator[Outgoing]:
+    """The file of a payload's ``media`` (path, name?, mime?), of 1 to ``limit`` bytes.
+
+    Raises:
+        SendRefused: it cannot be read, is empty or too large; the sentence says the limit.
+    """
+    path = str(media.get("path") or "")
+    name = str(media.get("name") or "") or os.path.basename(path)
+    try:
+        file = open(path, "rb")
+    except OSError as error:
+        raise SendRefused(f"the file {name or path!r} cannot be read: {error.strerror}", code="file") from error
+    with file:
+        size = os.fstat(file.fileno()).st_size
+        if not 0 < size <= limit:
+            raise SendRefused(f"{name} has {size} bytes; the platform takes 1 to {limit}", code="file_size")
+        yield Outgoing(file, name, size, str(media.get("mime") or ""))
 
 
 def read_file(path: str, limit: int, name: str = "") -> bytes:
