@@ -17,7 +17,8 @@ Markdown is walked once, and written by a dialect that a platform's ``render.py`
         quote=Wrap("<blockquote>", "</blockquote>"), quote_lead="",
     )
 
-    texts = pack(write(markdown.blocks(reply.text), DIALECT), LIMIT, UNIT)
+    found = markdown.blocks(reply.text)
+    texts = pack(write(found, DIALECT), LIMIT, UNIT)
 
 - ``markdown.blocks(text)`` gives the blocks of ``blocks.py``; it raises nothing and bounds time and depth.
   ``markdown.unmarked(text, blocks)`` says that the text has no markup: it may be sent as it is.
@@ -32,6 +33,8 @@ Markdown is walked once, and written by a dialect that a platform's ``render.py`
   ``core.model.Unit`` or a function from finished text to what it takes of the limit (escapes of JSON,
   HTML tags that do not count). ``pack.fit`` is the same for platforms that allow only some messages.
   ``pack.join(pieces)`` gives one text of any length. No messages come from a text without words.
+- ``media.payloads(reply.media)`` are the payloads of media after those of text; ``media.named`` is the line
+  for one that cannot be sent; ``markdown.storable`` mends texts that have no UTF-8 form.
 - ``plain.text(markdown)`` and ``plain.pieces(markdown)``: readable plain text, for platforms without markup,
   for fallbacks and for titles.
 '''

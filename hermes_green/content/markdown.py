@@ -45,12 +45,19 @@ _PARAGRAPHS = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 
 def blocks(text: str) -> tuple[Block, ...]:
     """The blocks of a Markdown text; linear in its length and raises nothing."""
+    text = storable(text)
     if len(text) > LONGEST:
         return as_text(text)
     try:
         return tuple(_Reader(parser().parse(text)).blocks())
     except Exception:  # the border of foreign code: an answer that cannot be walked is sent as it is
         return as_text(text)
+
+
+def storable(text: str) -> str:
+    """Half a surrogate pair, which some model APIs emit at a token's border, has no UTF-8 form: a
+    question mark stands for it."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def as_text(text: str) -> tuple[Block, ...]:
@@ -72,7 +79,7 @@ def unmarked(text: str, found: Sequence[Block]) -> bool:
     if not is_plain(found):
         return False
     said = "".join(span.text for block in found for span in block.spans if isinstance(span, Text))  # type: ignore
-    return "".join(said.split()) == "".join(text.split())
+    return "".join(said.split()) == "".join(storable(text).split())
 
 
 def _lines(lines: Sequence[str]) -> tuple[Span, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hermes_green.content.markdown import blocks, unmarked
+from hermes_green.content.markdown import blocks, storable, unmarked
 from hermes_green.content.pack import BLOCK, LINE, Piece, Wrap, join
 from hermes_green.content.writer import Dialect, write
 
@@ -21,7 +21,7 @@ def untouched(text: str) -> tuple[Piece, ...]:
     """The pieces of a text in which nothing is changed but white space at cuts."""
     found: list[Piece] = []
     gap, rank = "", BLOCK
-    for line in text.strip("\n").split("\n"):
+    for line in storable(text).strip("\n").split("\n"):
         words = line.strip()
         if words:
             indent = line[: len(line) - len(line.lstrip())]

@@ -75,8 +75,9 @@ class Dialect:
 
     Text: ``escape`` for words, ``code_escape`` for code. Marks: ``bold``, ``italic``, ``strike``;
     ``code(text)``, ``link(href, text)``, ``heading(level)`` and ``fence(info, text)`` give the marks
-    for one of them. ``image(href, alt)`` gives finished markup; None writes an image as a link.
-    ``linkable`` judges addresses; those refused stand after their words.
+    for one of them; ``code_alone``: code within a line stands in no other mark. ``image(href, alt)``
+    gives finished markup; None writes an image as a link. ``linkable`` judges addresses; those refused
+    stand after their words.
 
     Lines: ``line`` ends one within a block, ``item`` stands between tight items, ``block`` between
     blocks. ``bullets`` are taken by depth, the last for all deeper ones; ``number`` holds an item's
@@ -93,6 +94,7 @@ class Dialect:
     italic: Wrap = field(default=Wrap())
     strike: Wrap = field(default=Wrap("~~", "~~"))
     code: Callable[[str], Wrap] = no_wrap
+    code_alone: bool = False
     link: Callable[[str, str], Wrap] = address_after
     heading: Callable[[int], Wrap] = no_wrap
     fence: Callable[[str, str], Wrap] = fences
@@ -226,8 +228,7 @@ class _Writer:
             if isinstance(span, Text):
                 self._words(span.text, rest, outer, inner)
             elif isinstance(span, CodeSpan):
-                marks = _with(inner, dialect.code(span.text))
-                self._put(span.text, rest, outer, marks, escape=dialect.code_escape)
+                self._put(span.text, rest, outer, self._code_marks(span, inner), escape=dialect.code_escape)
             elif isinstance(span, Break):
                 self._end_line(dialect.line, rest, LINE)
             elif isinstance(span, Link):
@@ -261,6 +262,13 @@ class _Writer:
         self._spans(spans, rest, outer, inner)
         if href and href != text:
             self._words(f" ({href})", rest, outer, inner)
+
+    def _code_marks(self, span: CodeSpan, inner: tuple[Wrap, ...]) -> tuple[Wrap, ...]:
+        mark = self._dialect.code(span.text)
+        if not self._dialect.code_alone:
+            return _with(inner, mark)
+        links = tuple(wrap for wrap in inner if wrap.spare)  # an address says more than a fount
+        return links or _with((), mark)
 
     def _code(self, block: Code, rest: str, outer: tuple[Wrap, ...]) -> None:
         if self._lead != rest:  # a fence begins a line of its own

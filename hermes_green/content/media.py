@@ -1,0 +1,21 @@
+"""Media: what a reply carries besides words, as payloads of the outbox."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Sequence
+
+from hermes_green.core.model import Attachment
+
+
+def payloads(media: Sequence[Attachment]) -> tuple[Mapping[str, Any], ...]:
+    """One payload for each medium that lies on this disk: ``{"media": {kind, path, name, mime}}``."""
+    return tuple(
+        {"media": {"kind": each.kind, "path": each.path, "name": each.name, "mime": each.mime}}
+        for each in media
+        if each.path
+    )
+
+
+def named(each: Attachment) -> str:
+    """A line in place of a medium that cannot be sent: it is said, not dropped."""
+    return f"[{each.kind}] {each.name}".rstrip()
