@@ -39,13 +39,12 @@ from hermes_green.ops import log as logs
 from hermes_green.ops.files import write_private
 from hermes_green.ops.hublag import HubLag
 from hermes_green.ops.ledger import Ledger
-from hermes_green.ops.lock import LockHeld, state_dir
+from hermes_green.ops.lock import state_dir
 from hermes_green.ops.metrics import Metrics
 from hermes_green.ops.notify import Notifier
 from hermes_green.ops.offhub import OffHub
-from hermes_green.ops.ownership import Ownership, evict
+from hermes_green.ops.ownership import Ownership, own
 from hermes_green.ops.watchdog import Watchdog, resident_mb
-from hermes_green.runtime.child import Child
 from hermes_green.runtime.delivery import Delivery
 from hermes_green.runtime.escalation import Escalation
 from hermes_green.runtime.events import Bus
@@ -57,6 +56,7 @@ from hermes_green.runtime.media import Media
 from hermes_green.runtime.supervisor import Supervisor
 from hermes_green.runtime.turn import Turns
 from hermes_green.runtime.upkeep import PULSE, Upkeep
+from hermes_green.runtime.witness import Witness
 from hermes_green.settings.schema import Config
 from hermes_green.settings.show import diff
 from hermes_green.store.sqlite import SqliteStore
@@ -134,15 +134,16 @@ class Application:
 
     def _build_runtime(self, config: Config, worker: str) -> None:
         common: dict[str, Any] = dict(store=self._store, clock=self._clock, log=logger)
-        supervisor = Supervisor(
-            self._clock,
-            self._bus,
-            self._metrics,
-            logger,
-            lambda child: self._house.moved(child),
-            self._failing,
-            lambda: self._lag.current_ms,
+        witness = Witness(
+            clock=self._clock,
+            bus=self._bus,
+            meters=self._metrics,
+            log=logger,
+            on_moved=lambda child: self._house.moved(child),
+            on_failing=lambda child: self._escalation.consider(child),
+            lag_ms=lambda: self._lag.current_ms,
         )
+        supervisor = Supervisor(self._clock, logger, witness)
         self._house = House(**common, bus=self._bus, hooks=self._hooks, supervisor=supervisor, policy=policy_of(config))
         house = self._house
         shared: dict[str, Any] = dict(common, bus=self._bus, hooks=self._hooks, meters=self._metrics, place=house.place)
@@ -270,9 +271,6 @@ class Application:
             logger.warning("{:.0f} MB are more than max_rss_mb {:.0f}: asking for a restart", resident_mb(), most)
             self.stop(EXIT_RESTART)
 
-    def _failing(self, child: Child) -> None:
-        self._escalation.consider(child)
-
     def _probe(self, child: str) -> tuple[bool, str]:
         """One dial of a child in a fresh process."""
         argv = [sys.executable, "-m", "hermes_green.probe", str(self._config.conf_dir), child]
@@ -369,7 +367,9 @@ def run(conf_dir: Path, *, replace: bool = False) -> int:
         logs.setup(config.log.level, config.log.format, config.log.file, config.log.max_mb, config.log.keep)
         hide_secrets(config.children)
         states = state_dir()
-        ownership = _own(config, states, replace)
+        numbers = config.supervisor
+        drain = numbers.drain_seconds + EVICT_SLACK if replace else None
+        ownership = own(config.data_dir, states, credentials(config.children), numbers.lock_wait, drain)
         return Application(config, ownership, states).serve()
     except (ConfError, StoreBroken) as error:
         print("\n".join(sentences(error)), file=sys.stderr, flush=True)
@@ -377,27 +377,3 @@ def run(conf_dir: Path, *, replace: bool = False) -> int:
     except StoreAway as error:
         print("\n".join(sentences(error)), file=sys.stderr, flush=True)
         return EXIT_RESTART
-
-
-def _own(config: Config, states: Path, takeover: bool) -> Ownership:
-    """Every lock, within one ``lock_wait``, before anything is served. Raises ConfError."""
-    ownership = Ownership(config.data_dir, states)
-    wait = config.supervisor.lock_wait
-    started = time.monotonic()
-
-    def left() -> float:
-        return max(0.0, wait - (time.monotonic() - started))
-
-    wanted = credentials(config.children)
-    for _ in range(len(wanted) + 1):
-        try:
-            ownership.take_data(0.0 if takeover else left())
-            ownership.take_all(wanted, 0.0 if takeover else left())
-            return ownership
-        except LockHeld as held:
-            if not takeover:
-                raise
-            evict(held, config.supervisor.drain_seconds + EVICT_SLACK)
-    ownership.take_data(wait)
-    ownership.take_all(wanted, wait)
-    return ownership

@@ -81,7 +81,7 @@ class Nursery:
             lambda outcome: self._metrics.dial(config.id, outcome),
             Suspicion(ledger, self._offhub.call, self._clock, adapter.caps.default.suspect),
         )
-        intake = Intake(config.id, self._store, self._clock, log, session_of, house.route)
+        intake = Intake(config.id, self._store, self._clock, log, session_of, house.route, house.foresee)
         child = Child(
             id=config.id,
             platform=config.platform,
@@ -92,7 +92,8 @@ class Nursery:
             pace=pace,
             clock=self._clock,
             log=log,
-            observer=house.supervisor,
+            post=house.supervisor.post,
+            observer=house.supervisor.witness,
         )
         return Member(child, Express(config.id, self._store, self._clock, log, self._worker), dials)
 

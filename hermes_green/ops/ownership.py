@@ -95,3 +95,27 @@ def evict(held: LockHeld, drain: float) -> None:
             time.sleep(POLL)
         logger.error("process {} did not end within {:.0f} s of {}", pid, wait, sign.name)
     raise held
+
+
+def own(data_dir: Path, states: Path, wanted: Mapping[str, str], wait: float, drain: float | None = None) -> Ownership:
+    """Every lock (the data directory's, then ``credential -> child``) within one ``wait`` in seconds.
+
+    ``drain``: take over; another owner is asked to stop and given this many seconds for it.
+
+    Raises:
+        LockHeld, ConfError: something is somebody else's, or two children are one bot.
+    """
+    ownership = Ownership(data_dir, states)
+    deadline = time.monotonic() + (wait if drain is None else 0.0)
+    for _ in range(len(wanted) + 1):
+        try:
+            ownership.take_data(max(0.0, deadline - time.monotonic()))
+            ownership.take_all(wanted, max(0.0, deadline - time.monotonic()))
+            return ownership
+        except LockHeld as held:
+            if drain is None:
+                raise
+            evict(held, drain)
+    ownership.take_data(wait)
+    ownership.take_all(wanted, wait)
+    return ownership

@@ -68,9 +68,6 @@ class Dials(Protocol):
 class Observer(Protocol):
     """Who is told what happens to a child; returns at once."""
 
-    def post(self, message: Callable[[], None]) -> None:
-        """Run ``message`` in the supervisor's greenlet."""
-
     def moved(self, child: Child, old: State) -> None:
         """The state has changed."""
 
@@ -99,6 +96,7 @@ class Child:
         pace: Pace,
         clock: Clock,
         log: Any,
+        post: Callable[[Callable[[], None]], None],
         observer: Observer,
     ) -> None:
         self.id = id
@@ -118,6 +116,7 @@ class Child:
         self.cooldown_until: float | None = None
         self.run: Run | None = None
         self._dials = dials
+        self._post = post
         self._observer = observer
         self._pace = pace
         self._redial = Redial(pace)
@@ -192,14 +191,14 @@ class Child:
         self._dials.spend(kind)
 
     def on_ready(self, run: Run) -> None:
-        self._observer.post(lambda: self._handle_ready(run))
+        self._post(lambda: self._handle_ready(run))
         self._dials.accepted()
 
     def on_retire(self, run: Run, grace: float) -> None:
-        self._observer.post(lambda: self._handle_retire(run, grace))
+        self._post(lambda: self._handle_retire(run, grace))
 
     def on_end(self, run: Run, error: BaseException | None) -> None:
-        self._observer.post(lambda: self._handle_end(run, error))
+        self._post(lambda: self._handle_end(run, error))
 
     def on_heartbeat(self, outcome: str) -> None:
         self.log.debug("heartbeat {}", outcome)
@@ -319,7 +318,7 @@ class Child:
             if stamp == self._timer_stamp:
                 then()
 
-        self._timer = gevent.spawn_later(max(0.0, seconds), self._observer.post, fire)
+        self._timer = gevent.spawn_later(max(0.0, seconds), self._post, fire)
         self._timer.name = f"timer-{self.id}"
 
     def _cancel_timer(self) -> None:

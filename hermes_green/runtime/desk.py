@@ -34,6 +34,13 @@ class Desk:
         self._turns = turns
         self._log = log
 
+    def foresee(self, inbound: Inbound, session_id: str) -> None:
+        """A message is being committed: what will certainly be a turn may be leased along with it."""
+        if judge(inbound, self._house.policy.access_of(inbound.peer.child)) is Verdict.ALLOW:
+            command = recognise(inbound.text)
+            if command is None or not command.immediate:
+                self._lanes.foresee(session_id)
+
     def route(self, row: int, inbound: Inbound, session_id: str) -> None:
         """Send one new row on its way."""
         child = inbound.peer.child

@@ -87,6 +87,10 @@ class House:
         """Whether a sender may have a turn now."""
         return judge(inbound, self.policy.access_of(inbound.peer.child)) is Verdict.ALLOW
 
+    def foresee(self, inbound: Inbound, session_id: str) -> None:
+        """A row is being committed."""
+        self._desk.foresee(inbound, session_id)
+
     def route(self, row: int, inbound: Inbound, session_id: str) -> None:
         """A row was committed."""
         facts = facts_of(inbound, self.place(inbound.peer.child), session_id, None)

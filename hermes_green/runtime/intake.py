@@ -40,7 +40,8 @@ class Offer:
 class Intake:
     """The bounded, ordered way of one child's messages into the store.
 
-    ``route(row, inbound, session_id)`` is called for every new row, after its commit.
+    ``foresee(inbound, session_id)`` is called for every message just before its commit,
+    ``route(row, inbound, session_id)`` for every new row after it.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Intake:
         log: Any,
         session_of: Callable[[Peer], str],
         route: Callable[[int, Inbound, str], None],
+        foresee: Callable[[Inbound, str], None] = lambda inbound, session_id: None,
     ) -> None:
         self.child = child
         self.away = ""
@@ -59,6 +61,7 @@ class Intake:
         self._log = log
         self._session_of = session_of
         self._route = route
+        self._foresee = foresee
         self._offers: deque[Offer] = deque()
         self._acks: deque[tuple[Ack, bool]] = deque()
         self._more = Event()
@@ -158,6 +161,9 @@ class Intake:
             Item(offer.inbound, self._session_of(offer.inbound.peer) if offer.inbound else "", offer.memo)
             for offer in good
         ]
+        for item in items:
+            if item.inbound is not None:
+                self._foresee(item.inbound, item.session_id)
         return good, self._store.accept(self.child, items, now)
 
     def _set_aside(self, head: Sequence[Offer], error: Exception) -> tuple[Sequence[Offer], Sequence[int | None]]:
@@ -189,6 +195,9 @@ class Intake:
     def _acknowledge(self) -> None:
         while True:
             self._more_acks.wait()
+            # What the commit has woken goes first: its next step waits for a disk or an agent, and the
+            # platform's deadline is seconds away.
+            gevent.sleep(0)
             since = self._clock.monotonic()
             while self._acks:
                 since = self._breathe(since)

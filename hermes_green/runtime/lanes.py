@@ -20,9 +20,11 @@ LEASE_SLACK = 120.0
 
 @dataclass(slots=True)
 class Lane:
-    """One session's greenlet while it has work; forgotten when it has none."""
+    """One session's greenlet while it has work; forgotten when it has none. ``foreseen``: of its
+    pending rows, those not yet known to be committed."""
 
     pending: int = 0
+    foreseen: int = 0
     busy: Lease | None = None
     greenlet: gevent.Greenlet | None = None
     turn: gevent.Greenlet | None = None
@@ -72,16 +74,28 @@ class Lanes:
     def waiting(self, session_id: str) -> int:
         """Rows of a session that wait or run."""
         lane = self._lanes.get(session_id)
-        return lane.pending if lane is not None else 0
+        return lane.pending - lane.foreseen if lane is not None else 0
 
     def busy(self, session_id: str) -> Lease | None:
         """The lease being worked on, or None."""
         lane = self._lanes.get(session_id)
         return lane.busy if lane is not None else None
 
+    def foresee(self, session_id: str) -> None:
+        """A row of an idle session is being committed: its lease is asked for right behind it, and shares
+        its transaction. ``offer`` follows if the row was new; if not, there is nothing to lease."""
+        if session_id not in self._lanes and not self._draining:
+            self._lanes[session_id] = Lane(foreseen=1)
+            self._add(session_id, 1)
+
     def offer(self, session_id: str, rows: int = 1) -> None:
         """A session has ``rows`` more waiting rows."""
         lane = self._lanes.setdefault(session_id, Lane())
+        known, lane.foreseen = lane.foreseen, 0
+        self._add(session_id, rows - known)
+
+    def _add(self, session_id: str, rows: int) -> None:
+        lane = self._lanes[session_id]
         lane.pending += rows
         if lane.greenlet is None and not self._draining:
             self._idle.clear()

@@ -3,63 +3,32 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Callable, Protocol
+from typing import Any, Callable
 
 import gevent
 from gevent.event import AsyncResult, Event
 from gevent.queue import Queue
 
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import AuthRejected, HermesError, IllegalMove, LinkLost, Throttled, UnknownChild
+from hermes_green.core.errors import HermesError, IllegalMove, UnknownChild
 from hermes_green.core.machine import State
-from hermes_green.runtime.child import MOVING, Child, Reason
-from hermes_green.runtime.events import Bus
-from hermes_green.runtime.outage import TOGETHER, Outage
+from hermes_green.runtime.child import Child, Reason
+from hermes_green.runtime.witness import Witness
 
 COMMAND_TIMEOUT = 10.0
-# A hub this late may itself have cost links.
-LATE_MS = 1_000.0
-
-
-class Meters(Protocol):
-    """The counters a supervisor moves."""
-
-    def link_up(self, child: str, up: bool) -> None: ...
-
-    def inbound(self, child: str, wall: float) -> None: ...
-
-    def reconnect(self, child: str, reason: str) -> None: ...
-
-    def heartbeat(self, child: str, outcome: str) -> None: ...
-
-    def forget(self, child: str) -> None: ...
 
 
 class Supervisor:
     """Starts, stops and replaces children, one for one: nothing a child does touches a sibling.
 
-    ``on_moved(child)`` is told of every change of state, in the supervisor's greenlet; it must
-    not wait.
+    ``witness`` hears what the children tell.
     """
 
-    def __init__(
-        self,
-        clock: Clock,
-        bus: Bus,
-        meters: Meters,
-        log: Any,
-        on_moved: Callable[[Child], None],
-        on_failing: Callable[[Child], None] = lambda child: None,
-        lag_ms: Callable[[], float] = lambda: 0.0,
-    ) -> None:
+    def __init__(self, clock: Clock, log: Any, witness: Witness) -> None:
+        self.witness = witness
         self.children: dict[str, Child] = {}
         self._clock = clock
-        self._bus = bus
-        self._meters = meters
         self._log = log
-        self._on_moved = on_moved
-        self._on_failing = on_failing
-        self._outage = Outage(clock.monotonic, lag_ms, self._together)
         self._mailbox: Queue[Callable[[], None]] = Queue()
         self._settled = Event()
         self._loop = gevent.spawn(self._run)
@@ -103,7 +72,7 @@ class Supervisor:
             if old is not None and old.state is not State.STOPPED:
                 old.stop()  # started again by somebody while it was being replaced
             self.children[child.id] = child
-            self._meters.link_up(child.id, False)
+            self.witness.meters.link_up(child.id, False)
             if refused is None:
                 child.start()
             else:
@@ -125,14 +94,14 @@ class Supervisor:
     def retire(self, id: str, timeout: float = 8.0) -> Child:
         """Stop a child and wait until it is STOPPED; it is still found by its id."""
         child = self.child(id)
-        self.ask(child.stop)
+        self.ask(partial(child.stop, Reason("reconfigured", "its configuration has changed")))
         self._wait_for([child], timeout)
         return child
 
     def forget(self, id: str) -> None:
         """Give up a retired child."""
         del self.children[id]
-        self._meters.forget(id)
+        self.witness.meters.forget(id)
 
     def stop_all(self, timeout: float) -> None:
         """Close every link politely, all at once."""
@@ -172,57 +141,4 @@ class Supervisor:
                 self._log.error("an event was dropped: {}", error)
             except Exception:  # border: a bug in one child's handling must not stop the others
                 self._log.exception("the supervisor could not handle an event")
-
-    # --- what children tell; supervisor's greenlet, or a run's where it only counts ---
-
-    def moved(self, child: Child, old: State) -> None:
-        """Count, publish and log a change of state."""
-        up = child.state is State.READY
-        if old is State.READY and child.state is State.WAITING:
-            self._outage.lost(child.id)
-        self._meters.link_up(child.id, up)
-        why = f": {child.reason.text}" if child.reason.text else ""
-        level = "INFO" if up or child.state in {*MOVING, State.STOPPED, State.STOPPING} else "WARNING"
-        child.log.log(level, "{} -> {}{}", old, child.state, why)
-        name = {State.READY: "adapter:ready", State.WAITING: "adapter:lost", State.HALTED: "adapter:halted"}
-        self._bus.publish(
-            name.get(child.state, "adapter:state"),
-            child=child.id,
-            platform=child.platform,
-            account=child.account,
-            state=str(child.state),
-            reason=child.reason.text,
-        )
-        self._settled.set()
-        self._on_moved(child)
-
-    def _together(self, children: list[str], lag_ms: float) -> None:
-        self._log.warning(
-            "{} lost their links within {:.0f} s; the hub was at most {:.0f} ms late meanwhile, so the cause is {}",
-            ", ".join(children),
-            TOGETHER,
-            lag_ms,
-            "probably here" if lag_ms > LATE_MS else "the network or the machine's way out",
-        )
-        self._bus.publish("adapters:lost-together", children=children, hub_lag_ms=lag_ms)
-
-    def heartbeat(self, child: Child, outcome: str) -> None:
-        self._meters.heartbeat(child.id, outcome)
-
-    def inbound(self, child: Child) -> None:
-        self._meters.inbound(child.id, self._clock.wall())
-
-    def ended(self, child: Child, error: BaseException | None) -> None:
-        """Count the end of a run by its kind."""
-        kinds: list[tuple[type[BaseException], str]] = [
-            (Throttled, "throttled"),
-            (AuthRejected, "rejected"),
-            (LinkLost, "lost"),
-            (HermesError, "halted"),
-        ]
-        kind = "closed" if error is None else next((name for cls, name in kinds if isinstance(error, cls)), "crash")
-        self._meters.reconnect(child.id, kind)
-
-    def failing(self, child: Child) -> None:
-        """Let somebody ask whether the fault is ours."""
-        self._on_failing(child)
+            self._settled.set()

@@ -110,7 +110,7 @@ def test_every_example_of_a_configuration_is_valid(name: str, tmp_path: Path, mo
             if not shipped.name.endswith(".local.yaml"):
                 (conf / shipped.name).write_text(shipped.read_text())
         (conf / f"{file[1]}.local.yaml").write_text(text)
-        config = app.load_config(conf)
+        config = blueprint.load_config(conf)
         assert file[1] == "gateway" or file[1] in {child.platform for child in config.children}
 
 
@@ -126,7 +126,7 @@ def keys_of(declaration: Any, path: str = "") -> Iterator[str]:
 
 @pytest.mark.parametrize("name", READMES)
 def test_every_key_named_exists(name: str) -> None:
-    known = set(keys_of(Gateway)) | {key for settings in app.platforms().values() for key in keys_of(settings)}
+    known = set(keys_of(Gateway)) | {key for settings in blueprint.platforms().values() for key in keys_of(settings)}
     groups = {key.partition(".")[0] for key in known if "." in key}
     for code in codes(name):
         key = code.partition(":")[0]

@@ -18,6 +18,7 @@ from hermes_green.runtime.house import session_of
 from hermes_green.runtime.intake import Intake
 from hermes_green.runtime.redial import Pace
 from hermes_green.runtime.supervisor import Supervisor
+from hermes_green.runtime.witness import Witness
 
 QUICK = Pace(backoff_min=0.01, backoff_max=0.05, healthy_after=0.05, crashes=3, crash_window=60)
 
@@ -134,7 +135,10 @@ class Bench:
         self.meters = NoMeters()
         self.moves: list[tuple[str, str]] = []
         self.routed: list[tuple[int, Any]] = []
-        self.supervisor = Supervisor(self.clock, Bus(self.clock), self.meters, logger, self._moved)
+        witness = Witness(
+            clock=self.clock, bus=Bus(self.clock), meters=self.meters, log=logger, on_moved=self._moved
+        )
+        self.supervisor = Supervisor(self.clock, logger, witness)
 
     def _moved(self, child: Child) -> None:
         self.moves.append((child.id, str(child.state)))
@@ -153,7 +157,8 @@ class Bench:
             pace=pace,
             clock=self.clock,
             log=logger,
-            observer=self.supervisor,
+            post=self.supervisor.post,
+            observer=self.supervisor.witness,
         )
         self.supervisor.add(child)
         return child

@@ -10,6 +10,7 @@ from hermes_green.core.clock import SystemClock
 from hermes_green.core.errors import Throttled
 from hermes_green.ops.ledger import Ledger
 from hermes_green.runtime.dials import DialBook
+from hermes_green.runtime.suspicion import Suspicion
 
 BUDGET = ((2, 120.0),)
 
@@ -23,7 +24,9 @@ class FullDisk(Ledger):
 
 def book_of(ledger: Ledger, counts: list[str] | None = None, budget: Any = BUDGET) -> DialBook:
     count = counts.append if counts is not None else lambda outcome: None
-    return DialBook(ledger, lambda work, *args: work(*args), {"dial": budget}, lambda: None, "secret", 0, count)
+    offhub = lambda work, *args: work(*args)  # noqa: E731
+    calm = Suspicion(ledger, offhub, SystemClock(), "")
+    return DialBook(ledger, offhub, {"dial": budget}, lambda: None, "secret", 0, count, calm)
 
 
 def start(path, *, ready: bool = False) -> DialBook:
