@@ -11,7 +11,7 @@ from typing import Any, Iterator, get_args, get_type_hints
 
 import pytest
 
-from hermes_green import __version__, app, cli
+from hermes_green import __version__, blueprint, cli
 from hermes_green.adapters import registry
 from hermes_green.core.machine import State
 from hermes_green.ops.metrics import Metrics

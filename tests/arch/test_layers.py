@@ -121,7 +121,7 @@ def test_vendors_are_named_only_where_they_live() -> None:
 
 
 def test_an_adapter_names_no_other_vendor() -> None:
-    families = {"feishu": {"feishu", "lark"}}
+    families = {"feishu": {"feishu", "lark"}, "wecom": {"wecom", "weixin"}}
     named = []
     for package in sorted((PACKAGE / "adapters").iterdir()):
         if not package.is_dir() or package.name == "__pycache__":
