@@ -13,6 +13,7 @@ BUILTIN: Mapping[str, str] = {
     "web": "hermes_green.adapters.web",
     "feishu": "hermes_green.adapters.feishu",
     "qq": "hermes_green.adapters.qq",
+    "dingtalk": "hermes_green.adapters.dingtalk",
     "slack": "hermes_green.adapters.slack",
     "telegram": "hermes_green.adapters.telegram",
 }

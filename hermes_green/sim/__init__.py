@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PLATFORMS: dict[str, str] = {
     "feishu": "hermes_green.sim.feishu:FeishuSim",
     "qq": "hermes_green.sim.qq:QQSim",
+    "dingtalk": "hermes_green.sim.dingtalk:DingTalkSim",
     "slack": "hermes_green.sim.slack:SlackSim",
     "telegram": "hermes_green.sim.telegram:TelegramSim",
 }

@@ -1,0 +1,253 @@
+"""Rest: the HTTP half of the platform: opening connections, tokens, sends, cards and files.
+
+Sources: dingtalk-stream 0.24.3 ``stream.py`` (open, token, upload), ``chatbot.py`` (webhook, download),
+``card_replier.py`` (cards); open.dingtalk.com on robots' messages and on limits of calls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Iterator, Mapping
+from urllib.parse import quote_plus
+
+from hermes_green.adapters.dingtalk import wire
+from hermes_green.adapters.dingtalk.codes import KEYS, PUNISHED, STALE_TOKEN, meaning
+from hermes_green.adapters.dingtalk.settings import Settings, api_of, oapi_of, oapi_override
+from hermes_green.core.clock import Clock
+from hermes_green.core.errors import (
+    AuthRejected,
+    HermesError,
+    LinkError,
+    LinkLost,
+    SendError,
+    SendRefused,
+    SendRetry,
+    SendUnknown,
+    Throttled,
+)
+from hermes_green.link.dial import rebased
+from hermes_green.link.files import MIB, outgoing
+from hermes_green.link.http import Answer, Http, TokenCache, as_send_error
+from hermes_green.link.multipart import Multipart
+
+OPEN = "/v1.0/gateway/connections/open"
+TOKEN = "/v1.0/oauth2/accessToken"
+DOWNLOAD = "/v1.0/robot/messageFiles/download"
+UPLOAD = "/media/upload"
+
+DIAL_READ = 15.0  # the official Python client has no deadline here, and hangs with its whole loop
+UPLOAD_READ = 60.0
+# open.dingtalk.com "Upload media files": 20 MB, images and files alike.
+FILE_LIMIT = 20 * MIB
+BUSY = 60.0
+LONGEST_WAIT = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An answer of the platform, taken apart. ``code`` is None where nothing went wrong."""
+
+    status: int
+    code: int | str | None
+    text: str
+    data: Mapping[str, Any]
+    wait: float | None
+
+    @property
+    def good(self) -> bool:
+        return self.code is None and self.status < 300 and bool(self.data)
+
+    @property
+    def stale(self) -> bool:
+        """Another token may help."""
+        return self.code in STALE_TOKEN or (self.status == 401 and meaning(self.code) is None)
+
+    def __str__(self) -> str:
+        return f"HTTP {self.status}" + (f", {self.code} {self.text}".rstrip() if self.code is not None else "")
+
+
+class Rest:
+    """One account's HTTP session and token."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._oapi = oapi_of(settings)
+        # Without an Accept of its own the gateway answers in XML.
+        headers = {"Accept": "application/json"}
+        self._http = Http(api_of(settings), ca_file=settings.ca_file, proxy=settings.proxy, headers=headers)
+        self._tokens = TokenCache(self._fetch_token, clock)
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._http.close()
+
+    # --- on the way to a link ----------------------------------------------------------------------
+
+    def open(self) -> str:
+        """Ask for a connection: the address to dial, once and within 90 s. It holds a ticket and is a
+        secret.
+
+        Raises:
+            AuthRejected: client_id or client_secret is wrong.
+            Throttled, LinkLost: not now.
+        """
+        settings = self._settings
+        body = {
+            "clientId": settings.client_id,
+            "clientSecret": settings.client_secret.reveal(),
+            "subscriptions": wire.subscriptions(bool(settings.card_template_id)),
+            "ua": "hermes-green",
+        }
+        said = take(self._http.request("POST", OPEN, json=body, read=DIAL_READ))
+        if not said.good:
+            raise dial_error("a connection", said)
+        endpoint, ticket = said.data.get("endpoint"), said.data.get("ticket")
+        if not isinstance(endpoint, str) or not endpoint.startswith(("ws://", "wss://")) or not isinstance(ticket, str):
+            raise LinkLost("the platform gave no address to dial", code="no_endpoint")
+        mark = "&" if "?" in endpoint else "?"
+        return rebased(f"{endpoint}{mark}ticket={quote_plus(ticket)}", settings.ws_base)
+
+    def _fetch_token(self) -> tuple[str, float]:
+        body = {"appKey": self._settings.client_id, "appSecret": self._settings.client_secret.reveal()}
+        said = take(self._http.request("POST", TOKEN, json=body, read=DIAL_READ))
+        token, seconds = said.data.get("accessToken"), said.data.get("expireIn")
+        if not said.good or not isinstance(token, str) or not token:
+            raise dial_error("an access token", said)
+        return token, float(seconds) if isinstance(seconds, (int, float)) and seconds > 0 else 0.0
+
+    # --- sends ---------------------------------------------------------------------------------------
+
+    def webhook(self, url: str, body: Mapping[str, Any]) -> None:
+        """POST a message to a conversation's own webhook, which needs no token.
+
+        Raises:
+            SendError: what the answer's errcode says; its HTTP status is 200 whatever happened.
+        """
+        said = self._said("POST", rebased(url, oapi_override(self._settings)), json=body)
+        if not said.good:
+            raise send_error(said)
+
+    def call(self, method: str, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Call the new API with a token; one that turns out to be refused is replaced once.
+
+        Raises:
+            SendError: see ``core.errors``.
+            AuthRejected: the credentials were refused when a token was asked for.
+        """
+        return self._with_token(
+            lambda token: self._said(method, path, json=body, headers={"x-acs-dingtalk-access-token": token})
+        )
+
+    def upload(self, kind: str, media: Mapping[str, Any]) -> tuple[str, str]:
+        """Upload a payload's file (``kind``: image or file); its media_id and name.
+
+        Raises:
+            SendRefused: it cannot be read or is too large.
+            SendError, AuthRejected: as ``call``.
+        """
+        with outgoing(media, FILE_LIMIT) as file:
+
+            def ask(token: str) -> Said:
+                file.file.seek(0)
+                body = Multipart({}, "media", file.name, file.file, file.size, file.mime)
+                query = {"access_token": token, "type": kind}
+                headers = {"Content-Type": body.content_type}
+                return self._said(
+                    "POST", self._oapi + UPLOAD, params=query, data=body, headers=headers, read=UPLOAD_READ
+                )
+
+            media_id = self._with_token(ask).get("media_id")
+            if not isinstance(media_id, str) or not media_id:
+                raise SendUnknown("the platform gave no media_id for an upload", code="bad_answer")
+            return media_id, file.name
+
+    def download(self, code: str, robot: str) -> Iterator[bytes]:
+        """The bytes of a file that a user sent. Raises SendError, AuthRejected, LinkLost."""
+        body = {"downloadCode": code, "robotCode": robot or self._settings.client_id}
+        url = self.call("POST", DOWNLOAD, body).get("downloadUrl")
+        if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+            raise LinkLost("the platform gave no address for a file", code="no_url")
+        answer = self._http.stream("GET", url, first=20.0, pause=20.0, total=600.0)
+        try:
+            if answer.status != 200:
+                raise LinkLost(f"a file could not be fetched: HTTP {answer.status}", status=answer.status)
+            yield from answer.pieces()
+        finally:
+            answer.close()
+
+    def _with_token(self, ask: Callable[[str], Said]) -> Mapping[str, Any]:
+        token = self._token_for_send()
+        said = ask(token)
+        if said.stale:
+            self._tokens.drop(token)
+            said = ask(self._token_for_send())
+            if said.stale:
+                raise SendRetry(f"a fresh token was refused ({said})", after=BUSY, scope="account", code=str(said.code))
+        if said.good:
+            return said.data
+        raise send_error(said)
+
+    def _said(self, method: str, path: str, **parts: Any) -> Said:
+        try:
+            return take(self._http.request(method, path, **parts))
+        except LinkError as error:
+            raise as_send_error(error) from error
+
+    def _token_for_send(self) -> str:
+        try:
+            return self._tokens.get()
+        except AuthRejected:
+            raise
+        except LinkError as error:  # nothing of the message itself has left
+            after = error.after if isinstance(error, Throttled) else 2.0
+            raise SendRetry(f"no token: {error.text}", after=after, scope="account", code=error.code) from error
+
+
+def take(answer: Answer) -> Said:
+    """Take an answer apart, whatever it is: the new API's, the old one's, or the page in front of both."""
+    try:
+        body: Mapping[str, Any] = answer.json()
+    except (LinkLost, RecursionError):
+        body = {}
+    number, word = body.get("errcode"), body.get("code")
+    code: int | str | None = None
+    if isinstance(number, int) and number != 0:
+        code = number
+    elif isinstance(word, str) and word and answer.status >= 300:
+        code = word
+    elif body.get("status") == PUNISHED:
+        code = PUNISHED
+    text = str(body.get("errmsg") or body.get("message") or "")[:300]
+    wait = answer.retry_after
+    return Said(answer.status, code, text, body, None if wait is None else min(wait, LONGEST_WAIT))
+
+
+def dial_error(what: str, said: Said) -> HermesError:
+    """The error for a refused request on the way to a link."""
+    known = meaning(said.code)
+    if said.status == 429 or (known is not None and issubclass(known.error, SendRetry)):
+        after = known.after if known is not None else 1.0
+        return Throttled(f"{what}: the platform asks to wait ({said})", after=said.wait or after, code=str(said.code))
+    if known is not None and issubclass(known.error, LinkError):
+        return known.build(said.code or "", said.text)
+    if said.status == 401:
+        return AuthRejected(f"{what} was refused ({said})", code=str(said.code or 401), action=KEYS)
+    return LinkLost(f"{what} could not be had ({said})", status=said.status, code=str(said.code or said.status))
+
+
+def send_error(said: Said) -> HermesError:
+    """The error for a refused send: a SendError, or AuthRejected."""
+    known = meaning(said.code)
+    code = str(said.code or said.status)
+    if known is not None and issubclass(known.error, (SendError, AuthRejected)):
+        return known.build(code, said.text, said.wait)
+    if said.status == 429:
+        return SendRetry(f"sending too fast ({said})", after=said.wait or 1.0, scope="account", code=code)
+    if said.status >= 500 or said.status == 408:
+        return SendUnknown(f"the platform failed ({said})", code=code)
+    if said.code is not None:
+        return SendRefused(f"the platform refused the message ({said})", code=code)
+    if said.status < 300:
+        return SendUnknown("the platform's answer could not be read", code="bad_answer")
+    # No answer of the platform's own shape: something on the way refused, and may not do so for ever.
+    return SendRetry(f"the request did not reach the platform ({said})", after=5.0, scope="account", code=code)
