@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from typing import Any, Mapping
 
 from hermes_green.adapters.slack.rest import Rest
-from hermes_green.core.errors import SendRefused
+from hermes_green.link.files import outgoing
 
 # docs.slack.dev/messaging/working-with-files: 1 GB a file.
 LIMIT = 1_000_000_000
@@ -25,26 +24,18 @@ class Files:
         """Upload a file and share it in a chat; its id.
 
         Raises:
-            SendError: SendRefused, with the reason in words, when it cannot be read or is too large.
+            SendError: SendRefused when it cannot be read or is too large; the sentence says the limit.
             AuthRejected: the bot token is refused.
         """
-        path, name = str(media.get("path") or ""), str(media.get("name") or "")
-        try:
-            with open(path, "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                if not 0 < size <= LIMIT:
-                    raise SendRefused(f"a file of {size} bytes: Slack takes 1 to {LIMIT}", code="file_size")
-                name = name or os.path.basename(path)
-                fields = {"filename": name, "length": size}
-                place = self._rest.call("files.getUploadURLExternal", fields, form=True)
-                self._rest.upload(str(place.get("upload_url") or ""), file)
-        except OSError as error:
-            raise SendRefused(f"the file {name or path} cannot be read: {error.strerror}", code="file") from error
+        with outgoing(media, LIMIT) as file:
+            fields = {"filename": file.name, "length": file.size}
+            place = self._rest.call("files.getUploadURLExternal", fields, form=True)
+            self._rest.upload(str(place.get("upload_url") or ""), file.file)
         file_id = str(place.get("file_id") or "")
         self._ids[key] = file_id
         while len(self._ids) > REMEMBERED:
             self._ids.popitem(last=False)
-        shared: dict[str, Any] = {"files": [{"id": file_id, "title": name}], "channel_id": channel}
+        shared: dict[str, Any] = {"files": [{"id": file_id, "title": file.name}], "channel_id": channel}
         if thread:
             shared["thread_ts"] = thread
         self._rest.call("files.completeUploadExternal", shared)

@@ -1,47 +1,73 @@
-"""Render: a reply as the messages Slack takes; pure.
+"""Render: a reply as the messages Slack takes, in its mrkdwn; pure.
 
-docs.slack.dev/reference/methods/chat.postMessage: 40,000 characters are the end, 4,000 the advice, and
-what chat.update takes at most; counted here with the escapes that go on the wire.
+docs.slack.dev/messaging/formatting-message-text: three escapes, marks that count only beside blanks, links
+as ``<address|words>``. docs.slack.dev/reference/methods/chat.postMessage: 40,000 characters are the end of
+a text, 4,000 the advice, and what chat.update takes at most; counted here as they go on the wire.
 """
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Mapping
 
+from hermes_green.content import markdown
+from hermes_green.content.media import named, payloads
+from hermes_green.content.pack import Wrap, pack
+from hermes_green.content.plain import untouched
+from hermes_green.content.writer import Dialect, write
 from hermes_green.core.model import Reply, Unit
-from hermes_green.core.text import split
 
 LIMIT = 4000
 UNIT = Unit.CHARS
 
+# Slack sees a mark only where no letter stands beside it; a blank without width is none.
+_JOINT = "\u200b"
+
 
 def render(reply: Reply) -> tuple[Mapping[str, Any], ...]:
     """The payloads of a reply, in order, at least one: ``{"text": ...}`` and then ``{"media": ...}``."""
-    texts = [{"text": piece} for piece in texts_of(reply.text)] if reply.text.strip() or not reply.media else []
-    media = [
-        {"media": {"kind": each.kind, "path": each.path or "", "name": each.name, "mime": each.mime}}
-        for each in reply.media
-    ]
-    return (*texts, *media)
+    media = payloads(reply.media)
+    lines = [reply.text, *(named(each) for each in reply.media if not each.path)]
+    text = "\n".join(line for line in lines if line.strip())
+    return (*({"text": piece} for piece in (texts_of(text) if text or not media else ())), *media)
 
 
 def texts_of(text: str) -> list[str]:
-    """The text in mrkdwn, in pieces of at most 4,000 characters each; never empty, as Slack takes no
-    empty message."""
-    return list(_pieces(text, LIMIT)) or ["…"]
+    """The text in mrkdwn, in messages of at most 4,000 characters; at least one, as Slack takes no empty one."""
+    text = markdown.storable(text)
+    found = markdown.blocks(text)
+    if markdown.unmarked(text, found):
+        return pack([replace(piece, escape=escaped) for piece in untouched(text)], LIMIT, UNIT) or ["…"]
+    return pack(write(found, DIALECT), LIMIT, UNIT) or ["…"]
 
 
-def _pieces(text: str, limit: int) -> Iterator[str]:
-    """Split so that every piece fits after rendering, escapes included."""
-    for piece in split(text, limit, UNIT):
-        shown = mrkdwn(piece)
-        if len(shown) <= LIMIT:
-            if shown.strip():
-                yield shown
-        else:
-            yield from _pieces(piece, limit * 3 // 4)
-
-
-def mrkdwn(text: str) -> str:
-    """Text with the three characters escaped that Slack reads as markup."""
+def escaped(text: str) -> str:
+    """Text without the three characters that Slack reads as markup."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _code(text: str) -> str:
+    """Code cannot hold what ends it; a blank without width keeps the marks apart."""
+    return escaped(text.replace("```", f"`{_JOINT}`{_JOINT}`"))
+
+
+def _span(text: str) -> Wrap:
+    return Wrap() if "`" in text else Wrap("`", "`", joint=_JOINT)
+
+
+def _link(href: str, text: str) -> Wrap:
+    address = href.replace("|", "%7C").replace("<", "%3C").replace(">", "%3E").replace("&", "&amp;")
+    return Wrap(f"<{address}|", ">", spare=f" ({href})")
+
+
+DIALECT = Dialect(
+    escape=escaped,
+    code_escape=_code,
+    bold=Wrap("*", "*", joint=_JOINT),
+    italic=Wrap("_", "_", joint=_JOINT),
+    strike=Wrap("~", "~", joint=_JOINT),
+    code=_span,
+    fence=lambda info, text: Wrap("```\n", "\n```"),
+    heading=lambda level: Wrap("*", "*", joint=_JOINT),
+    link=_link,
+)

@@ -1,0 +1,241 @@
+"""What Slack tells of its events, as neutral messages."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from typing import Any
+
+import pytest
+
+from hermes_green.adapters.slack import wire
+from hermes_green.adapters.slack.parse import Bot, parse, plain
+from hermes_green.core.errors import BadFrame
+from hermes_green.core.model import Inbound
+
+US = Bot("U0BOT", "B0BOT", "greenie")
+
+DIRECT: dict[str, Any] = {
+    "team_id": "T1",
+    "api_app_id": "A1",
+    "type": "event_callback",
+    "event_id": "Ev1",
+    "event_time": 1700000000,
+    "authorizations": [{"enterprise_id": None, "team_id": "T1", "user_id": "U0BOT", "is_bot": True}],
+    "event": {
+        "type": "message",
+        "channel_type": "im",
+        "channel": "D1",
+        "user": "U1",
+        "text": "hello",
+        "ts": "1700000000.000100",
+        "event_ts": "1700000000.000100",
+        "client_msg_id": "c-1",
+        "blocks": [{"type": "rich_text", "elements": []}],
+    },
+}
+FILE = {
+    "id": "F1",
+    "name": "cat.png",
+    "mimetype": "image/png",
+    "size": 42,
+    "mode": "hosted",
+    "url_private": "https://files.slack.com/files-pri/T1-F1/cat.png",
+    "url_private_download": "https://files.slack.com/files-pri/T1-F1/download/cat.png",
+}
+
+
+def event(bot: Bot = US, **changes: Any) -> Inbound | None:
+    payload = copy.deepcopy(DIRECT)
+    payload["event"].update(changes)
+    return parse(payload, "slack", bot)
+
+
+def heard(bot: Bot = US, **changes: Any) -> Inbound:
+    inbound = event(bot, **changes)
+    assert inbound is not None
+    return inbound
+
+
+def test_a_direct_message_is_read():
+    inbound = heard()
+    assert inbound.keys == ("Ev1", "D1:1700000000.000100") and inbound.message_id == "1700000000.000100"
+    assert (inbound.peer.chat_id, inbound.peer.chat_type, inbound.peer.user_id) == ("D1", "dm", "U1")
+    assert inbound.peer.thread_id is None and inbound.mentioned and inbound.text == "hello"
+    assert inbound.reply_ref == {"message_id": "1700000000.000100", "thread_ts": ""}
+    assert inbound.sent_at == pytest.approx(1700000000.0001)
+
+
+@pytest.mark.parametrize(
+    "channel_type, channel, expected",
+    [("im", "D1", "dm"), ("mpim", "G1", "group"), ("channel", "C1", "channel"), ("group", "C2", "channel")],
+)
+def test_the_kinds_of_chat(channel_type, channel, expected):
+    assert heard(channel_type=channel_type, channel=channel).peer.chat_type == expected
+
+
+def test_a_question_in_a_channel_opens_a_thread_and_stays_in_it():
+    first = heard(channel_type="channel", channel="C1", text="<@U0BOT> hi")
+    assert first.peer.thread_id == first.message_id == first.reply_ref["thread_ts"]
+    later = heard(channel_type="channel", channel="C1", ts="1700000009.000100", thread_ts=first.message_id)
+    assert later.peer.thread_id == first.message_id
+
+
+def test_a_thread_in_a_direct_chat_is_kept():
+    inbound = heard(thread_ts="1600000000.000100")
+    assert inbound.peer.thread_id == inbound.reply_ref["thread_ts"] == "1600000000.000100"
+
+
+def test_a_mention_and_its_message_share_a_key():
+    message = heard(channel_type="channel", channel="C1", text="<@U0BOT> hi")
+    mention = heard(type="app_mention", channel="C1", text="<@U0BOT> hi", channel_type=None)
+    assert set(message.keys) & set(mention.keys) and mention.mentioned and message.mentioned
+    assert (message.peer.thread_id, message.text) == (mention.peer.thread_id, mention.text)
+
+
+@pytest.mark.parametrize(
+    "text, ours", [("<@U0BOT> hi", True), ("hi <@U0BOT|green>", True), ("<@U0BOTTOM> hi", False), ("hi", False)]
+)
+def test_only_our_own_mention_is_ours(text, ours):
+    assert heard(channel_type="channel", channel="C1", text=text).mentioned is ours
+
+
+def test_the_event_tells_who_we_are_when_nobody_else_has():
+    inbound = heard(Bot(), channel_type="channel", channel="C1", text="<@U0BOT> hi")
+    assert inbound.mentioned and inbound.text == "hi"
+    assert event(Bot(), user="U0BOT") is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"subtype": "message_changed"},
+        {"subtype": "message_deleted"},
+        {"subtype": "channel_join"},
+        {"subtype": "bot_message"},
+        {"bot_id": "B0BOT", "user": "U0BOT"},
+        {"bot_id": "B0OTHER", "user": "U7"},
+        {"user": "U0BOT"},
+        {"user": "USLACKBOT"},
+        {"type": "reaction_added"},
+        {"type": "something_new"},
+    ],
+)
+def test_what_no_person_wrote_is_not_for_us(changes):
+    assert event(**changes) is None
+
+
+@pytest.mark.parametrize("subtype", ["file_share", "thread_broadcast"])
+def test_two_subtypes_are_people_s_words(subtype):
+    assert heard(subtype=subtype).text == "hello"
+
+
+@pytest.mark.parametrize(
+    "raw, shown",
+    [
+        ("a &amp; b &lt;c&gt; &amp;lt;", "a & b <c> &lt;"),
+        ("<@U0BOT> hi", "hi"),
+        ("so <@U0BOT> what", "so what"),
+        ("ask <@U7> or <@U8|bob>", "ask @U7 or @bob"),
+        ("see <#C1|general> and <#C2>", "see #general and #C2"),
+        ("<!here> <!channel> <!subteam^S1|@ops> <!subteam^S2>", "@here @channel @ops subteam^S2"),
+        ("<https://x.y/?a=1&amp;b=2>", "https://x.y/?a=1&b=2"),
+        ("<https://x.y|words> <https://x.y|https://x.y>", "[words](https://x.y) https://x.y"),
+        ("<mailto:a@b.c|a@b.c>", "a@b.c"),
+        ("1 < 2 and <> stay", "1 < 2 and <> stay"),
+        ("*bold* _it_ `code`", "*bold* _it_ `code`"),
+        ("x" * 3, "xxx"),
+    ],
+)
+def test_words_are_read_as_people_see_them(raw, shown):
+    assert plain(raw, "U0BOT") == shown
+
+
+def test_files_are_described():
+    inbound = heard(subtype="file_share", text="look", files=[FILE, {**FILE, "mode": "tombstone"}, {"id": ""}, 7])
+    (attachment,) = inbound.attachments
+    assert (attachment.kind, attachment.name, attachment.size) == ("image", "cat.png", 42)
+    assert attachment.ref["url"].endswith("/download/cat.png") and inbound.text == "look"
+
+
+@pytest.mark.parametrize(
+    "mime, kind", [("image/gif", "image"), ("audio/mp4", "audio"), ("video/mp4", "video"), ("text/plain", "file")]
+)
+def test_a_message_of_files_alone_says_what_they_are(mime, kind):
+    assert heard(text="", files=[{**FILE, "mimetype": mime}]).text == f"[{kind}]"
+
+
+def test_what_cannot_be_carried_is_named():
+    assert heard(text="", files=[{**FILE, "mode": "hidden_by_limit"}]).text == "[file]"
+    assert heard(text="", attachments=[{"fallback": "x"}]).text == "[card]"
+
+
+def test_a_message_shared_from_elsewhere_is_quoted():
+    shared = {"is_share": True, "author_name": "Bob", "text": "two\nlines &amp; more"}
+    assert heard(text="see", attachments=[shared]).text == "see\n> Bob:\n> two\n> lines & more"
+
+
+@pytest.mark.parametrize("missing", ["channel", "ts", "user"])
+def test_a_message_without_what_makes_it_one_is_bad(missing):
+    with pytest.raises(BadFrame):
+        event(**{missing: None})
+
+
+def test_half_a_surrogate_pair_can_be_stored():
+    heard(text=json.loads('"\\ud83d x"')).text.encode()
+
+
+@pytest.mark.parametrize("raw", ["", "x", "[]", "7", b"\xff", "[" * 100_000])
+def test_what_is_no_frame_is_bad(raw):
+    with pytest.raises(BadFrame):
+        wire.decode(raw)
+
+
+def test_frames_are_read():
+    hello = wire.decode('{"type":"hello","num_connections":1,"connection_info":{"app_id":"A1"}}')
+    assert (hello.kind, hello.app_id) == (wire.HELLO, "A1")
+    notice = wire.decode('{"type":"disconnect","reason":"warning","debug_info":{"host":"x"}}')
+    assert (notice.kind, notice.reason) == (wire.DISCONNECT, "warning")
+    envelope = wire.decode('{"type":"slash_commands","envelope_id":"e","accepts_response_payload":true,"payload":{}}')
+    assert (envelope.envelope, envelope.answerable) == ("e", True)
+    assert json.loads(wire.acknowledgement("e")) == {"envelope_id": "e"}
+
+
+def test_twenty_thousand_mutated_frames_find_no_other_error():
+    draw = random.Random(20261120)
+    payload = copy.deepcopy(DIRECT)
+    payload["event"].update(files=[FILE], attachments=[{"is_share": True, "text": "<@U7>", "author_name": "b"}])
+    base = json.dumps({"envelope_id": "e", "type": "events_api", "payload": payload})
+    good = bad = 0
+    for _ in range(20_000):
+        frame = _broken(draw, base)
+        try:
+            decoded = wire.decode(frame)
+            inbound = parse(decoded.payload, "slack", US)
+            if inbound is not None:
+                good += 1
+                json.dumps(inbound.text).encode()
+        except BadFrame:
+            bad += 1
+    assert good > 1000 and bad > 1000
+
+
+def _broken(draw: random.Random, base: str) -> str:
+    if draw.random() < 0.5:
+        data = list(base)
+        for _ in range(draw.randint(1, 4)):
+            data[draw.randrange(len(data))] = chr(draw.randrange(32, 127))
+        return "".join(data)
+    value = json.loads(base)
+    holder: Any = value
+    for _ in range(draw.randint(1, 6)):
+        keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
+        if not keys:
+            break
+        key = draw.choice(keys)
+        if isinstance(holder[key], (dict, list)) and draw.random() < 0.7:
+            holder = holder[key]
+            continue
+        holder[key] = draw.choice([None, 7, -1.5, True, "", "x", [], {}, [[]], {"a": 1}, "\ud800"])
+    return json.dumps(value)
