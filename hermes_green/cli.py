@@ -96,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     words = _Words(parser.add_subparsers(dest="verb", metavar="VERB"))
     run = words.add("run", verbs.run, "run the gateway in the foreground", "--conf conf")
     run.add_argument("--replace", action="store_true", help="ask the gateway that runs to drain, then take its place")
+    run.add_argument("--service", choices=["launchd"], help="who keeps it alive, where that changes the exit code")
     words.add("check", verbs.check, "check the configuration and show what applies", "--conf conf", reads=True)
     status = words.add("status", verbs.status, "show how the gateway and its children are", "--wait READY", reads=True)
     status.add_argument("--wait", metavar="STATE", type=str.upper, choices=list(State), help="until all are so")
