@@ -8,8 +8,9 @@ import sys
 from types import ModuleType
 
 
-def load_light(name: str) -> ModuleType:
-    """The module ``name`` (``package.module``), with the packages' own ``__init__`` not run.
+def load_light(name: str, *, hollow: tuple[str, ...] = ()) -> ModuleType:
+    """The module ``name`` (``package.module``), with the packages' own ``__init__`` not run, nor those
+    of ``hollow``, further packages of the same SDK.
 
     Bare package objects that only have a ``__path__`` stand in for the packages while the module is
     loaded, and are taken away again, so that a full import later in the same process works. Should
@@ -20,7 +21,7 @@ def load_light(name: str) -> ModuleType:
     """
     stubs: dict[str, ModuleType] = {}
     try:
-        _stand_in(name, stubs)
+        _stand_in(name, hollow, stubs)
         return importlib.import_module(name)
     except (ImportError, AttributeError):
         _forget(stubs)
@@ -29,20 +30,16 @@ def load_light(name: str) -> ModuleType:
         _forget(stubs)
 
 
-def _stand_in(name: str, stubs: dict[str, ModuleType]) -> None:
-    top, *below = name.split(".")[:-1]
+def _stand_in(name: str, hollow: tuple[str, ...], stubs: dict[str, ModuleType]) -> None:
+    top, *steps = name.split(".")[:-1]
     if top in sys.modules:
         return  # its price is paid already
     spec = importlib.util.find_spec(top)
-    paths = list(spec.submodule_search_locations or ()) if spec is not None else []
-    if not paths:
-        return
-    package = top
-    for step in ("", *below):
-        if step:
-            package, paths = f"{package}.{step}", [f"{path}/{step}" for path in paths]
+    roots = list(spec.submodule_search_locations or ()) if spec is not None else []
+    above = [".".join((top, *steps[:depth])) for depth in range(len(steps) + 1)]
+    for package in (*above, *hollow) if roots else ():
         stub = ModuleType(package)
-        stub.__path__ = paths
+        stub.__path__ = [root + package.removeprefix(top).replace(".", "/") for root in roots]
         stubs[package] = sys.modules[package] = stub
 
 

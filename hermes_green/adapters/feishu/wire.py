@@ -6,18 +6,15 @@ assembly of parts: @larksuiteoapi/node-sdk 1.74.0.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import math
-import sys
 from collections import OrderedDict
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import BadFrame
+from hermes_green.link.light import load_light
 
 CONTROL, DATA = 0, 1
 PING, PONG, EVENT = "ping", "pong", "event"
@@ -29,42 +26,9 @@ MAX_OPEN = 64
 PARTS_TIMEOUT = 10.0
 
 
-def _load_light() -> Any:
-    """The ``Frame`` message class, without the package's API tree.
-
-    ``import lark_oapi.anything`` loads 11,000 modules (1.6 s, 150 MB) because the package's
-    ``__init__`` imports every API, and ``lark_oapi.ws.pb.google`` asks for pkg_resources (70 ms, 5 MB).
-    Bare package objects that only have a ``__path__`` stand in for those ``__init__`` files while the
-    schema is loaded, and are taken away again, so that a full import later in the same process
-    works. Should the SDK's layout change, the full import is the fallback.
-    """
-    name = "lark_oapi.ws.pb.pbbp2_pb2"
-    stubs: dict[str, ModuleType] = {}
-    try:
-        if "lark_oapi" not in sys.modules:
-            spec = importlib.util.find_spec("lark_oapi")
-            if spec is not None and spec.submodule_search_locations:
-                root = list(spec.submodule_search_locations)
-                for below in ("", "/ws", "/ws/pb/google"):
-                    package = f"lark_oapi{below.replace('/', '.')}"
-                    stub = ModuleType(package)
-                    stub.__path__ = [f"{path}{below}" for path in root]
-                    stubs[package] = sys.modules[package] = stub
-        return importlib.import_module(name).Frame
-    except (ImportError, AttributeError):
-        _forget(stubs)
-        return importlib.import_module(name).Frame
-    finally:
-        _forget(stubs)
-
-
-def _forget(stubs: dict[str, ModuleType]) -> None:
-    for package, stub in stubs.items():
-        if sys.modules.get(package) is stub:
-            del sys.modules[package]
-
-
-Frame: Any = _load_light()
+# ``import lark_oapi.anything`` loads 11,000 modules (1.6 s, 150 MB) because the package's ``__init__``
+# imports every API, and ``lark_oapi.ws.pb.google`` asks for pkg_resources (70 ms, 5 MB).
+Frame: Any = load_light("lark_oapi.ws.pb.pbbp2_pb2", hollow=("lark_oapi.ws.pb.google",)).Frame
 
 
 def decode(data: bytes | str) -> Any:
