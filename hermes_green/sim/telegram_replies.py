@@ -122,7 +122,7 @@ class Flood:
             waits.append(_over(times, self._group, 60.0, now))
         level, at = self._level.get(chat, (0.0, now))
         level = max(0.0, level - (now - at) * self._chat)
-        if self._chat and level >= self._burst:
+        if self._chat and level + 1 > self._burst:
             waits.append(1.0)
         wait = max(waits)
         if wait > 0:

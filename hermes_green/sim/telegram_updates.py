@@ -97,6 +97,7 @@ class Feed:
         self._next = sim.options.first_update
         self._confirmed = 0
         self._served: set[int] = set()
+        self._replayed: set[int] = set()
         self._last_offset: int | None = None
         self._last_start = 0.0
         self._last_abort = -ABORT_EVERY
@@ -261,13 +262,13 @@ class Feed:
             self._queue = kept
         if offset <= 0 or offset > self._next + AHEAD:
             return
-        if offset < self._confirmed and offset - 1 not in self._served:
+        if offset < self._confirmed and offset - 1 not in self._replayed:
             self._sim.violation("the offset went back", offset=offset, confirmed=self._confirmed)
         self._confirmed = max(self._confirmed, offset)
         done = [pending for pending in self._queue if pending.id < offset]
         self._queue = [pending for pending in self._queue if pending.id >= offset]
         for pending in done:
-            if pending.id not in self._served and pending not in self._seen:
+            if pending not in self._seen and pending.id not in self._served:
                 self._sim.violation("an update was confirmed that was never delivered", update_id=pending.id)
             self._sim.log.add("ack", update_id=pending.id, message_id=pending.message_id, chat=pending.chat)
             self._sim.users.arrived(pending.chat, pending.message_id)
@@ -282,6 +283,7 @@ class Feed:
         batch = sorted(fresh + extra, key=lambda pending: pending.id)
         if batch:
             self._served = {pending.id for pending in batch}
+            self._replayed |= {pending.id for pending in extra}
             self._seen = [*self._seen, *fresh][-500:]
         for pending in batch:
             self._sim.log.add("push", update_id=pending.id, message_id=pending.message_id, chat=pending.chat)

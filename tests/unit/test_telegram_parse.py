@@ -1,0 +1,216 @@
+"""What becomes of Telegram's updates."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from hermes_green.adapters.telegram.parse import Bot, album_of, gathered, moved, parse, update_id_of
+from hermes_green.core.errors import BadFrame
+from hermes_green.core.model import Inbound
+
+BOT = Bot(110, "green_bot", True)
+
+
+def message(**more: Any) -> dict[str, Any]:
+    return {
+        "message_id": 5,
+        "from": {"id": 7, "is_bot": False, "first_name": "Ann", "last_name": "Lee"},
+        "chat": {"id": 7, "type": "private", "first_name": "Ann"},
+        "date": 1_700_000_000,
+        "text": "hello",
+        **more,
+    }
+
+
+def update(kind: str = "message", **more: Any) -> dict[str, Any]:
+    return {"update_id": 1000, kind: message(**more)}
+
+
+def read(*updates: Any, bot: Bot = BOT) -> Inbound:
+    inbound = parse(updates, "telegram", bot)
+    assert inbound is not None
+    return inbound
+
+
+GROUP = {"id": -1001, "type": "supergroup", "title": "G"}
+
+
+def test_a_direct_message() -> None:
+    inbound = read(update())
+    assert inbound.keys == ("7:5",)
+    assert (inbound.peer.chat_id, inbound.peer.chat_type, inbound.peer.user_id) == ("7", "dm", "7")
+    assert (inbound.peer.user_name, inbound.text, inbound.mentioned) == ("Ann Lee", "hello", True)
+    assert inbound.sent_at == 1_700_000_000 and inbound.reply_ref == {}
+
+
+def test_message_ids_of_two_chats_are_two_keys() -> None:
+    assert read(update(chat=GROUP)).keys != read(update()).keys
+
+
+def test_an_edit_has_a_key_and_a_time_of_its_own() -> None:
+    inbound = read(update("edited_message", edit_date=1_700_000_060))
+    assert (inbound.keys, inbound.message_id, inbound.sent_at) == (("7:5:1700000060",), "5", 1_700_000_060)
+
+
+def test_an_edit_without_words_is_not_for_us() -> None:
+    moved_on = message(edit_date=1, location={"latitude": 1, "longitude": 2})
+    del moved_on["text"]
+    assert parse([{"update_id": 1, "edited_message": moved_on}], "telegram", BOT) is None
+
+
+@pytest.mark.parametrize(
+    "text, entities, heard, mentioned",
+    [
+        ("@green_bot hi", [("mention", 0, 10)], "hi", True),
+        ("@Green_Bot hi", [("mention", 0, 10)], "hi", True),
+        ("hi @green_bot", [("mention", 3, 10)], "hi", True),
+        ("hi @green_bot, you", [("mention", 3, 10)], "hi , you", True),
+        ("😀 @green_bot hi", [("mention", 3, 10)], "😀 hi", True),
+        ("@green_bot", [], "@green_bot", False),
+        ("@green_bots hi", [("mention", 0, 11)], "@green_bots hi", False),
+        ("/new@green_bot x", [("bot_command", 0, 14)], "/new x", True),
+        ("/new@red_bot x", [("bot_command", 0, 12)], "/new@red_bot x", False),
+        ("/new x", [("bot_command", 0, 4)], "/new x", False),
+        ("hello", [], "hello", False),
+    ],
+)
+def test_who_is_addressed_stands_in_entities(text: str, entities: Any, heard: str, mentioned: bool) -> None:
+    listed = [{"type": kind, "offset": offset, "length": length} for kind, offset, length in entities]
+    inbound = read(update(chat=GROUP, text=text, entities=listed))
+    assert (inbound.text, inbound.mentioned) == (heard, mentioned)
+
+
+def test_a_bot_without_a_username_s_worth_is_mentioned_by_its_id() -> None:
+    entity = {"type": "text_mention", "offset": 0, "length": 5, "user": {"id": 110}}
+    inbound = read(update(chat=GROUP, text="Green hi", entities=[entity]))
+    assert (inbound.text, inbound.mentioned) == ("hi", True)
+
+
+def test_a_command_for_nobody_is_ours_where_we_only_get_what_is_ours() -> None:
+    command = update(chat=GROUP, text="/new", entities=[{"type": "bot_command", "offset": 0, "length": 4}])
+    assert read(command, bot=Bot(110, "green_bot", False)).mentioned
+    assert not read(command).mentioned
+
+
+def test_a_reply_to_us_addresses_us_but_what_opened_a_topic_does_not() -> None:
+    ours = {"message_id": 3, "from": {"id": 110, "is_bot": True}}
+    assert read(update(chat=GROUP, reply_to_message=ours)).mentioned
+    topic = {"message_thread_id": 3, "is_topic_message": True}
+    assert not read(update(chat=GROUP, reply_to_message=ours, **topic)).mentioned
+
+
+def test_topics_are_threads_and_threads_of_replies_are_none() -> None:
+    assert read(update(chat=GROUP, message_thread_id=9, is_topic_message=True)).peer.thread_id == "9"
+    assert read(update(chat=GROUP, message_thread_id=9)).peer.thread_id is None
+
+
+def test_bots_are_not_answered_but_groups_and_channels_that_speak_are() -> None:
+    assert parse([update(**{"from": {"id": 8, "is_bot": True}})], "telegram", BOT) is None
+    anonymous = update(chat=GROUP, sender_chat=GROUP, **{"from": {"id": 1087968824, "is_bot": True}})
+    assert read(anonymous).peer.user_id == "-1001"
+    channel = {"id": -1002, "type": "channel", "title": "News"}
+    post = message(chat=channel, sender_chat=channel)
+    del post["from"]
+    inbound = read({"update_id": 1, "channel_post": post})
+    assert (inbound.peer.chat_type, inbound.peer.user_id, inbound.peer.user_name) == ("channel", "-1002", "News")
+
+
+def test_the_largest_size_of_a_photo_is_taken_with_its_caption() -> None:
+    photo = [{"file_id": "s", "file_size": 1}, {"file_id": "l", "file_size": 99}]
+    body = message(photo=photo, caption="look")
+    del body["text"]
+    (item,) = read({"update_id": 1, "message": body}).attachments
+    assert (item.kind, item.ref, item.size) == ("image", {"file_id": "l"}, 99)
+
+
+def test_an_album_is_gathered_and_read_as_one() -> None:
+    def item(number: int, group: str, **more: Any) -> dict[str, Any]:
+        body = message(message_id=number, media_group_id=group, photo=[{"file_id": f"f{number}"}], **more)
+        del body["text"]
+        return {"update_id": number, "message": body}
+
+    single = update()
+    groups = list(gathered([item(1, "a", caption="one"), item(2, "a"), single, item(3, "b"), item(4, "c")]))
+    assert [len(group) for group in groups] == [2, 1, 1, 1]
+    inbound = read(*groups[0])
+    assert (inbound.text, inbound.keys, len(inbound.attachments)) == ("one", ("7:1", "7:2"), 2)
+    assert read(*list(gathered([item(1, "a"), item(2, "a")]))[0]).text == "[image]"
+    assert album_of(single) == "" and album_of(None) == ""
+
+
+def test_a_move_is_seen_from_both_sides() -> None:
+    assert moved(update(chat={"id": -5, "type": "group"}, migrate_to_chat_id=-1005)) == ("-5", "-1005")
+    assert moved(update(chat={"id": -1005, "type": "supergroup"}, migrate_from_chat_id=-5)) == ("-5", "-1005")
+    assert moved(update()) is None and moved("x") is None
+
+
+@pytest.mark.parametrize("field", ["new_chat_members", "pinned_message", "forum_topic_created", "video_chat_started"])
+def test_what_a_chat_tells_of_itself_is_passed_over(field: str) -> None:
+    body = message(chat=GROUP, **{field: {}})
+    del body["text"]
+    assert parse([{"update_id": 1, "message": body}], "telegram", BOT) is None
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None,
+        [],
+        {},
+        {"update_id": 1},
+        {"update_id": "1", "message": message()},
+        {"update_id": 1, "message": 5},
+        update(chat=None),
+        update(chat={"id": 1, "type": "hologram"}),
+        update(message_id=None),
+        update(text=5),
+        update(entities=[{"type": "mention"}]),
+        {"update_id": 1, "message": {**message(), "text": "", "hologram": {}}},
+    ],
+)
+def test_what_is_no_message_is_a_bad_frame(bad: Any) -> None:
+    with pytest.raises(BadFrame):
+        parse([bad], "telegram", BOT)
+
+
+def test_mutated_updates_raise_nothing_but_bad_frame() -> None:
+    draw = random.Random(7)
+    photo = {"photo": [{"file_id": "a"}, {"file_id": "b", "file_size": 7}], "caption": "x", "media_group_id": "1"}
+    entities = [{"type": "mention", "offset": 0, "length": 10}, {"type": "text_mention", "offset": 1, "length": 2}]
+    seeds = [
+        update(chat=GROUP, text="@green_bot hi", entities=entities, reply_to_message=message(), **photo),
+        update("edited_message", edit_date=5, sticker={"emoji": "x"}),
+        update("channel_post", sender_chat=GROUP, document={"file_id": "d", "file_name": "n"}),
+        update(migrate_to_chat_id=-100, is_topic_message=True, message_thread_id=4),
+    ]
+    strange = [None, 0, -1, 1e400, True, "", "x", "\ud83d", [], [None], {}, {"id": {}}, 1 << 70]
+    for _ in range(20_000):
+        mutant = json.loads(json.dumps(draw.choice(seeds)))
+        for _ in range(draw.randint(1, 4)):
+            _mutate(mutant, draw, strange)
+        group = [mutant, *([json.loads(json.dumps(seeds[0]))] if draw.random() < 0.2 else [])]
+        for each in gathered(group):
+            assert all(update_id_of(one) is None or update_id_of(one) >= 0 for one in each)
+            moved(each[0])
+            try:
+                parse(each, "telegram", BOT)
+            except BadFrame:
+                pass
+
+
+def _mutate(value: Any, draw: random.Random, strange: list[Any]) -> None:
+    """Change one thing somewhere in it."""
+    while isinstance(value, (dict, list)) and value:
+        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+        key = draw.choice(keys)
+        if not isinstance(value[key], (dict, list)) or not value[key] or draw.random() < 0.3:
+            if draw.random() < 0.3:
+                del value[key]
+            else:
+                value[key] = draw.choice(strange)
+            return
+        value = value[key]
