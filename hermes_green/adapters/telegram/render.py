@@ -1,174 +1,77 @@
 """Render: a reply as the messages Telegram takes; pure.
 
 Markup is HTML, which needs but three escapes. The limit of 4,096 UTF-16 units counts what is left when
-it has been parsed, so text is measured and cut first, and marked after. Source:
-core.telegram.org/bots/api "Formatting options": which marks may stand in which.
+it has been parsed. Source: core.telegram.org/bots/api "Formatting options".
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from html import escape
-from typing import Any, Iterator, Mapping, Sequence
+import re
+from html import escape, unescape
+from typing import Any, Mapping
 
-from hermes_green.content.blocks import (
-    Block,
-    Bold,
-    Break,
-    Code,
-    CodeSpan,
-    Heading,
-    Image,
-    Italic,
-    Link,
-    List,
-    Paragraph,
-    Quote,
-    Rule,
-    Span,
-    Strike,
-    Table,
-    Text,
-    words_of,
-)
-from hermes_green.content.columns import aligned
-from hermes_green.content.markdown import blocks
+from hermes_green.content import markdown
+from hermes_green.content.media import named, payloads
+from hermes_green.content.pack import Wrap, pack
+from hermes_green.content.plain import untouched
+from hermes_green.content.writer import Dialect, write
 from hermes_green.core.model import Reply, Unit
-from hermes_green.core.text import split
+from hermes_green.core.text import measure
 
 LIMIT = 4096
 UNIT = Unit.UTF16
 
-Marks = tuple[str, ...]
-_QUOTE = "blockquote"
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Words with the marks around them, outermost first."""
-
-    text: str
-    marks: Marks = ()
+_TAG = re.compile(r"<[^<>]*>")
 
 
 def render(reply: Reply) -> tuple[Mapping[str, Any], ...]:
     """The payloads of a reply, at least one: ``{"text": ..., "html"?: ...}``, then ``{"media": ...}``."""
-    # Half a surrogate pair, which some models emit at a token's border, has no form in UTF-8.
-    text = reply.text.encode("utf-8", "replace").decode()
-    media = [
-        {"media": {"kind": each.kind, "path": each.path or "", "name": each.name, "mime": each.mime}}
-        for each in reply.media
-    ]
-    texts = list(_messages(text)) if text.strip() else []
-    return tuple([*texts, *media] or [{"text": "…"}])
+    lines = [reply.text, *(named(each) for each in reply.media if not each.path)]
+    texts = _texts(markdown.storable("\n\n".join(line for line in lines if line.strip())))
+    return tuple([*texts, *payloads(reply.media)] or [{"text": "…"}])
 
 
-def _messages(text: str) -> Iterator[Mapping[str, Any]]:
-    runs = list(_Writer().document(blocks(text)))
-    whole = "".join(run.text for run in runs)
-    position = 0
-    for piece in split(whole, LIMIT, UNIT):
-        begin = whole.find(piece, position)
-        if begin < 0:  # what looks like a fence within code was cut: right, but not as it stood
-            yield {"text": piece}
-            continue
-        position = begin + len(piece)
-        html = _html(_between(runs, begin, position))
-        yield {"text": piece, "html": html} if "<" in html else {"text": piece}
+def _texts(text: str) -> list[Mapping[str, Any]]:
+    found = markdown.blocks(text)
+    if markdown.unmarked(text, found):
+        return [{"text": piece} for piece in pack(untouched(text), LIMIT, UNIT)]
+    return [{"text": plain_of(html), "html": html} for html in pack(write(found, DIALECT), LIMIT, _shown)]
 
 
-def _between(runs: Sequence[Run], begin: int, end: int) -> Iterator[Run]:
-    """What of the runs lies there."""
-    at = 0
-    for run in runs:
-        first, last = max(begin, at), min(end, at + len(run.text))
-        if first < last:
-            yield Run(run.text[first - at : last - at], run.marks)
-        at += len(run.text)
+def plain_of(html: str) -> str:
+    """What a stretch of our own HTML shows."""
+    return unescape(_TAG.sub("", html))
 
 
-def _html(runs: Iterator[Run]) -> str:
-    out: list[str] = []
-    opened: Marks = ()
-    for run in (*runs, Run("")):
-        same = 0
-        while same < min(len(opened), len(run.marks)) and opened[same] == run.marks[same]:
-            same += 1
-        out += [f"</{mark.split()[0]}>" for mark in reversed(opened[same:])]
-        out += [f"<{mark}>" for mark in run.marks[same:]]
-        out.append(escape(run.text, quote=False))
-        opened = run.marks
-    return "".join(out)
+def _shown(html: str) -> int:
+    return measure(plain_of(html), UNIT)
 
 
-class _Writer:
-    """One walk over blocks, to runs."""
+def _escaped(text: str) -> str:
+    return escape(text, quote=False)
 
-    def document(self, found: Sequence[Block], marks: Marks = (), indent: str = "") -> Iterator[Run]:
-        """Blocks with an empty line between them."""
-        for number, block in enumerate(found):
-            if number:
-                yield Run("\n\n", marks if _QUOTE in marks else ())
-            yield from self._block(block, marks, indent)
 
-    def _block(self, block: Block, marks: Marks, indent: str) -> Iterator[Run]:
-        if isinstance(block, Paragraph):
-            yield from self._spans(block.spans, marks, indent)
-        elif isinstance(block, Heading):
-            yield from self._spans(block.spans, (*marks, "b"), indent)
-        elif isinstance(block, Code):
-            language = f'code class="language-{escape(block.language)}"'
-            yield Run(block.text or " ", (*marks, "pre", language) if block.language else (*marks, "pre"))
-        elif isinstance(block, Quote):
-            # Quotes do not nest on the platform.
-            yield from self.document(block.blocks, marks if _QUOTE in marks else (*marks, _QUOTE))
-        elif isinstance(block, List):
-            yield from self._list(block, marks, indent)
-        elif isinstance(block, Table):
-            yield Run(aligned(block), (*marks, "pre"))
-        elif isinstance(block, Rule):
-            yield Run("———", marks)
+def _tag(name: str) -> Wrap:
+    return Wrap(f"<{name}>", f"</{name}>")
 
-    def _list(self, found: List, marks: Marks, indent: str) -> Iterator[Run]:
-        for number, item in enumerate(found.items, found.start):
-            if number > found.start:
-                yield Run("\n" if found.tight else "\n\n", marks)
-            mark = f"{number}. " if found.ordered else ("◦ " if indent else "• ")
-            yield Run(indent + mark, marks)
-            inner = indent + " " * 3
-            for place, block in enumerate(item):
-                if place:
-                    yield Run("\n" if isinstance(block, List) else "\n\n", marks)
-                    if isinstance(block, (Paragraph, Heading)):
-                        yield Run(inner, marks)
-                elif isinstance(block, List):
-                    yield Run("\n", marks)
-                yield from self._block(block, marks, inner)
 
-    def _spans(self, spans: Sequence[Span], marks: Marks, indent: str) -> Iterator[Run]:
-        for span in spans:
-            if isinstance(span, Text):
-                yield Run(span.text, marks)
-            elif isinstance(span, Break):
-                yield Run("\n" + indent, marks)
-            elif isinstance(span, CodeSpan):
-                # Code stands in no other mark but a quote.
-                yield Run(span.text, (*(mark for mark in marks if mark == _QUOTE), "code"))
-            elif isinstance(span, (Link, Image)):
-                yield from self._link(span, marks, indent)
-            else:
-                mark = {Bold: "b", Italic: "i", Strike: "s"}[type(span)]
-                yield from self._spans(span.spans, marks if mark in marks else (*marks, mark), indent)
+def _fence(info: str, text: str) -> Wrap:
+    language = info.split(None, 1)[0] if info else ""
+    if not language:
+        return _tag("pre")
+    return Wrap(f'<pre><code class="language-{escape(language)}">', "</code></pre>")
 
-    def _link(self, span: Link | Image, marks: Marks, indent: str) -> Iterator[Run]:
-        """Words that lead somewhere; an address that Telegram would not make one is shown."""
-        spans = span.spans if isinstance(span, Link) else (Text(span.alt),) if span.alt else ()
-        words = words_of(spans)
-        if not span.href.startswith(("http://", "https://", "mailto:", "tel:")):
-            yield from self._spans(spans, marks, indent)
-            if span.href and span.href != words:
-                yield Run(f" ({span.href})" if words else span.href, marks)
-        elif not words or words == span.href:
-            yield Run(span.href, marks)
-        else:
-            yield from self._spans(spans, (*marks, f'a href="{escape(span.href)}"'), indent)
+
+DIALECT = Dialect(
+    escape=_escaped,
+    code_escape=_escaped,
+    bold=_tag("b"),
+    italic=_tag("i"),
+    strike=_tag("s"),
+    code=lambda text: _tag("code"),
+    fence=_fence,
+    heading=lambda level: _tag("b"),
+    link=lambda href, text: Wrap(f'<a href="{escape(href)}">', "</a>", spare=f" ({href})"),
+    quote=_tag("blockquote"),
+    quote_lead="",
+)
