@@ -15,6 +15,7 @@ BUILTIN: Mapping[str, str] = {
     "qq": "hermes_green.adapters.qq",
     "dingtalk": "hermes_green.adapters.dingtalk",
     "slack": "hermes_green.adapters.slack",
+    "wecom": "hermes_green.adapters.wecom",
     "telegram": "hermes_green.adapters.telegram",
 }
 GROUP = "hermes_green.adapters"

@@ -20,6 +20,7 @@ PLATFORMS: dict[str, str] = {
     "dingtalk": "hermes_green.sim.dingtalk:DingTalkSim",
     "slack": "hermes_green.sim.slack:SlackSim",
     "telegram": "hermes_green.sim.telegram:TelegramSim",
+    "wecom": "hermes_green.sim.wecom:WeComSim",
 }
 
 

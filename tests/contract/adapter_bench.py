@@ -36,6 +36,8 @@ class Driver:
     long_text = ""
     # the settings that move the platform's HTTP hosts
     bases: tuple[str, ...] = ("api_base",)
+    # connections that a message and its answer take at least: the socket and the calls
+    connections = 2
     # does the simulator tell when a frame was acknowledged (kind ``ack``)?
     acks = True
     # does the platform name the messages it takes?

@@ -1,0 +1,169 @@
+"""The WeCom adapter: one object per bot; a link is a local value of ``run``."""
+
+from __future__ import annotations
+
+from typing import Any, Iterator, Mapping
+
+from hermes_green.adapters.wecom import wire
+from hermes_green.adapters.wecom.codes import STALE_REQUEST, STALE_STREAM
+from hermes_green.adapters.wecom.conversation import Conversation
+from hermes_green.adapters.wecom.drafts import Drafts
+from hermes_green.adapters.wecom.exchange import AGAIN, Exchange
+from hermes_green.adapters.wecom.media import Uploads, fetched
+from hermes_green.adapters.wecom.render import LIMIT, UNIT, render, texts_of
+from hermes_green.adapters.wecom.settings import Settings
+from hermes_green.core.clock import Clock, SystemClock
+from hermes_green.core.errors import LinkLost, SendRefused, SendRetry
+from hermes_green.core.model import Caps, CapsTable, ChatType, Part, Peer, Rate, Receipt, Reply
+from hermes_green.core.ports import Context, Port
+from hermes_green.link.dial import rebased
+from hermes_green.link.http import Http
+from hermes_green.link.websocket import DialOptions
+
+# A callback may be answered for 24 h; then the same text goes as a message of its own, so that no part
+# has to be in time. A stream's id is its key: a repeated frame replaces what its bubble shows; a message
+# that answers nothing has none. Rates: what is believed of an unreadable page, 30 a minute and 1,000 an
+# hour in a chat; 45009 is the authority. Refreshing a bubble costs nothing.
+WINDOW = 24 * 3600.0
+CAPS = Caps(
+    limit=LIMIT,
+    unit=UNIT,
+    edits=True,
+    streaming=True,
+    draft_every=1.0,
+    media=True,
+    rates=(Rate(30, 60.0, "chat", drafts=False), Rate(1000, 3600.0, "chat", drafts=False)),
+    key_lifetime=WINDOW,
+    send_needs_link=True,
+)
+OPENING = "…"
+_PREFIXES: Mapping[str, ChatType] = {"user": "dm", "dm": "dm", "group": "group"}
+
+
+class WeComAdapter:
+    """Translator for one bot. ``core.ports.Adapter`` says what its methods promise."""
+
+    caps = CapsTable(default=CAPS)
+
+    def __init__(self, settings: Settings, ctx: Context, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._ctx = ctx
+        self._clock = clock or SystemClock()
+        self._options = DialOptions(ca_file=settings.ca_file, proxy=settings.proxy)
+        self._http = Http(settings.api_base, ca_file=settings.ca_file, proxy=settings.proxy)
+        self._drafts = Drafts(self._clock)
+        self._uploads = Uploads()
+
+    def run(self, port: Port) -> None:
+        """Socket and subscription, then the conversation until it ends."""
+        talk = Conversation(port, self._ctx, self._settings, self._drafts)
+        port.on_close(talk.leave)
+        talk.live(self._settings.ws_base or wire.WS_BASE, self._options)
+
+    # --- out -------------------------------------------------------------------------------------
+
+    def send(self, part: Part, link: Any) -> Receipt:
+        """Finish the draft's bubble, else answer with one of its own, else write to the chat."""
+        exchange = _link(link)
+        media = part.payload.get("media")
+        sent = self._say(part, exchange) if media is None else self._show(part, media, exchange)
+        return Receipt(sent, self._clock.wall())
+
+    def _say(self, part: Part, link: Exchange) -> str:
+        text = str(part.payload.get("text", ""))
+        for req_id, stream_id in self._bubbles(part):
+            try:
+                self._drafts.finish(link, req_id, stream_id, text)
+                return stream_id
+            except SendRefused as refused:
+                self._stale(refused)
+        return self._write(part.peer, wire.markdown(text), link)
+
+    def _bubbles(self, part: Part) -> Iterator[tuple[str, str]]:
+        """req_id and stream id of the ways to answer, the best first."""
+        if part.handle is not None:
+            yield str(part.handle.get("req_id")), str(part.handle.get("stream_id"))
+        req_id = self._answerable(part.reply_ref)
+        if req_id:
+            yield req_id, part.key
+
+    def _show(self, part: Part, media: Mapping[str, Any], link: Exchange) -> str:
+        kind, media_id = self._uploads.bring(link, part.key, media)
+        body = wire.media(kind, media_id)
+        req_id = self._answerable(part.reply_ref)
+        if req_id:
+            try:
+                link.ask(wire.RESPOND, body, req_id)
+                return media_id
+            except SendRefused as refused:
+                self._stale(refused)
+        return self._write(part.peer, body, link)
+
+    def _write(self, peer: Peer, body: Mapping[str, Any], link: Exchange) -> str:
+        answer = link.ask(wire.SEND, wire.to_chat(peer, body))
+        return str(answer.body.get("msgid") or answer.req_id)
+
+    def _answerable(self, ref: Mapping[str, Any]) -> str:
+        """The req_id to answer with, or "" where there is none or it is too old."""
+        at = ref.get("at")
+        if isinstance(at, (int, float)) and self._clock.wall() > at + WINDOW:
+            return ""
+        return str(ref.get("req_id") or "")
+
+    def _stale(self, refused: SendRefused) -> None:
+        """Pass when another way may be open; else raise."""
+        if refused.code not in (STALE_REQUEST, STALE_STREAM):
+            raise refused
+        self._ctx.count("sends", "stale")
+
+    def render(self, reply: Reply) -> tuple[Mapping[str, Any], ...]:
+        """Markdown of at most 20,480 bytes each, then one payload for each medium."""
+        return render(reply)
+
+    # --- drafts ----------------------------------------------------------------------------------
+
+    def draft_open(self, peer: Peer, ref: Mapping[str, Any], key: str, seq: int, link: Any) -> Mapping[str, Any]:
+        """Open a bubble under the stream id ``key``; only an answer can grow."""
+        req_id = self._answerable(ref)
+        if not req_id:
+            raise SendRefused("a message that answers nothing cannot grow", code="no_req_id")
+        self._drafts.show(_link(link), req_id, key, OPENING)
+        return {"req_id": req_id, "stream_id": key}
+
+    def draft_update(self, handle: Mapping[str, Any], text: str, n: int, link: Any) -> None:
+        """Show the text so far; what does not fit into one message waits for the end."""
+        shown = texts_of(text)[0]
+        if shown.strip():
+            self._drafts.show(_link(link), str(handle.get("req_id")), str(handle.get("stream_id")), shown)
+
+    # --- in --------------------------------------------------------------------------------------
+
+    def fetch(self, ref: Mapping[str, Any]) -> Iterator[bytes]:
+        """The decrypted bytes of a file that was sent along. Raises LinkLost, ConfError."""
+        url = str(ref.get("url") or "")
+        if not url.startswith(("http://", "https://")):
+            raise LinkLost("the file has no address", code="url")
+        return fetched(self._http, rebased(url, self._settings.api_base), str(ref.get("aeskey") or ""))
+
+    def peer_of(self, chat: str) -> Peer | None:
+        """``user:``/``dm:`` before a user's id, ``group:`` before a chat's; ids alone look alike."""
+        prefix, _, chat_id = chat.strip().partition(":")
+        if prefix not in _PREFIXES or not chat_id:
+            return None
+        chat_type = _PREFIXES[prefix]
+        return Peer(self._ctx.child, chat_id, chat_type, user_id=chat_id if chat_type == "dm" else None)
+
+    def close(self) -> None:
+        """Close the pooled HTTP connections."""
+        self._http.close()
+
+
+def _link(link: Any) -> Exchange:
+    """The current link.
+
+    Raises:
+        SendRetry: there is none.
+    """
+    if not isinstance(link, Exchange):
+        raise SendRetry("messages go out over the link only, which is down", after=AGAIN, code="no_link")
+    return link

@@ -1,0 +1,138 @@
+"""Media: files that users sent, decrypted as they come; and files of ours, uploaded over the link in pieces.
+
+Sources: wecom-aibot-sdk 1.0.8 ``crypto.py`` and ``client.py``, @wecom/aibot-node-sdk 1.0.7 ``types``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+from collections import OrderedDict
+from typing import Any, Iterable, Iterator, Mapping
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from hermes_green.adapters.wecom import wire
+from hermes_green.adapters.wecom.exchange import Exchange
+from hermes_green.core.errors import LinkLost, SendRetry, SendUnknown
+from hermes_green.link.files import MIB, read_file
+from hermes_green.link.http import Http
+
+CHUNK = 512 * 1024
+# PKCS#7 over blocks of 32 bytes, twice the cipher's own.
+BLOCK = 32
+FILE_LIMIT = 20 * MIB
+# kind -> the platform's own, the endings it shows as such, and the largest it takes; the rest goes as a file.
+_KINDS: Mapping[str, tuple[str, tuple[str, ...], int]] = {
+    "image": ("image", (".jpg", ".jpeg", ".png", ".gif"), 2 * MIB),
+    "audio": ("voice", (".amr",), 2 * MIB),
+    "video": ("video", (".mp4",), 10 * MIB),
+}
+# Uploads that a repeated send can use again; they live for three days.
+REMEMBERED = 500
+
+
+# --- in --------------------------------------------------------------------------------------------
+
+
+def fetched(http: Http, url: str, aeskey: str) -> Iterator[bytes]:
+    """The bytes at an address that the platform handed out, which is good for five minutes.
+
+    Raises:
+        LinkLost: they cannot be had, or are not what the key was made for.
+    """
+    answer = http.stream("GET", url, first=20.0, pause=20.0, total=300.0)
+    try:
+        if answer.status != 200:
+            raise LinkLost(f"the file is not there (any more): HTTP {answer.status}", status=answer.status)
+        yield from decrypted(answer.pieces(), aeskey) if aeskey else answer.pieces()
+    finally:
+        answer.close()
+
+
+def decrypted(pieces: Iterable[bytes], aeskey: str) -> Iterator[bytes]:
+    """AES-256-CBC; the file's own key is its vector too, and comes without the padding of base64.
+
+    Raises:
+        LinkLost: no such key, or the last block is not what this key was made for.
+    """
+    try:
+        key = base64.b64decode(aeskey + "=" * (-len(aeskey) % 4))
+        decryptor = Cipher(algorithms.AES256(key), modes.CBC(key[:16])).decryptor()
+    except (binascii.Error, ValueError):
+        raise LinkLost("the file's key is none", code="aeskey") from None
+    held = b""
+    for piece in pieces:
+        held += decryptor.update(piece)
+        if len(held) > BLOCK:
+            yield held[:-BLOCK]
+            held = held[-BLOCK:]
+    try:
+        held += decryptor.finalize()
+    except ValueError:
+        raise LinkLost("the file is cut short", code="truncated") from None
+    padding = held[-1] if held else 0
+    if not 1 <= padding <= min(BLOCK, len(held)) or held[-padding:] != bytes([padding]) * padding:
+        raise LinkLost("the file does not fit its key", code="padding")
+    yield held[:-padding]
+
+
+# --- out -------------------------------------------------------------------------------------------
+
+
+class Uploads:
+    """Brings files to the platform; nobody sees one before a message names it."""
+
+    def __init__(self) -> None:
+        self._done: OrderedDict[str, tuple[str, str]] = OrderedDict()
+
+    def bring(self, link: Exchange, key: str, media: Mapping[str, Any]) -> tuple[str, str]:
+        """Upload the medium of the part ``key``, once; the platform's kind, and its id.
+
+        Raises:
+            SendError: SendRefused says the limit; never SendUnknown, for nothing was shown.
+        """
+        if key not in self._done:
+            try:
+                self._done[key] = _upload(link, media)
+            except SendUnknown as error:
+                raise SendRetry(f"the upload broke off: {error}", after=1.0, code=error.code) from error
+            while len(self._done) > REMEMBERED:
+                self._done.popitem(last=False)
+        return self._done[key]
+
+
+def _upload(link: Exchange, media: Mapping[str, Any]) -> tuple[str, str]:
+    path = str(media.get("path") or "")
+    name = str(media.get("name") or "") or os.path.basename(path)
+    data = read_file(path, FILE_LIMIT, name)
+    kind = kind_of(str(media.get("kind") or ""), path, name, len(data))
+    chunks = [data[at : at + CHUNK] for at in range(0, len(data), CHUNK)]
+    begun = {
+        "type": kind,
+        "filename": name,
+        "total_size": len(data),
+        "total_chunks": len(chunks),
+        "md5": hashlib.md5(data, usedforsecurity=False).hexdigest(),
+    }
+    upload_id = _said(link.ask(wire.UPLOAD_INIT, begun).body, "upload_id")
+    for index, chunk in enumerate(chunks):
+        piece = {"upload_id": upload_id, "chunk_index": index, "base64_data": base64.b64encode(chunk).decode()}
+        link.ask(wire.UPLOAD_CHUNK, piece)
+    return kind, _said(link.ask(wire.UPLOAD_FINISH, {"upload_id": upload_id}).body, "media_id")
+
+
+def kind_of(kind: str, path: str, name: str, size: int) -> str:
+    """What the platform shows the medium as: image, voice, video or file."""
+    shown, endings, limit = _KINDS.get(kind, ("file", (), 0))
+    fits = size <= limit and (name.lower().endswith(endings) or path.lower().endswith(endings))
+    return shown if fits else "file"
+
+
+def _said(body: Mapping[str, Any], name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not value:
+        raise SendRetry(f"an upload was answered without {name}", after=5.0, code=name)
+    return value

@@ -1,0 +1,120 @@
+"""Parse: a message callback as a neutral message; pure.
+
+Source of the fields: @wecom/aibot-node-sdk 1.0.7 ``types/message`` and the page on receiving messages.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, Mapping
+
+from hermes_green.adapters.wecom.wire import Frame
+from hermes_green.core.errors import BadFrame
+from hermes_green.core.model import Attachment, ChatType, Inbound, Peer
+
+_MENTION = re.compile(r"\s*@\S+\s*")
+_MEDIA: Mapping[str, Literal["image", "file", "video"]] = {"image": "image", "file": "file", "video": "video"}
+# A wall time within the lives of those who read this, in seconds.
+_LATEST = 1e11
+
+
+def parse(frame: Frame, child: str, bot_name: str = "") -> Inbound | None:
+    """The neutral message in one callback; None means valid, but not for us.
+
+    A group's messages reach only the bots they mention, so that all of them are for us. ``bot_name``:
+    the bot's own name, where it is known; else a mention at the beginning is taken to end at a blank.
+
+    Raises:
+        BadFrame: it lacks what a message must have.
+    """
+    try:
+        return _parse(frame, child, bot_name)
+    except BadFrame:
+        raise
+    except Exception as error:  # parse border: whatever a stranger's JSON makes us stumble over
+        raise BadFrame(f"{type(error).__name__}: {error}") from error
+
+
+def _parse(frame: Frame, child: str, bot_name: str) -> Inbound | None:
+    body = frame.body
+    message_id, kind = _need(body, "msgid"), _need(body, "msgtype")
+    if kind in ("event", "stream"):
+        return None  # "stream" asks webhook bots for the next piece; here pieces are pushed
+    user_id = _need(_dict(body.get("from")), "userid")
+    group = _text(body.get("chattype")) == "group"
+    chat_type: ChatType = "group" if group else "dm"
+    text, attachments = _content(kind, body)
+    if group:
+        text = _addressed(text, bot_name)
+    quoted, more = _quote(body.get("quote"))
+    sent_at = _seconds(body.get("create_time"))
+    return Inbound(
+        keys=(message_id,),
+        peer=Peer(child, _need(body, "chatid") if group else user_id, chat_type, user_id=user_id),
+        message_id=message_id,
+        text="\n\n".join(part for part in (quoted, text) if part),
+        attachments=(*attachments, *more),
+        reply_ref={"req_id": frame.req_id, "message_id": message_id, "at": sent_at},
+        sent_at=sent_at,
+    )
+
+
+def _content(kind: str, body: Mapping[str, Any]) -> tuple[str, tuple[Attachment, ...]]:
+    """Text and media of a message, or of one that it quotes."""
+    part = _dict(body.get(kind))
+    if kind in ("text", "voice"):  # a voice message comes as its transcript
+        return _text(part.get("content")).strip(), ()
+    if kind == "mixed":
+        items = part.get("msg_item")
+        found = [_content(_text(item.get("msgtype")), item) for item in _list(items) if isinstance(item, dict)]
+        return "\n".join(text for text, _ in found if text), tuple(each for _, media in found for each in media)
+    name = _text(part.get("filename")) or _text(part.get("name"))
+    text = f"[{kind[:40]}: {name}]" if name else f"[{kind[:40]}]"
+    url = _text(part.get("url"))
+    if kind not in _MEDIA or not url:
+        return text, ()
+    ref = {"url": url, "aeskey": _text(part.get("aeskey"))}
+    return text, (Attachment(kind=_MEDIA[kind], ref=ref, name=name),)
+
+
+def _quote(quote: Any) -> tuple[str, tuple[Attachment, ...]]:
+    """The quoted message, its lines marked as Markdown marks them."""
+    if not isinstance(quote, dict) or not _text(quote.get("msgtype")):
+        return "", ()
+    text, media = _content(_text(quote.get("msgtype")), quote)
+    return "\n".join(f"> {line}".rstrip() for line in text.splitlines()), media
+
+
+def _addressed(text: str, bot_name: str) -> str:
+    """The text without the mention of us, which is an address and not a part of the message."""
+    mention = f"@{bot_name.strip()}"
+    if bot_name.strip() and mention in text:
+        before, _, after = text.partition(mention)
+        return " ".join(part for part in (before.strip(), after.strip()) if part)
+    return _MENTION.sub("", text, count=1) if text.lstrip().startswith("@") else text
+
+
+def _need(source: Mapping[str, Any], name: str) -> str:
+    value = _text(source.get(name))
+    if not value:
+        raise BadFrame(f"a message callback without {name}")
+    return value
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str:
+    """A string that can be stored: JSON may escape half a surrogate pair, UTF-8 has no place for it."""
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""
+
+
+def _seconds(value: Any) -> float | None:
+    """Wall seconds; None for nonsense."""
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if plain and 0 < value < _LATEST else None
