@@ -9,6 +9,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Mapping
+from urllib.parse import unquote
 
 from hermes_green.sim.kit import Answer, Request
 from hermes_green.sim.telegram_replies import File, Flood, Refused, as_text, fail, ok, params_of, too_many
@@ -71,7 +72,8 @@ class Rest:
 
     def answer(self, request: Request) -> Answer:
         """The answer to any request."""
-        found, file = METHOD.fullmatch(request.path), FILE.fullmatch(request.path)
+        path = unquote(request.path)
+        found, file = METHOD.fullmatch(path), FILE.fullmatch(path)
         match = found or file
         if match is None:
             return fail(404, "Not Found")
