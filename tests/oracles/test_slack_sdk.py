@@ -97,5 +97,3 @@ def test_the_sdk_is_sent_again_what_it_could_not_acknowledge(sim: SlackSim, bot:
     said = sim.say(text="said meanwhile")
     sim.wait("send", since, SOON, text="re: said meanwhile", chat=said["chat"])
     unfaulted(sim)
-
-

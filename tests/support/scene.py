@@ -22,6 +22,7 @@ QUICK = {"healthy_after": 1, "backoff_max": 1}
 ARGUMENTS = {
     "feishu": ("--hold-order", "--redelivery", "1,3,9,27", "--ack-deadline", "1"),
     "qq": ("--hold-order", "--heartbeat-interval", "5"),
+    "telegram": ("--hold-order",),
 }
 
 

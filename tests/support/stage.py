@@ -203,5 +203,10 @@ def credentials(sim: Sim) -> dict[str, Any]:
     state = sim.state()
     if sim.platform == "feishu":
         return {"enabled": True, "app_id": state["app_id"], "app_secret": "sim-feishu-secret", "api_base": sim.url}
+    if sim.platform == "telegram":
+        return {"enabled": True, "token": f"{state['bot']}:sim-telegram-token-0123456789abcdef", "api_base": sim.url}
+    if sim.platform == "slack":
+        tokens = {name: state[name] for name in ("bot_token", "app_token")}
+        return {"enabled": True, **tokens, "api_base": sim.url}
     return {"enabled": True, "app_id": "102000001", "client_secret": "sim-client-secret", "api_base": sim.url,
             "token_base": sim.url}  # fmt: skip
