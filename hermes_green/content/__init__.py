@@ -33,8 +33,10 @@ Markdown is walked once, and written by a dialect that a platform's ``render.py`
   ``core.model.Unit`` or a function from finished text to what it takes of the limit (escapes of JSON,
   HTML tags that do not count). ``pack.fit`` is the same for platforms that allow only some messages.
   ``pack.join(pieces)`` gives one text of any length. No messages come from a text without words.
-- ``media.payloads(reply.media)`` are the payloads of media after those of text; ``media.named`` is the line
-  for one that cannot be sent; ``markdown.storable`` mends texts that have no UTF-8 form.
+- ``media.payloads(reply.media)`` are the payloads of media after those of text; ``media.lines(reply.media)``
+  are pieces in place of those that cannot be sent, ``media.named`` is the words of one;
+  ``markdown.storable`` mends texts that have no UTF-8 form.
 - ``plain.text(markdown)`` and ``plain.pieces(markdown)``: readable plain text, for platforms without markup,
-  for fallbacks and for titles.
+  for fallbacks and for titles; ``plain.pieces(markdown, DIALECT)``: in a dialect, but a text without marks is
+  left as it is (and escaped).
 '''

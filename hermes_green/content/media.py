@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
 
+from hermes_green.content.pack import LINE, Piece
 from hermes_green.core.model import Attachment
 
 
@@ -19,3 +20,8 @@ def payloads(media: Sequence[Attachment]) -> tuple[Mapping[str, Any], ...]:
 def named(each: Attachment) -> str:
     """A line in place of a medium that cannot be sent: it is said, not dropped."""
     return f"[{each.kind}] {each.name}".rstrip()
+
+
+def lines(media: Sequence[Attachment]) -> tuple[Piece, ...]:
+    """Such a line for each, as pieces that follow a reply's own."""
+    return tuple(Piece(named(each), gap="\n", rank=LINE) for each in media)

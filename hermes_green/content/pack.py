@@ -36,12 +36,14 @@ def same(text: str) -> str:
 class Wrap:
     """A mark around words. ``joint`` stands between it and a letter directly beside it, where a
     platform sees marks at the borders of words only. ``spare`` is written after the words where the
-    mark itself has no room, so that nothing is lost (a link's address)."""
+    mark itself has no room, so that nothing is lost (a link's address). ``again`` opens it where a
+    message begins with it already open (a table's header), if that differs."""
 
     open: str = ""
     close: str = ""
     joint: str = ""
     spare: str = ""
+    again: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ def _atom(piece: Piece, text: str, gap: str, lead: str, rank: int) -> _Atom:
 def _border(before: _Atom | None, after: _Atom) -> str:
     """What stands between two neighbours, or before the first of a message."""
     if before is None:
-        return _opened(after.outer) + after.lead + _opened(after.inner)
+        return _opened_again(after.outer) + after.lead + _opened_again(after.inner)
     line = "\n" in after.gap
     if not line and before.outer is after.outer and before.inner is after.inner:
         return after.gap
@@ -165,6 +167,10 @@ def _common(some: tuple[Wrap, ...], others: tuple[Wrap, ...]) -> int:
 
 def _opened(wraps: Sequence[Wrap]) -> str:
     return "".join(wrap.open for wrap in wraps)
+
+
+def _opened_again(wraps: Sequence[Wrap]) -> str:
+    return "".join(wrap.again or wrap.open for wrap in wraps)
 
 
 def _closed(wraps: Sequence[Wrap]) -> str:
@@ -248,7 +254,7 @@ class _Pages:
                 wrap = dropped.pop()
                 yield replace(before, text=wrap.spare, gap="", outer=(), inner=(), solid=False, rank=GLUED)
             whole = piece
-            large = [w for w in (*piece.outer, *piece.inner) if self._known(w.open) + self._known(w.close) > fourth]
+            large = [wrap for wrap in (*piece.outer, *piece.inner) if self._mark(wrap) > fourth]
             if large or self._marks(piece) > 2 * fourth:
                 dropped += [wrap for wrap in large if wrap.spare and wrap not in dropped]
                 piece = self._bare(piece, large)
@@ -257,8 +263,11 @@ class _Pages:
         while dropped and before is not None:
             yield replace(before, text=dropped.pop().spare, gap="", outer=(), inner=(), solid=False, rank=GLUED)
 
+    def _mark(self, wrap: Wrap) -> int:
+        return max(self._known(wrap.open), self._known(wrap.again)) + self._known(wrap.close)
+
     def _marks(self, piece: Piece) -> int:
-        border = _opened(piece.outer) + piece.lead + piece.rest + _opened(piece.inner)
+        border = _opened_again(piece.outer) + piece.lead + piece.rest + _opened_again(piece.inner)
         return self._known(border) + self._known(_closed(piece.inner) + _closed(piece.outer))
 
     def _bare(self, piece: Piece, large: Sequence[Wrap]) -> Piece:
@@ -299,7 +308,7 @@ class _Pages:
             written = parts if piece.solid else [piece.escape(part) for part in parts]
             if most <= 4 or all(self._known(part) <= self._limit // 4 for part in written):
                 return parts
-            most //= 2
+            most = max(4, most // 2)
 
 
 def _sliced(word: str, most: int) -> list[str]:

@@ -208,11 +208,11 @@ class _Writer:
         before = self.pieces[-1] if self.pieces else None
         if before is None or before.inner is inner or before.inner == inner:
             return ""
-        if not (before.text[-1:].isalnum() or text[:1].isalnum()):
+        opened = [wrap for wrap in inner if wrap not in before.inner]
+        closed = [wrap for wrap in before.inner if wrap not in inner]
+        if not closed and not before.text[-1:].isalnum() or not opened and not text[:1].isalnum():
             return ""
-        changed = [wrap for wrap in before.inner if wrap not in inner]
-        changed += [wrap for wrap in inner if wrap not in before.inner]
-        return next((wrap.joint for wrap in changed if wrap.joint), "")
+        return next((wrap.joint for wrap in (*closed, *opened) if wrap.joint), "")
 
     def _end_line(self, gap: str, rest: str, rank: int) -> None:
         """The next piece begins a line, with ``rest``; lines left empty keep a quote's mark."""
@@ -316,15 +316,13 @@ class _Writer:
         lead = rest if rest.strip() else ""
         lines = {"left": ":---", "right": "---:", "center": ":---:", "": "---"}
         border = "| " + " | ".join(lines[side] for side in block.alignments) + " |"
-        head = Wrap(f"{lead}{self._row(block.header)}\n{lead}{border}" + ("\n" if block.rows else ""))
+        head = f"{self._row(block.header)}\n{lead}{border}"
+        again = (*outer, Wrap(again=f"{lead}{head}\n"))
         self._lead = lead
-        if not block.rows:
-            self._put("", rest, (*outer, replace(head, open=head.open.removeprefix(lead))), ())
-            return
-        for number, row in enumerate(block.rows):
-            if number:
-                self._end_line("\n", lead, LINE)
-            self._put(self._row(row), lead, (*outer, head), (), solid=True)
+        self._put(head, lead, outer, (), solid=True)
+        for row in block.rows:
+            self._end_line("\n", lead, LINE if self.pieces[-1].outer is again else GLUED)
+            self._put(self._row(row), lead, again, (), solid=True)
 
     def _row(self, cells: Sequence[Sequence[Span]]) -> str:
         dialect = replace(self._dialect, line=" ")
