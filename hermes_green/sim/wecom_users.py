@@ -99,7 +99,8 @@ class Users:
         else:
             shown = f"@{self._sim.options.bot_name} {text}" if chat_type == "group" and mention else text
             hook = secrets.token_urlsafe(12)
-            made |= {"response_url": f"{self._sim.url}/response/{hook}", **self._content(message_type, shown, data, name)}
+            made |= self._content(message_type, shown, data, name)
+            made["response_url"] = f"{self._sim.url}/response/{hook}"
             self.hooks[hook] = Origin(chat, chat_type, message_id, time.monotonic())
         if quote:
             made["quote"] = dict(quote)

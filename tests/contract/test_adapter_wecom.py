@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import random
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import gevent
 import pytest
@@ -20,7 +21,7 @@ from hermes_green.core.errors import Displaced, LinkLost, SendRefused, SendRetry
 from hermes_green.core.model import Attachment, Part, Peer, Reply, Secret
 from hermes_green.sim.wecom import WeComSim
 from tests.contract.adapters import INTERVAL, TIMEOUT, AdapterContract, Bench, Driver, again
-from tests.support.port import Run, wait_for
+from tests.support.port import Run
 
 MIB = 1024 * 1024
 
@@ -196,7 +197,8 @@ class TestWeCom(AdapterContract):
         sim = self.driver.simulator(media_host="https://ww-aibot-img.example.com").start()
         bench = Bench(self.driver, sim, self.driver.settings(sim))
         try:
-            inbound = bench.hear(bench.ready(), message_type="mixed", text="look", data=base64.b64encode(b"pixels").decode())
+            data = base64.b64encode(b"pixels").decode()
+            inbound = bench.hear(bench.ready(), message_type="mixed", text="look", data=data)
             assert inbound.text == "look\n[image]"
             assert b"".join(bench.adapter.fetch(inbound.attachments[0].ref)) == b"pixels"
         finally:
@@ -254,7 +256,11 @@ class TestWeCom(AdapterContract):
 
     @pytest.mark.parametrize(
         "kind, name, size, shown",
-        [("image", "a.png", 3000, "image"), ("image", "b.png", 2 * MIB + 1, "file"), ("file", "c.pdf", 1_200_000, "file")],
+        [
+            ("image", "a.png", 3000, "image"),
+            ("image", "b.png", 2 * MIB + 1, "file"),
+            ("file", "c.pdf", 1_200_000, "file"),
+        ],
     )
     @pytest.mark.parametrize("asked", [True, False])
     def test_files_are_uploaded_in_pieces_and_sent(
@@ -411,13 +417,12 @@ class TestWeCom(AdapterContract):
 
 
 def mutated(frame: Any, draw: random.Random) -> str:
-    """The frame as JSON, damaged; never an answer or a displacement, which would be believed."""
-    import json
-
+    """The frame as JSON, damaged; it stays a callback, for an answer or a displacement would be believed."""
     text = json.dumps(frame)
     for _ in range(draw.randint(1, 4)):
         at = draw.randrange(len(text))
-        text = text[:at] + draw.choice(["", "\x00", "[", "}", '"', "7", "null", "\\ud800", text[at : at + 9]]) + text[at + draw.randint(0, 5) :]
+        new = draw.choice(["", "\x00", "[", "}", '"', "7", "null", "\\ud800", text[at : at + 9]])
+        text = text[:at] + new + text[at + draw.randint(0, 5) :]
     return text if '"cmd"' in text else "{}"
 
 

@@ -10,7 +10,7 @@ from hermes_green.adapters.wecom.conversation import Conversation
 from hermes_green.adapters.wecom.drafts import Drafts
 from hermes_green.adapters.wecom.exchange import AGAIN, Exchange
 from hermes_green.adapters.wecom.media import Uploads, fetched
-from hermes_green.adapters.wecom.render import LIMIT, UNIT, render, texts_of
+from hermes_green.adapters.wecom.render import EMPTY, LIMIT, UNIT, render, shown
 from hermes_green.adapters.wecom.settings import Settings
 from hermes_green.core.clock import Clock, SystemClock
 from hermes_green.core.errors import LinkLost, SendRefused, SendRetry
@@ -36,7 +36,6 @@ CAPS = Caps(
     key_lifetime=WINDOW,
     send_needs_link=True,
 )
-OPENING = "…"
 _PREFIXES: Mapping[str, ChatType] = {"user": "dm", "dm": "dm", "group": "group"}
 
 
@@ -127,14 +126,14 @@ class WeComAdapter:
         req_id = self._answerable(ref)
         if not req_id:
             raise SendRefused("a message that answers nothing cannot grow", code="no_req_id")
-        self._drafts.show(_link(link), req_id, key, OPENING)
+        self._drafts.show(_link(link), req_id, key, EMPTY)
         return {"req_id": req_id, "stream_id": key}
 
     def draft_update(self, handle: Mapping[str, Any], text: str, n: int, link: Any) -> None:
         """Show the text so far; what does not fit into one message waits for the end."""
-        shown = texts_of(text)[0]
-        if shown.strip():
-            self._drafts.show(_link(link), str(handle.get("req_id")), str(handle.get("stream_id")), shown)
+        now = shown(text)
+        if now.strip():
+            self._drafts.show(_link(link), str(handle.get("req_id")), str(handle.get("stream_id")), now)
 
     # --- in --------------------------------------------------------------------------------------
 

@@ -1,0 +1,333 @@
+"""WeCom's pure parts: frames, messages, texts, keys, codes, and how often a bubble may change."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import random
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from hermes_green.adapters import wecom
+from hermes_green.adapters.wecom import wire
+from hermes_green.adapters.wecom.codes import SUBSCRIBING
+from hermes_green.adapters.wecom.drafts import KEEP_ALIVE, pace
+from hermes_green.adapters.wecom.exchange import refusal
+from hermes_green.adapters.wecom.media import decrypted, kind_of
+from hermes_green.adapters.wecom.parse import parse
+from hermes_green.adapters.wecom.render import LIMIT, render, shown
+from hermes_green.core.errors import AuthRejected, BadFrame, LinkLost, SendRefused, SendRetry, SendUnknown
+from hermes_green.core.model import Attachment, Peer, Reply, Secret
+from tests.support.port import FakeContext
+
+PEER = Peer("wecom", "alice", "dm")
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    """A message callback's body, as the platform's page shows it."""
+    made = {
+        "msgid": "m1",
+        "aibotid": "bot",
+        "chattype": "single",
+        "from": {"userid": "alice"},
+        "create_time": 1_700_000_000,
+        "msgtype": "text",
+        "text": {"content": "hello"},
+    }
+    return {**made, **fields}
+
+
+def heard(bot_name: str = "", **fields: Any) -> Any:
+    frame = {"cmd": wire.MESSAGE, "headers": {"req_id": "r1"}, "body": body(**fields)}
+    return parse(wire.decode(json.dumps(frame)), "wecom", bot_name)
+
+
+def in_group(text: str, bot_name: str = "") -> str:
+    return str(heard(bot_name, chattype="group", chatid="g1", text={"content": text}).text)
+
+
+# --- frames ----------------------------------------------------------------------------------------
+
+
+def test_a_callback_has_a_command_and_an_answer_has_none() -> None:
+    callback = wire.decode('{"cmd":"aibot_event_callback","headers":{"req_id":"r"},"body":{"event":{"eventtype":"x"}}}')
+    assert (callback.cmd, callback.req_id, callback.event, callback.errcode) == (wire.EVENT, "r", "x", None)
+    answer = wire.decode('{"headers":{"req_id":"r"},"errcode":846609,"errmsg":"aibot websocket not subscribed"}')
+    assert (answer.cmd, answer.errcode, answer.errmsg) == ("", 846609, "aibot websocket not subscribed")
+
+
+@pytest.mark.parametrize(
+    "raw", ["", "nonsense", "[]", "7", "{}", '{"headers":{}}', '{"headers":{"req_id":7}}', "[" * 99_999, b"\xff"]
+)
+def test_what_is_no_frame_is_a_bad_frame(raw: str | bytes) -> None:
+    with pytest.raises(BadFrame):
+        wire.decode(raw)
+
+
+def test_a_request_s_id_tells_its_command_and_is_never_the_same() -> None:
+    ids = {wire.request_id(wire.SEND) for _ in range(1_000)}
+    assert len(ids) == 1_000 and all(each.startswith("aibot_send_msg_") for each in ids)
+
+
+# --- messages --------------------------------------------------------------------------------------
+
+
+def test_a_direct_message_s_chat_is_its_user() -> None:
+    inbound = heard()
+    assert (inbound.text, inbound.peer.chat_id, inbound.peer.chat_type) == ("hello", "alice", "dm")
+    assert inbound.keys == ("m1",) and inbound.sent_at == 1_700_000_000 and inbound.mentioned
+    assert inbound.reply_ref == {"req_id": "r1", "message_id": "m1", "at": 1_700_000_000}
+
+
+def test_a_group_s_message_is_of_its_chat_and_loses_the_mention_it_begins_with() -> None:
+    inbound = heard(chattype="group", chatid="g1", text={"content": "@Robot help me"})
+    assert (inbound.text, inbound.peer.chat_id, inbound.peer.user_id) == ("help me", "g1", "alice")
+    assert inbound.mentioned
+
+
+@pytest.mark.parametrize(
+    "text, bot_name, expected",
+    [
+        ("@Robot\u2005help", "", "help"),
+        ("@小助手 你好", "", "你好"),
+        ("@Robot", "", ""),
+        ("help me @Robot", "", "help me @Robot"),
+        ("@My Robot help", "My Robot", "help"),
+        ("please @My Robot help", "My Robot", "please help"),
+        ("mail a@b.c", "", "mail a@b.c"),
+        ("@bob @Robot hi", "Robot", "@bob hi"),
+    ],
+)
+def test_a_mention_is_an_address_and_not_a_part_of_the_message(text: str, bot_name: str, expected: str) -> None:
+    assert in_group(text, bot_name) == expected
+
+
+def test_a_direct_message_that_begins_with_a_mention_keeps_it() -> None:
+    assert heard(text={"content": "@bob is late"}).text == "@bob is late"
+
+
+def test_a_voice_message_is_its_transcript() -> None:
+    inbound = heard(msgtype="voice", voice={"content": "what I said"})
+    assert inbound.text == "what I said" and inbound.attachments == ()
+
+
+@pytest.mark.parametrize("kind", ["image", "file", "video"])
+def test_media_are_attachments_with_address_and_key(kind: str) -> None:
+    inbound = heard(msgtype=kind, **{kind: {"url": "https://x/1", "aeskey": "k"}})
+    assert inbound.text == f"[{kind}]"
+    assert inbound.attachments == (Attachment(kind=kind, ref={"url": "https://x/1", "aeskey": "k"}),)  # type: ignore
+
+
+def test_mixed_messages_give_text_and_pictures_in_order() -> None:
+    items = [
+        {"msgtype": "text", "text": {"content": "look"}},
+        {"msgtype": "image", "image": {"url": "https://x/1", "aeskey": "k"}},
+        {"msgtype": "text", "text": {"content": "at this"}},
+        "nonsense",
+    ]
+    inbound = heard(msgtype="mixed", mixed={"msg_item": items})
+    assert inbound.text == "look\n[image]\nat this" and len(inbound.attachments) == 1
+
+
+def test_a_quote_stands_before_the_text_and_brings_its_picture() -> None:
+    quoted = {"msgtype": "text", "text": {"content": "one\ntwo"}}
+    assert heard(quote=quoted).text == "> one\n> two\n\nhello"
+    inbound = heard(quote={"msgtype": "image", "image": {"url": "https://x/1", "aeskey": "k"}})
+    assert inbound.text == "> [image]\n\nhello" and len(inbound.attachments) == 1
+
+
+def test_kinds_we_do_not_know_are_said_in_words() -> None:
+    assert heard(msgtype="location", location={"name": "Shenzhen"}).text == "[location: Shenzhen]"
+    assert heard(msgtype="hologram").text == "[hologram]"
+
+
+@pytest.mark.parametrize("wrong", [{"msgid": ""}, {"from": {}}, {"from": 7}, {"msgtype": None}, {"chattype": "group"}])
+def test_a_message_without_what_makes_it_one_is_a_bad_frame(wrong: dict[str, Any]) -> None:
+    with pytest.raises(BadFrame):
+        heard(**wrong)
+
+
+@pytest.mark.parametrize("time", [None, "soon", True, -1, 10**400, 1e300])
+def test_a_time_that_is_none_is_not_believed(time: Any) -> None:
+    assert heard(create_time=time).sent_at is None
+
+
+def test_half_characters_do_not_travel() -> None:
+    heard(text={"content": "\ud83d half"}).text.encode()
+
+
+def test_twenty_thousand_damaged_messages_raise_nothing_but_bad_frame() -> None:
+    draw = random.Random(20261120)
+    image = {"url": "https://x/1", "aeskey": "k"}
+    mixed = {"msg_item": [{"msgtype": "text", "text": {"content": "t"}}, {"msgtype": "image", "image": image}]}
+    group: dict[str, Any] = {"chatid": "g", "chattype": "group"}
+    seeds = [
+        json.dumps({"cmd": wire.MESSAGE, "headers": {"req_id": "r"}, "body": body(**group, **more)})
+        for more in ({"quote": body(mixed=mixed, msgtype="mixed")}, {"msgtype": "mixed", "mixed": mixed})
+    ]
+    taken = 0
+    for number in range(20_000):
+        frame = json.loads(seeds[number % 2])
+        for _ in range(draw.randint(1, 3)):
+            damage(frame, draw)
+        text = json.dumps(frame)
+        if number % 10 == 0:
+            text = text[: draw.randrange(len(text))] + draw.choice(["", "}", '"', "\x00"])
+        try:
+            taken += parse(wire.decode(text), "wecom") is not None
+        except BadFrame:
+            pass
+    assert taken > 1_000, "damage does not always matter"
+
+
+ODD = (None, 7, -1, 1e308, True, "", "\ud800", [], [[]], {}, {"content": 7}, "text", "mixed", "image", "@a", "group")
+
+
+def damage(value: Any, draw: random.Random) -> None:
+    """Replace or remove something, somewhere in the tree."""
+    while True:
+        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+        if not keys:
+            return
+        key = draw.choice(keys)
+        if isinstance(value[key], (dict, list)) and draw.random() < 0.75:
+            value = value[key]
+            continue
+        if draw.random() < 0.2:
+            del value[key]
+        else:
+            value[key] = draw.choice(ODD)
+        return
+
+
+# --- answers ---------------------------------------------------------------------------------------
+
+
+def test_texts_fit_the_platform_s_bytes_and_lose_nothing() -> None:
+    text = "\n\n".join("中文和 words 😀 " * 60 for _ in range(40))
+    payloads = render(Reply(text, PEER))
+    assert len(payloads) > 1 and all(len(each["text"].encode()) <= LIMIT for each in payloads)
+    assert "".join("".join(each["text"] for each in payloads).split()) == "".join(text.split())
+
+
+def test_markdown_stays_what_it_is_and_pictures_become_links() -> None:
+    text = "# Title\n\n**bold** and `code`\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n\n```py\nprint(1)\n```"
+    (payload,) = render(Reply(text, PEER))
+    assert payload["text"] == text
+    (payload,) = render(Reply("see ![a cat](https://x/cat.png)", PEER))
+    assert payload["text"] == "see [a cat](https://x/cat.png)"
+
+
+def test_an_answer_without_words_is_still_an_answer() -> None:
+    assert render(Reply("", PEER)) == ({"text": "…"},)
+    media = (Attachment("image", name="a.png", path="/tmp/a.png", mime="image/png"),)
+    (payload,) = render(Reply("", PEER, media=media))
+    assert payload["media"]["path"] == "/tmp/a.png"
+
+
+def test_a_draft_shows_what_fits() -> None:
+    assert shown("short") == "short"
+    assert len(shown("中" * 100_000).encode()) <= LIMIT
+    shown("half \ud83d").encode()
+
+
+@pytest.mark.parametrize(
+    "kind, name, size, expected",
+    [
+        ("image", "a.PNG", 100, "image"),
+        ("image", "a.webp", 100, "file"),
+        ("image", "a.png", 3_000_000, "file"),
+        ("audio", "a.amr", 100, "voice"),
+        ("audio", "a.mp3", 100, "file"),
+        ("video", "a.mp4", 9_000_000, "video"),
+        ("video", "a.mp4", 11_000_000, "file"),
+        ("file", "a.png", 100, "file"),
+    ],
+)
+def test_media_go_as_what_the_platform_shows(kind: str, name: str, size: int, expected: str) -> None:
+    assert kind_of(kind, f"/tmp/{name}", name, size) == expected
+
+
+# --- keys ------------------------------------------------------------------------------------------
+
+
+def encrypt(data: bytes, key: bytes) -> bytes:
+    padding = 32 - len(data) % 32
+    encryptor = Cipher(algorithms.AES256(key), modes.CBC(key[:16])).encryptor()
+    return encryptor.update(data + bytes([padding]) * padding) + encryptor.finalize()
+
+
+@pytest.mark.parametrize("size", [0, 1, 31, 32, 33, 1000])
+@pytest.mark.parametrize("step", [1, 7, 32, 4096])
+def test_files_are_decrypted_however_they_are_cut(size: int, step: int) -> None:
+    key, data = os.urandom(32), os.urandom(size)
+    cipher = encrypt(data, key)
+    pieces = [cipher[at : at + step] for at in range(0, len(cipher), step)]
+    shown_key = base64.b64encode(key).decode().rstrip("=")
+    assert b"".join(decrypted(pieces, shown_key)) == data
+
+
+def test_a_wrong_key_or_a_cut_file_is_an_error_and_no_garbage() -> None:
+    key = bytes(32)
+    cipher = encrypt(b"data", key)
+    good = base64.b64encode(key).decode()
+    for pieces, aeskey in (
+        ([cipher[:-5]], good),
+        ([], good),
+        ([cipher], "###"),
+        ([cipher], "c2hvcnQ="),
+        ([cipher], base64.b64encode(b"x" * 32).decode()),
+    ):
+        with pytest.raises(LinkLost):
+            list(decrypted(pieces, aeskey))
+
+
+# --- codes and settings ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "code, error",
+    [
+        (-1, SendRetry),
+        (45009, SendRetry),
+        (846601, SendRetry),
+        (846609, SendRetry),
+        (40058, SendRefused),
+        (93006, SendRefused),
+        (846605, SendRefused),
+        (846608, SendRefused),
+        (123456, SendRefused),
+        (None, SendUnknown),
+    ],
+)
+def test_each_number_has_its_policy(code: int | None, error: type[Exception]) -> None:
+    refused = refusal(wire.Frame("", "r", {}, code, "why"))
+    assert type(refused) is error and (code is None or str(code) in str(refused))
+
+
+def test_refused_credentials_name_the_keys() -> None:
+    error = SUBSCRIBING[853000].build(853000)
+    assert isinstance(error, AuthRejected) and "bot_id" in error.action and "wecom.yaml" in error.action
+
+
+def test_empty_credentials_are_told_before_any_dial() -> None:
+    said = wecom.check(wecom.Settings(bot_id=" ", secret=Secret("")))
+    assert len(said) == 2 and "bot_id" in said[0] and "secret" in said[1]
+    assert wecom.check(wecom.Settings(bot_id="b", secret=Secret("s"))) == []
+
+
+def test_chats_are_named_with_their_kind() -> None:
+    adapter: Any = wecom.create(wecom.Settings(bot_id="b", secret=Secret("s")), FakeContext("wecom"))
+    assert adapter.peer_of("user:alice") == Peer("wecom", "alice", "dm", user_id="alice")
+    assert adapter.peer_of("group:wr1") == Peer("wecom", "wr1", "group")
+    assert [adapter.peer_of(chat) for chat in ("alice", "user:", "channel:x", "")] == [None] * 4
+    adapter.close()
+
+
+def test_a_bubble_s_updates_last_for_as_long_as_a_turn_may() -> None:
+    waits = [pace(frames) for frames in range(90)]
+    assert waits == sorted(waits) and waits[0] == 0 and waits[-1] == KEEP_ALIVE
+    assert sum(waits) > 3600, "a hundred frames are for an hour"
