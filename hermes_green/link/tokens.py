@@ -7,10 +7,11 @@ from typing import Callable
 from gevent.event import AsyncResult
 
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import HermesError, LinkLost, Throttled
+from hermes_green.core.errors import AuthRejected, HermesError, LinkError, LinkLost, SendRetry, Throttled
 
 _AHEAD = 60.0  # seconds before its end at which a token is renewed, a tenth of its life at most
 _PAUSE = 10.0  # seconds until a failed early renewal is tried again
+_AGAIN = 2.0  # seconds until a send asks again for a token that could not be had
 
 
 class TokenCache:
@@ -43,6 +44,21 @@ class TokenCache:
             token = self._flight.get()
             if token is not None:
                 return str(token)  # None: whoever fetched was killed; the next one does it
+
+    def for_send(self) -> str:
+        """The token for a send, of which nothing has left as long as there is none.
+
+        Raises:
+            SendRetry: it cannot be had now; the whole account waits.
+            AuthRejected: the credentials were refused.
+        """
+        try:
+            return self.get()
+        except AuthRejected:
+            raise
+        except LinkError as error:
+            after = error.after if isinstance(error, Throttled) else _AGAIN
+            raise SendRetry(f"no token: {error.text}", after=after, scope="account", code=error.code) from error
 
     def drop(self, token: str) -> None:
         """The platform called ``token`` invalid: fetch anew, unless that was done already."""

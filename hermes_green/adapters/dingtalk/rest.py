@@ -20,7 +20,6 @@ from hermes_green.core.errors import (
     LinkError,
     LinkLost,
     SendError,
-    SendRefused,
     SendRetry,
     SendUnknown,
     Throttled,
@@ -29,6 +28,7 @@ from hermes_green.link.dial import rebased
 from hermes_green.link.files import MIB, outgoing
 from hermes_green.link.http import Answer, Http, TokenCache, as_send_error
 from hermes_green.link.multipart import Multipart
+from hermes_green.link.refusals import unlisted
 
 OPEN = "/v1.0/gateway/connections/open"
 TOKEN = "/v1.0/oauth2/accessToken"
@@ -176,11 +176,11 @@ class Rest:
             answer.close()
 
     def _with_token(self, ask: Callable[[str], Said]) -> Mapping[str, Any]:
-        token = self._token_for_send()
+        token = self._tokens.for_send()
         said = ask(token)
         if said.stale:
             self._tokens.drop(token)
-            said = ask(self._token_for_send())
+            said = ask(self._tokens.for_send())
             if said.stale:
                 raise SendRetry(f"a fresh token was refused ({said})", after=BUSY, scope="account", code=str(said.code))
         if said.good:
@@ -192,15 +192,6 @@ class Rest:
             return take(self._http.request(method, path, **parts))
         except LinkError as error:
             raise as_send_error(error) from error
-
-    def _token_for_send(self) -> str:
-        try:
-            return self._tokens.get()
-        except AuthRejected:
-            raise
-        except LinkError as error:  # nothing of the message itself has left
-            after = error.after if isinstance(error, Throttled) else 2.0
-            raise SendRetry(f"no token: {error.text}", after=after, scope="account", code=error.code) from error
 
 
 def take(answer: Answer) -> Said:
@@ -241,13 +232,4 @@ def send_error(said: Said) -> HermesError:
     code = str(said.code or said.status)
     if known is not None and issubclass(known.error, (SendError, AuthRejected)):
         return known.build(code, said.text, said.wait)
-    if said.status == 429:
-        return SendRetry(f"sending too fast ({said})", after=said.wait or 1.0, scope="account", code=code)
-    if said.status >= 500 or said.status == 408:
-        return SendUnknown(f"the platform failed ({said})", code=code)
-    if said.code is not None:
-        return SendRefused(f"the platform refused the message ({said})", code=code)
-    if said.status < 300:
-        return SendUnknown("the platform's answer could not be read", code="bad_answer")
-    # No answer of the platform's own shape: something on the way refused, and may not do so for ever.
-    return SendRetry(f"the request did not reach the platform ({said})", after=5.0, scope="account", code=code)
+    return unlisted(said, said.status, said.code, said.wait)

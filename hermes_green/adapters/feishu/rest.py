@@ -22,13 +22,12 @@ from hermes_green.core.errors import (
     LinkError,
     LinkLost,
     SendError,
-    SendRefused,
     SendRetry,
-    SendUnknown,
     Throttled,
 )
 from hermes_green.link.dial import rebased
 from hermes_green.link.http import Answer, Http, TokenCache, as_send_error
+from hermes_green.link.refusals import unlisted
 
 ENDPOINT = "/callback/ws/endpoint"
 TOKEN = "/open-apis/auth/v3/tenant_access_token/internal"
@@ -132,11 +131,11 @@ class Rest:
             SendError: see ``core.errors``.
             AuthRejected: the credentials were refused when a token was asked for.
         """
-        token = self._token_for_send()
+        token = self._tokens.for_send()
         said = self._post(path, params, body, token)
         if said.code in STALE_TOKEN:
             self._tokens.drop(token)
-            said = self._post(path, params, body, self._token_for_send())
+            said = self._post(path, params, body, self._tokens.for_send())
             if said.code in STALE_TOKEN:
                 raise SendRetry(f"a fresh token was refused ({said})", after=BUSY, scope="account", code=str(said.code))
         if said.good:
@@ -151,15 +150,6 @@ class Rest:
             return take(self._http.request("POST", path, params=params, data=raw, headers=headers))
         except LinkError as error:
             raise as_send_error(error) from error
-
-    def _token_for_send(self) -> str:
-        try:
-            return self._tokens.get()
-        except AuthRejected:
-            raise
-        except LinkError as error:  # nothing of the message itself has left
-            after = error.after if isinstance(error, Throttled) else 2.0
-            raise SendRetry(f"no token: {error.text}", after=after, scope="account", code=error.code) from error
 
     @staticmethod
     def _bearer(token: str) -> dict[str, str]:
@@ -225,12 +215,4 @@ def send_error(said: Said) -> HermesError:
     known = CODES.get(said.code) if said.code else None
     if known is not None and issubclass(known.error, (SendError, AuthRejected)):
         return known.build(said.code or 0, said.text, said.wait)
-    code = str(said.code or said.status)
-    if said.status >= 500 or said.status == 408:
-        return SendUnknown(f"the platform failed ({said})", code=code)
-    if said.code:
-        return SendRefused(f"the platform refused the message ({said})", code=code)
-    if said.status < 300:
-        return SendUnknown("the platform's answer could not be read", code="bad_answer")
-    # No answer of the platform's own shape: something on the way refused, and may not do so for ever.
-    return SendRetry(f"the request did not reach the platform ({said})", after=5.0, scope="account", code=code)
+    return unlisted(said, said.status, said.code, said.wait)

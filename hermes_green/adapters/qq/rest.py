@@ -116,11 +116,11 @@ class Rest:
             SendError: no answer. Whatever the answer says is the caller's.
             AuthRejected: the credentials were refused when a token was asked for.
         """
-        token = self._sending_token()
+        token = self._tokens.for_send()
         answer = self._post(path, body, token)
         if token_refused(answer.status, body_of(answer)):
             self.drop(token)
-            answer = self._post(path, body, self._sending_token())
+            answer = self._post(path, body, self._tokens.for_send())
         return answer
 
     def _post(self, path: str, body: Mapping[str, Any], token: str) -> Answer:
@@ -130,17 +130,6 @@ class Rest:
             raise as_send_error(error) from error
         except ConfError as error:
             raise SendRefused(error.text, code=error.code, action=error.action) from error
-
-    def _sending_token(self) -> str:
-        try:
-            return self._tokens.get()
-        except AuthRejected:
-            raise
-        except Throttled as error:
-            raise SendRetry(error.text, after=error.after, scope="account", code=error.code) from error
-        except LinkError as error:
-            # Nothing of the message itself has left.
-            raise SendRetry(f"no token: {error.text}", after=2.0, scope="account", code=error.code) from error
 
 
 def seconds_of(expires_in: Any) -> float:
