@@ -497,6 +497,19 @@ class TestSlack(AdapterContract):
         assert bench.adapter.find(again(final)) is not None
         assert standing(bench, inbound.peer)[1:] == ["the whole text"]
 
+    @pytest.mark.parametrize("readable", [True, False])
+    def test_a_draft_whose_answer_was_lost_is_found_and_not_opened_twice(self, bench: Bench, readable: bool) -> None:
+        run = bench.ready()
+        inbound = bench.hear(run, "tell", "channel")
+        bench.sim.fault("lose_answer", count=1)
+        if not readable:  # at first; when the turn asks again it can be told
+            bench.sim.fault("api_error", method="conversations.replies", error="internal_error", count=1)
+            with pytest.raises(SendUnknown):
+                bench.adapter.draft_open(inbound.peer, inbound.reply_ref, "a" * 32, 1, run.port.link)
+        handle = bench.adapter.draft_open(inbound.peer, inbound.reply_ref, "a" * 32, 1, run.port.link)
+        assert handle == {"channel": inbound.peer.chat_id, "ts": bench.sends()[-1]["message_id"]}
+        assert len(bench.sends()) == 1
+
     def test_drafts_leave_room_for_final_texts(self) -> None:
         sim = self.driver.simulator(edits=50).start()
         bench = Bench(self.driver, sim, self.driver.settings(sim))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from collections import OrderedDict
+from typing import Any, Callable, Mapping
 
 from hermes_green.adapters.slack.codes import LOST_THREAD
 from hermes_green.adapters.slack.files import Files
 from hermes_green.adapters.slack.rest import Rest
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import SendError, SendRefused, SendRetry
+from hermes_green.core.errors import SendError, SendRefused, SendRetry, SendUnknown
 from hermes_green.core.model import Part, Peer
 from hermes_green.core.pacing import Bucket
 from hermes_green.core.ports import Context
@@ -20,7 +21,7 @@ STATUS = "is thinking…"
 # Calls a minute that drafts leave to final texts, of the 50 for chat.update.
 EDITS = 40
 PAGE, PAGES = 200, 5
-KNOWN_DMS = 1_000
+KNOWN_DMS = KNOWN_DRAFTS = 1_000
 # A method that is limited answers with its own wait; until then the question is not asked again.
 ANY = 1_000_000
 
@@ -36,6 +37,7 @@ class Chats:
         self._dms: dict[str, str] = {}
         self._edits = Bucket(EDITS, 60.0)
         self._lookups = Bucket(ANY, 1.0)
+        self._lost: OrderedDict[str, None] = OrderedDict()  # drafts whose answer never came
         self._statuses = True
 
     # --- messages --------------------------------------------------------------------------------
@@ -107,16 +109,30 @@ class Chats:
     def find(self, part: Part) -> str:
         """The id of the message that carries the part's key, or "" when there is none, or when the app
         may not read the chat."""
+        found = self._look_up(part.peer, part.reply_ref, lambda message: self._is(message, part))
+        if found and part.handle is not None and found != part.handle.get("ts"):
+            self._retract(part.handle)
+        return found
+
+    def _is(self, message: Mapping[str, Any], part: Part) -> bool:
+        if "media" not in part.payload:
+            return _key_of(message) == part.key
+        file_id, files = self._files.known(part.key), message.get("files")
+        listed = files if isinstance(files, list) else ()
+        return file_id != "" and any(isinstance(each, dict) and each.get("id") == file_id for each in listed)
+
+    def _look_up(self, peer: Peer, ref: Mapping[str, Any], wanted: Callable[[Mapping[str, Any]], bool]) -> str:
+        """The id of the newest wanted message among the answers to ``ref``, or ""."""
         self._gate(self._lookups)
-        thread = thread_of(part.peer, part.reply_ref)
+        thread, oldest = thread_of(peer, ref), str(ref.get("message_id") or "")
+        method = "conversations.replies" if thread else "conversations.history"
         try:
-            fields: dict[str, Any] = {"channel": self._channel(part.peer), "limit": PAGE}
-            oldest = str(part.reply_ref.get("message_id") or "")
+            fields: dict[str, Any] = {"channel": self._channel(peer), "limit": PAGE, "include_all_metadata": "true"}
             if oldest:  # an answer cannot be older than its question
                 fields["oldest"] = oldest
             if thread:
                 fields["ts"] = thread
-            found = self._search("conversations.replies" if thread else "conversations.history", fields, part)
+            return self._search(method, fields, wanted)
         except SendRefused as refused:
             self._ctx.log.warning(f"whether a message arrived could not be looked up: {refused} {refused.action}")
             self._ctx.count("lookups", "refused")
@@ -124,39 +140,47 @@ class Chats:
         except SendRetry as error:
             self._lookups.close(self._clock.monotonic(), error.after)
             raise
-        if found and part.handle is not None and found != part.handle.get("ts"):
-            self._retract(part.handle)
-        return found
 
-    def _search(self, method: str, fields: Mapping[str, Any], part: Part) -> str:
-        cursor = ""
+    def _search(self, method: str, fields: dict[str, Any], wanted: Callable[[Mapping[str, Any]], bool]) -> str:
         for _ in range(PAGES):
-            more = {"cursor": cursor} if cursor else {}
-            body = self._rest.call(method, {**fields, **more, "include_all_metadata": "true"}, form=True)
+            body = self._rest.call(method, fields, form=True)
             messages = body.get("messages")
             for message in messages if isinstance(messages, list) else ():
-                if isinstance(message, dict) and self._is(message, part):
+                if isinstance(message, dict) and wanted(message):
                     return str(message.get("ts") or "")
             following = body.get("response_metadata")
-            cursor = str(following.get("next_cursor") or "") if isinstance(following, dict) else ""
-            if not cursor:
+            fields["cursor"] = str(following.get("next_cursor") or "") if isinstance(following, dict) else ""
+            if not fields["cursor"]:
                 break
         return ""
-
-    def _is(self, message: Mapping[str, Any], part: Part) -> bool:
-        if "media" in part.payload:
-            file_id, files = self._files.known(part.key), message.get("files")
-            listed = files if isinstance(files, list) else ()
-            return file_id != "" and any(isinstance(each, dict) and each.get("id") == file_id for each in listed)
-        metadata = message.get("metadata")
-        payload = metadata.get("event_payload") if isinstance(metadata, dict) else None
-        return isinstance(payload, dict) and payload.get("key") == part.key
 
     # --- drafts and signs ------------------------------------------------------------------------
 
     def open(self, peer: Peer, ref: Mapping[str, Any], key: str) -> dict[str, str]:
-        """Post the message that will grow; its channel and ts."""
-        return self._post(peer.chat_id, OPENING, thread_of(peer, ref), key)
+        """Post the message that will grow; its channel and ts. One whose answer was lost is looked for,
+        so that none is left standing without a text."""
+        if key in self._lost:
+            return self._opened(peer, ref, key) or self._open(peer, ref, key)
+        return self._open(peer, ref, key)
+
+    def _open(self, peer: Peer, ref: Mapping[str, Any], key: str) -> dict[str, str]:
+        try:
+            return self._post(peer.chat_id, OPENING, thread_of(peer, ref), key)
+        except SendUnknown:
+            self._lost[key] = None
+            while len(self._lost) > KNOWN_DRAFTS:
+                self._lost.popitem(last=False)
+            handle = self._opened(peer, ref, key)
+            if handle is None:
+                raise
+            return handle
+
+    def _opened(self, peer: Peer, ref: Mapping[str, Any], key: str) -> dict[str, str] | None:
+        ts = self._look_up(peer, ref, lambda message: _key_of(message) == key)
+        if not ts:
+            return None
+        del self._lost[key]
+        return {"channel": self._channel(peer), "ts": ts}
 
     def show(self, handle: Mapping[str, Any], text: str) -> None:
         """Replace a draft's text."""
@@ -188,6 +212,12 @@ def thread_of(peer: Peer, ref: Mapping[str, Any]) -> str:
     """The thread a message belongs into, or "": the peer's, that of the message answered, or for a
     message to answer that was named by hand, the one it begins."""
     return str(peer.thread_id or ref.get("thread_ts", ref.get("message_id")) or "")
+
+
+def _key_of(message: Mapping[str, Any]) -> str:
+    metadata = message.get("metadata")
+    payload = metadata.get("event_payload") if isinstance(metadata, dict) else None
+    return str(payload.get("key") or "") if isinstance(payload, dict) else ""
 
 
 def _metadata(key: str) -> dict[str, Any]:
