@@ -1,0 +1,97 @@
+"""A stranger is let in by a code that only he was told, once, in time, and not by guessing."""
+
+import json
+
+import pytest
+
+from hermes_green.core.clock import ManualClock
+from hermes_green.runtime.pairing import CODE_TTL, FAILURES, LOCK, MAX_PENDING, SILENCE, Pairing, PairingRefused, spoken
+
+
+class Saved:
+    def __init__(self):
+        self.state = None
+
+    def __call__(self, state):
+        self.state = json.loads(json.dumps(state))
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def saved():
+    return Saved()
+
+
+@pytest.fixture
+def pairing(clock, saved):
+    return Pairing(clock, None, saved)
+
+
+def test_a_code_lets_its_stranger_in_and_nobody_else(pairing):
+    code = pairing.ask("web", "u1", "Ann").code
+    assert not pairing.knows("web", "u1")
+    assert pairing.approve(spoken(code).lower()).user == "u1"
+    assert pairing.knows("web", "u1") and not pairing.knows("web", "u2") and not pairing.knows("qq", "u1")
+    assert not pairing.knows("web", None)
+
+
+def test_a_code_works_once_and_not_for_ever(pairing, clock):
+    code = pairing.ask("web", "u1").code
+    pairing.approve(code)
+    with pytest.raises(PairingRefused):
+        pairing.approve(code)
+    late = pairing.ask("web", "u2").code
+    clock.advance(CODE_TTL + 1)
+    with pytest.raises(PairingRefused):
+        pairing.approve(late)
+
+
+def test_a_stranger_who_writes_on_meets_silence_then_a_new_code(pairing, clock):
+    first = pairing.ask("web", "u1")
+    assert pairing.ask("web", "u1") is None
+    clock.advance(SILENCE + 1)
+    second = pairing.ask("web", "u1")
+    assert second.code != first.code and len(pairing.waiting()) == 1
+
+
+def test_a_flood_of_strangers_has_a_bound(pairing):
+    told = [pairing.ask("web", f"u{number}") for number in range(MAX_PENDING + 50)]
+    assert told[-1] is None and len(pairing.waiting()) == MAX_PENDING
+
+
+def test_guessing_locks_the_mechanism_even_for_the_right_code(pairing, clock):
+    code = pairing.ask("web", "u1").code
+    for _ in range(FAILURES):
+        with pytest.raises(PairingRefused):
+            pairing.approve("WRONGCOD")
+    with pytest.raises(PairingRefused) as caught:
+        pairing.approve(code)
+    assert caught.value.code == "pairing_locked"
+    clock.advance(LOCK + 1)
+    again = pairing.ask("web", "u1").code
+    assert pairing.approve(again).user == "u1"
+
+
+def test_an_admin_of_one_bot_cannot_open_another(pairing):
+    code = pairing.ask("qq", "u1").code
+    with pytest.raises(PairingRefused):
+        pairing.approve(code, "web")
+    assert pairing.approve(code, "qq").child == "qq"
+
+
+def test_everything_survives_a_restart_the_lock_included(pairing, clock, saved):
+    pairing.approve(pairing.ask("web", "u1").code)
+    code = pairing.ask("web", "u2").code
+    for _ in range(FAILURES):
+        with pytest.raises(PairingRefused):
+            pairing.approve("WRONGCOD")
+    again = Pairing(clock, saved.state, saved)
+    assert again.knows("web", "u1") and [each.code for each in again.waiting()] == [code]
+    with pytest.raises(PairingRefused) as caught:
+        again.approve(code)
+    assert caught.value.code == "pairing_locked"
+    assert again.revoke("web", "u1") and not again.knows("web", "u1") and not again.revoke("web", "u1")
