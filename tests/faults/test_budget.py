@@ -91,11 +91,11 @@ def test_without_a_limit_the_same_ten_kills_show_eleven_dials(stage, long_run, s
 
 
 def test_a_flapping_network_spends_the_budget_and_not_more(stage, long_run, seed):
-    window = 3
+    window = 2
     budget = {"supervisor": {"healthy_after": 0, "backoff_max": 0.2, "backoff_min": 0.1}}
     scene = Scene(stage, platforms=("feishu",), files={"feishu": {"dial_budget": [[3, window]]}}, gateway=budget)
     sim = scene.sims["feishu"]
-    until_at = time.monotonic() + (60 if long_run else 7)
+    until_at = time.monotonic() + (60 if long_run else 5)
     while time.monotonic() < until_at:
         if sim.state()["links"]:
             sim.fault("rst")

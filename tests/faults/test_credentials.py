@@ -34,7 +34,7 @@ def test_a_wrong_secret_halts_that_bot_within_ten_seconds_with_a_sentence_that_n
         scene.say(sibling, "fine", "you still work")
         scene.expect(sibling, "fine", ["you still work"])
         dials = len(scene.sims[platform].record("dial"))
-        gevent.sleep(2)
+        gevent.sleep(1)
         assert len(scene.sims[platform].record("dial")) == dials, "a halted bot dials no more"
         mended(scene, platform, key)
     assert WRONG not in scene.gateway.log.read_text()

@@ -51,12 +51,13 @@ def test_a_locked_store_makes_intake_wait_and_nothing_else_and_all_are_answered_
             for platform, questions in asked.items():
                 for number, text in enumerate(questions):
                     scene.say(platform, f"chat{number}", text)
+            asking = gevent.spawn(told, scene)
             away = until(lambda: (h := scene.gateway.get("/healthz"))[1]["store"] != "ok" and h, 15, "healthz away")
             assert away[0] == 200 and away[1]["store"].startswith("away")
             assert away[1]["hub_lag_ms"] < 250, "the hub does not wait in the database"
-            told(scene)
+            asking.get(timeout=20)
             gevent.sleep(30 if long_run else 0)
-            assert {platform: scene.texts(platform) for platform in scene.sims} == {"feishu": ["before"], "qq": ["before"]}
+            assert [scene.texts(platform) for platform in scene.sims] == [["before"], ["before"]]
         for platform, questions in asked.items():
             for number, text in enumerate(questions):
                 scene.expect(platform, f"chat{number}", [text], settle=0)
@@ -73,14 +74,14 @@ def told(scene: Scene) -> None:
     began = time.monotonic()
     code, said = scene.gateway.post("/api/send", {"child": "feishu", "chat": "user:ou_a", "text": "no"})
     assert code == 503, said
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 15, "the wait that is under way, and one of its own"
     began = time.monotonic()
     status = hermes(scene.stage, "status")
-    assert status.code == 0 and time.monotonic() - began < 5, status
+    assert status.code == 0 and time.monotonic() - began < 6, status
 
 
 def test_a_gateway_told_to_stop_while_its_store_is_away_ends_in_time_and_the_next_one_answers(stage, seed):
-    scene = Scene(stage, gateway={"supervisor": {"drain_seconds": 3}})
+    scene = Scene(stage, gateway={"supervisor": {"drain_seconds": 1}})
     with held(scene):
         for platform in scene.sims:
             scene.say(platform, "stop", f"still there, {platform}?")
@@ -89,7 +90,7 @@ def test_a_gateway_told_to_stop_while_its_store_is_away_ends_in_time_and_the_nex
         assert scene.gateway.kill(signal.SIGTERM) == 0
         took = time.monotonic() - began
         print(f"gone {took:.1f} s after SIGTERM")
-        assert took < 3 + 5
+        assert took < 1 + 5
     scene.gateway = stage.gateway()
     scene.gateway.until_ready()
     scene.sims["feishu"].fault("redeliver")
