@@ -204,9 +204,12 @@ class Store(Protocol):
     def sessions_waiting(self) -> Mapping[str, int]:
         """session_id -> number of rows neither leased nor ended."""
 
-    def lease_session(self, session_id: str, worker: str, ttl: float, now: float) -> Lease | None:
+    def lease_session(
+        self, session_id: str, worker: str, ttl: float, now: float, history: int | None = None
+    ) -> Lease | None:
         """The oldest waiting row of a session, its attempt raised durably by one. None when there
-        is none or a live lease is out on the session: at most one turn at a time."""
+        is none or a live lease is out on the session: at most one turn at a time. ``history``: how
+        many turns of it to hand out with the lease, which spares a way to the disk."""
 
     def lease_row(self, row: int, worker: str, ttl: float, now: float) -> Lease | None:
         """One given waiting row, past its session's queue and not counted as an attempt (commands,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, Mapping
+from typing import Any, Literal, Mapping, Sequence
 
 from hermes_green.core.model import EMPTY, Inbound, Message, Part, Peer, Receipt
 
@@ -24,7 +24,8 @@ class Lease:
     """The right to work on one inbox row, until ``until``; void once ``token`` is not the row's.
 
     ``attempt`` includes this one. ``seq_used``: reply numbers already allotted to this message.
-    ``draft``: {key, reply_seq, handle} of an earlier attempt's visible draft, or None.
+    ``draft``: {key, reply_seq, handle} of an earlier attempt's visible draft, or None. ``history``:
+    the session's, when it was asked for along with the lease; None: not asked for.
     """
 
     row: int
@@ -37,6 +38,7 @@ class Lease:
     accepted_at: float
     seq_used: int = 0
     draft: Mapping[str, Json] | None = None
+    history: Sequence[Message] | None = None
 
 
 @dataclass(frozen=True, slots=True)

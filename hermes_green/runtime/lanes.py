@@ -48,6 +48,7 @@ class Lanes:
         *,
         max_parallel: int,
         timeout: float,
+        history: Callable[[], int] | None = None,
     ) -> None:
         self.timeout = timeout
         self._store = store
@@ -56,6 +57,7 @@ class Lanes:
         self._turn = turn
         self._cancelled = cancelled
         self._worker = worker
+        self._history = history
         self._room = BoundedSemaphore(max_parallel)
         self._alone = BoundedSemaphore(1)
         self._lanes: dict[str, Lane] = {}
@@ -152,7 +154,8 @@ class Lanes:
             return
         try:
             ttl = self.timeout + LEASE_SLACK
-            lease = self._store.lease_session(session_id, self._worker, ttl, self._clock.wall())
+            history = self._history() if self._history is not None else None
+            lease = self._store.lease_session(session_id, self._worker, ttl, self._clock.wall(), history)
         except StoreAway as error:
             self._log.debug("the store is away, session {} waits: {}", session_id, error)
             gevent.sleep(STORE_RETRY)

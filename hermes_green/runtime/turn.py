@@ -248,7 +248,9 @@ class Turns:
         attachments = inbound.attachments
         if attachments and self._media is not None and place.adapter.caps.of(peer.chat_type).media:
             attachments = self._media.bring(place.adapter, attachments, lease.turn_id)
-        history = tuple(self._store.history(lease.session_id, rules.history_turns))
+        history = lease.history
+        if history is None:
+            history = self._store.history(lease.session_id, rules.history_turns)
         return Turn(
             id=lease.turn_id,
             attempt=lease.attempt,
@@ -263,7 +265,7 @@ class Turns:
             user_name=peer.user_name,
             text=inbound.text,
             attachments=attachments,
-            history=history,
+            history=tuple(history),
             locale=rules.locale,
         )
 

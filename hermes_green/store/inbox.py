@@ -12,7 +12,7 @@ from hermes_green.store import codec, rules
 from hermes_green.store.accepting import accept_many, accept_one, encode
 from hermes_green.store.births import Birth, bear, reply_numbers
 from hermes_green.store.engine import Engine
-from hermes_green.store.lines import archive, remember
+from hermes_green.store.lines import archive, history_of, remember
 from hermes_green.store.schema import DEAD, DONE, LEASED, REFUSED, WAITING
 
 _LEASED = (
@@ -48,10 +48,12 @@ class Inbox(Engine):
         waiting: Mapping[str, int] = self._reader.ask(_sessions_waiting, self._now)
         return waiting
 
-    def lease_session(self, session_id: str, worker: str, ttl: float, now: float) -> Lease | None:
+    def lease_session(
+        self, session_id: str, worker: str, ttl: float, now: float, history: int | None = None
+    ) -> Lease | None:
         """See ``Store.lease_session``."""
         self._now = now
-        args = (codec.clean(session_id), worker, ttl, now)
+        args = (codec.clean(session_id), worker, ttl, now, history)
         lease: Lease | None = self._writer.submit(_lease_session, *args, undo=_take_back)
         return lease
 
@@ -110,7 +112,7 @@ def _sessions_waiting(connection: sqlite3.Connection, now: float) -> Mapping[str
 
 
 def _lease_session(
-    connection: sqlite3.Connection, session_id: str, worker: str, ttl: float, now: float
+    connection: sqlite3.Connection, session_id: str, worker: str, ttl: float, now: float, history: int | None = None
 ) -> Lease | None:
     busy = connection.execute(
         "SELECT 1 FROM inbox WHERE state < 2 AND session_id = ? AND state = ? AND express = 0 AND until > ? LIMIT 1",
@@ -120,7 +122,10 @@ def _lease_session(
         return None
     query = _LEASED + "session_id = ? AND (state = ? OR until <= ?) ORDER BY id LIMIT 1"
     found = connection.execute(query, (session_id, WAITING, now)).fetchone()
-    return None if found is None else _lease(connection, found, worker, now + ttl, counted=1)
+    if found is None:
+        return None
+    lines = None if history is None else history_of(connection, session_id, history)
+    return replace(_lease(connection, found, worker, now + ttl, counted=1), history=lines)
 
 
 def _lease_row(connection: sqlite3.Connection, row: int, worker: str, ttl: float, now: float) -> Lease | None:

@@ -16,7 +16,7 @@ class Lines(Engine):
 
     def history(self, session_id: str, turns: int) -> Sequence[Message]:
         """See ``Store.history``."""
-        found: Sequence[Message] = self._reader.ask(_history, codec.clean(session_id), turns)
+        found: Sequence[Message] = self._reader.ask(history_of, codec.clean(session_id), turns)
         return found
 
     def sessions(self, limit: int = 100) -> Sequence[SessionInfo]:
@@ -62,7 +62,8 @@ def archive(connection: sqlite3.Connection, session_id: str, now: float) -> bool
     return changed > 0
 
 
-def _history(connection: sqlite3.Connection, session_id: str, turns: int) -> Sequence[Message]:
+def history_of(connection: sqlite3.Connection, session_id: str, turns: int) -> Sequence[Message]:
+    """The last ``turns`` turns of a session, oldest first."""
     query = (
         "SELECT role, text FROM history WHERE session_id = :session AND archived_at IS NULL AND turn >= "
         "(SELECT min(turn) FROM (SELECT DISTINCT turn FROM history WHERE session_id = :session "

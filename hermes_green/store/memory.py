@@ -65,14 +65,19 @@ class MemoryInbox(MemoryOutbox):
                 waiting[row.session_id] = waiting.get(row.session_id, 0) + 1
         return waiting
 
-    def lease_session(self, session_id: str, worker: str, ttl: float, now: float) -> Lease | None:
+    def lease_session(
+        self, session_id: str, worker: str, ttl: float, now: float, history: int | None = None
+    ) -> Lease | None:
         """See ``Store.lease_session``."""
         self._begin(now)
         rows = [row for row in self._inbox.values() if row.session_id == session_id]
         if any(row.state == "leased" and not row.express and row.until > now for row in rows):
             return None
         row = next((row for row in rows if row.waits(now)), None)
-        return None if row is None else self._lease(row, now + ttl, counted=1)
+        if row is None:
+            return None
+        lines = None if history is None else self.history(session_id, history)
+        return replace(self._lease(row, now + ttl, counted=1), history=lines)
 
     def lease_row(self, row: int, worker: str, ttl: float, now: float) -> Lease | None:
         """See ``Store.lease_row``."""

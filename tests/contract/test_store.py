@@ -283,6 +283,16 @@ def test_history_is_written_with_the_turn_and_read_by_turns(store):
     assert list(store.history("nobody", 5)) == []
 
 
+def test_a_lease_brings_the_sessions_history_along_when_it_is_asked_for(store):
+    take(store, *(message(n) for n in range(4)))
+    for n in range(3):
+        answer(store, history=(Message("user", f"q{n}"), Message("assistant", f"a{n}")), now=NOW + n)
+    lease = store.lease_session("feishu:oc_1", "w", 60, NOW, 2)
+    assert [line.text for line in lease.history] == ["q1", "a1", "q2", "a2"]
+    store.release(lease, NOW)
+    assert store.lease_session("feishu:oc_1", "w", 60, NOW).history is None
+
+
 def test_a_reset_session_begins_anew(store):
     take(store, message(1), message(2), message(3))
     pair = (Message("user", "q"), Message("assistant", "a"))

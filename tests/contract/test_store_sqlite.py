@@ -539,7 +539,7 @@ def test_no_query_of_the_busy_paths_scans_a_table(path):
     outbox._lease_outbox(plain, "c", "l", NOW)
     outbox._lanes_waiting(plain)
     lines._transcript(plain, "c", "x", 10)
-    lines._history(plain, "s", 10)
+    lines.history_of(plain, "s", 10)
     upkeep._counts(plain, NOW)
     upkeep._dead(plain, 10)
     upkeep._prune(plain, Retention(), NOW)

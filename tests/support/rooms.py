@@ -103,6 +103,7 @@ class Rooms:
             worker="w",
             max_parallel=max_parallel,
             timeout=60,
+            history=lambda: self.rules.history_turns,
         )
         self._express = Express("one", store, self.clock, logger, "w")
         self.desk = Desk(self, self.lanes, self.turns, logger)
@@ -132,6 +133,8 @@ class Rooms:
         """Commit a message as an adapter's run would, and send it on its way."""
         inbound = Inbound((key or f"{chat} {text}",), Peer("one", chat, peer.pop("kind", "dm"), **peer), text, text)
         session = f"one:{chat}"
+        if route:
+            self.desk.foresee(inbound, session)
         row = self.store.accept("one", [Intake(inbound, session)], self.clock.wall())[0]
         if row is not None and route:
             self.desk.route(row, inbound, session)

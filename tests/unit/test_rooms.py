@@ -42,6 +42,23 @@ def test_a_session_has_one_turn_at_a_time_in_the_order_of_commit(open_rooms):
     assert rooms.texts == [f"re: n{number}" for number in range(10)] and agent.most == 1
 
 
+def test_a_message_foreseen_and_found_a_duplicate_leaves_no_lane_behind(open_rooms):
+    rooms = open_rooms()
+    rooms.say("hello", key="k")
+    eventually(lambda: rooms.texts == ["re: hello"])
+    assert rooms.say("hello", key="k") is None
+    eventually(lambda: not rooms.lanes._lanes)
+    rooms.say("again")
+    eventually(lambda: rooms.texts == ["re: hello", "re: again"])
+
+
+def test_a_row_that_is_only_foreseen_does_not_crowd_its_session(open_rooms):
+    rooms = open_rooms(queue=1)
+    rooms.say("hello")
+    eventually(lambda: rooms.texts == ["re: hello"])
+    assert not rooms.store.dead()
+
+
 def test_sessions_run_side_by_side_up_to_the_limit(open_rooms):
     agent = ScriptedAgent(lambda turn: gevent.sleep(0.02))
     rooms = open_rooms(agent, max_parallel=3)
