@@ -45,12 +45,27 @@ def test_a_configuration_that_makes_no_sense_counts_as_unsaid(said):
 
 
 def test_an_acknowledgement_is_the_same_frame_with_our_verdict():
-    frame = wire.decode(data_frame(b'{"event":1}').SerializeToString())
-    answer = wire.decode(wire.acknowledgement(frame, 12))
+    raw = data_frame(b'{"event":1}').SerializeToString()
+    frame = wire.decode(raw)
+    answer = wire.decode(wire.acknowledgement(wire.echo_of(raw), 12))
     assert json.loads(answer.payload) == {"code": 200, "headers": None, "data": None}
     assert (answer.SeqID, answer.LogID, answer.service, answer.method) == (7, 2**63 + 1, 33554678, wire.DATA)
     assert wire.headers_of(answer) == {**wire.headers_of(frame), "biz_rt": "12"}
-    assert bytes(frame.payload) == b'{"event":1}', "the frame itself is left alone"
+    assert answer.LogIDNew == "log"
+
+
+def test_an_acknowledgement_repeats_what_the_schema_does_not_know():
+    raw = data_frame(b"x" * 300).SerializeToString()
+    unknown = bytes.fromhex("a006ff01 a9060102030405060708 ad0601020304")  # varint, 8 and 4 bytes
+    answer = wire.acknowledgement(wire.echo_of(raw + unknown), 3)
+    assert unknown in answer and b"x" * 300 not in answer
+    assert wire.headers_of(wire.decode(answer))["biz_rt"] == "3"
+
+
+@pytest.mark.parametrize("raw", [b"\x08", b"\x0a\x05ab", b"\x0b\x0c", b"\x09\x01", b"\x80" * 5])
+def test_what_is_cut_off_has_no_echo(raw):
+    with pytest.raises(BadFrame):
+        wire.echo_of(raw)
 
 
 @pytest.mark.parametrize("raw", ["text", b"", b"\x08", PING[:-1], PING[2:], b"\xff" * 20])
@@ -132,7 +147,7 @@ def test_mutated_frames_never_raise_anything_but_bad_frame():
         try:
             frame = wire.decode(bytes(raw))
             parts.add(frame)
-            wire.acknowledgement(frame, 0)
+            wire.acknowledgement(wire.echo_of(bytes(raw)), 0)
             wire.client_config(frame.payload)
         except BadFrame:
             pass

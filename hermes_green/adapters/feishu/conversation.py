@@ -119,11 +119,12 @@ class Conversation:
         received = self._clock.monotonic()
         try:
             frame = wire.decode(raw)
+            echo = wire.echo_of(raw) if isinstance(raw, bytes) and frame.method == wire.DATA else b""
         except BadFrame as error:
             self._port.quarantine(raw, error)
             return
         if frame.method == wire.DATA:
-            self._on_data(raw, frame, partial(self._acknowledge, ws, frame, received))
+            self._on_data(raw, frame, partial(self._acknowledge, ws, echo, received))
         elif frame.method == wire.CONTROL and wire.headers_of(frame).get("type") == wire.PONG:
             self._on_pong(frame)
         else:
@@ -145,9 +146,9 @@ class Conversation:
         else:
             self._port.accept(inbound, ack)
 
-    def _acknowledge(self, ws: WebSocket, frame: Any, received: float, taken: bool) -> None:
+    def _acknowledge(self, ws: WebSocket, echo: bytes, received: float, taken: bool) -> None:
         spent = self._clock.monotonic() - received
-        ws.send(wire.acknowledgement(frame, round(spent * 1000)))
+        ws.send(wire.acknowledgement(echo, round(spent * 1000)))
 
     def _on_pong(self, frame: Any) -> None:
         assert self._heart is not None
