@@ -20,6 +20,8 @@ from loguru import logger
 
 from hermes_green import __version__
 from hermes_green.adapters.web.mailbox import Mailbox
+from hermes_green.agents.hooks import HookCalls
+from hermes_green.agents.yard import Yard
 from hermes_green.blueprint import (
     credentials,
     hide_secrets,
@@ -102,8 +104,10 @@ class Application:
             lambda late, stack: logger.warning("the hub was blocked for {:.2f} s at:\n{}", late, stack),
         )
         self._bus = Bus(self._clock)
-        self._hooks = Hooks(hooks_of(config), logger)
-        self._routes = routes_of(config)
+        self._yard = Yard(logger, config.conf_dir.resolve().parent)
+        self._calls = HookCalls(config.hooks, self._yard, logger)
+        self._hooks = Hooks(hooks_of(config, self._calls), logger)
+        self._routes = routes_of(config, self._yard)
         self._media = Media(config.data_dir / "media", self._offhub.call, logger)
         self._store: Store = open_store(config.data_dir)
         worker = f"{os.getpid()}-{self._started_at:.0f}"
@@ -255,6 +259,8 @@ class Application:
         with gevent.Timeout(max(0.5, deadline - time.monotonic()), False):
             self._store.close()
         self._routes.close()
+        self._calls.close()
+        self._yard.close()
         (self._config.data_dir / "gateway.json").unlink(missing_ok=True)
         self._ownership.release()
         logger.info("stopped")
@@ -330,11 +336,14 @@ class Application:
         if {"agent", "routes"} & set(changes.groups):
             # Turns in progress keep the agent they began with; it is closed when they must be over.
             gevent.spawn_later(self._config.turns.timeout, self._routes.close).name = "retired-agents"
-            self._routes = routes_of(fresh)
+            self._routes = routes_of(fresh, self._yard)
         if "supervisor" in changes.groups:
             self._watchdog.retune(fresh.supervisor.stall_warn, fresh.supervisor.stall_kill)
+        self._yard.refresh()
         if "hooks" in changes.groups:
-            self._hooks.replace(hooks_of(fresh))
+            self._calls.close()
+            self._calls = HookCalls(fresh.hooks, self._yard, logger)
+            self._hooks.replace(hooks_of(fresh, self._calls))
         if "log" in changes.groups:
             logs.set_level(fresh.log.level)
         for child in fresh.children:

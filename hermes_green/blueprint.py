@@ -9,6 +9,8 @@ from loguru import logger
 
 from hermes_green.adapters import registry as adapters
 from hermes_green.agents import registry as agents
+from hermes_green.agents.hooks import HookCalls
+from hermes_green.agents.yard import Yard
 from hermes_green.core.errors import ConfError
 from hermes_green.core.options import PlatformOptions
 from hermes_green.core.ports import Retention
@@ -53,18 +55,18 @@ def policy_of(config: Config) -> Policy:
     )
 
 
-def routes_of(config: Config) -> Routes:
+def routes_of(config: Config, yard: Yard) -> Routes:
     """The agents of a configuration."""
     routes = [
-        Route(agents.create(route.agent, logger), route.child, route.chat, route.user, route.prefix)
+        Route(agents.create(route.agent, logger, yard), route.child, route.chat, route.user, route.prefix)
         for route in config.routes
     ]
-    return Routes(agents.create(config.agent, logger), routes)
+    return Routes(agents.create(config.agent, logger, yard), routes)
 
 
-def hooks_of(config: Config) -> list[Hook]:
+def hooks_of(config: Config, calls: HookCalls) -> list[Hook]:
     """The hooks of a configuration."""
-    return [Hook(hook.event, hook.run, hook.timeout) for hook in config.hooks]
+    return [Hook(hook.event, hook.run, calls.call(hook), hook.timeout) for hook in config.hooks]
 
 
 def pace_of(config: Config) -> Pace:

@@ -6,12 +6,18 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
+from hermes_green.agents.yard import Yard
 from hermes_green.core.errors import ConfError
 from hermes_green.core.ports import Agent
 
 AGENTS = {
     "echo": "hermes_green.agents.echo",
     "openai": "hermes_green.agents.openai",
+}
+# These have processes of their own; their ``create`` is given the yard in which to keep them.
+OUTSIDE = {
+    "python": "hermes_green.agents.python",
+    "command": "hermes_green.agents.command",
 }
 GROUP = "hermes_green.agents"
 
@@ -23,7 +29,7 @@ class TypedOptions(Protocol):
     def type(self) -> str: ...
 
 
-def create(options: TypedOptions, log: Any) -> Agent:
+def create(options: TypedOptions, log: Any, yard: Yard) -> Agent:
     """The agent that ``options`` describe.
 
     A module of ours, or what another package's entry point names, offers ``create(options, log)``. To
@@ -35,6 +41,10 @@ def create(options: TypedOptions, log: Any) -> Agent:
     if options.type in AGENTS:
         made: Agent = import_module(AGENTS[options.type]).create(options, log)
         return made
+    if options.type in OUTSIDE:
+        kept: Agent = import_module(OUTSIDE[options.type]).create(options, log, yard)
+        return kept
+    names = ", ".join([*AGENTS, *OUTSIDE])
     for point in entry_points(group=GROUP, name=options.type):
         try:
             make = point.load().create
@@ -43,7 +53,7 @@ def create(options: TypedOptions, log: Any) -> Agent:
         other: Agent = make(getattr(options, "options", options), log)
         return other
     raise ConfError(
-        f'this release has no agent "{options.type}"; it has {" and ".join(AGENTS)}',
+        f'this release has no agent "{options.type}"; it has {names}',
         code="agent",
-        action=f"Set agent.type to {' or '.join(AGENTS)}, or install the package that brings it.",
+        action=f"Set agent.type to one of {names}, or install the package that brings it.",
     )

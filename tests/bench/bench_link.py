@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from hermes_green.agents import registry  # noqa: E402
+from hermes_green.agents.yard import Yard  # noqa: E402
 from hermes_green.core.model import Secret, Turn  # noqa: E402
 from hermes_green.link.http import Http  # noqa: E402
 from hermes_green.link.trust import trust  # noqa: E402
@@ -96,7 +97,7 @@ def tokens() -> None:
         assert endpoint.stdout is not None
         url = endpoint.stdout.readline().split()[-1]
         Http(url.removesuffix("/v1")).request("POST", "/_llm/behave", json={"long": 1000, "chunks": 10_000})
-        agent = registry.create(replace(options, base_url=url), logging.getLogger())
+        agent = registry.create(replace(options, base_url=url), logging.getLogger(), Yard(logging.getLogger(), Path.cwd()))
         turn = Turn("t", 1, "s", "web", "web", "", "c", "dm", None, None, None, "hello")
         next(iter(agent.run(turn)))
         pulse, cpu = Pulse(), time.process_time()

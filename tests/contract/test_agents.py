@@ -6,6 +6,7 @@ import gzip
 import logging
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Iterator
 
 import gevent
@@ -14,15 +15,17 @@ from gevent import socket
 from gevent.server import StreamServer
 
 from hermes_green.agents import registry
+from hermes_green.agents.yard import Yard
 from hermes_green.core.errors import AgentError, AgentFailed, AgentTimeout, ConfError
 from hermes_green.core.model import Attachment, Delta, Message, Secret, Turn
 from hermes_green.core.ports import Agent
-from hermes_green.settings.schema import CommandAgent, EchoAgent, OpenaiAgent, OtherAgent
+from hermes_green.settings.schema import EchoAgent, OpenaiAgent, OtherAgent
 from tests.support.llm import LlmServer
 from tests.support.plainhttp import Request, read_request
 from tests.support.port import wait_for
 
 LOG = logging.getLogger("test")
+YARD = Yard(LOG, Path.cwd())
 KEY = "sk-very-secret"
 
 
@@ -52,13 +55,13 @@ def llm() -> Iterator[LlmServer]:
 
 def openai(llm: LlmServer, **more: Any) -> Agent:
     values: dict[str, Any] = {"base_url": llm.url, "model": "m", "api_key": Secret(KEY), "timeout": 10.0}
-    return registry.create(OpenaiAgent(type="openai", **{**values, **more}), LOG)
+    return registry.create(OpenaiAgent(type="openai", **{**values, **more}), LOG, YARD)
 
 
 @pytest.fixture(params=["echo", "openai", "openai whole"])
 def agent(request: pytest.FixtureRequest, llm: LlmServer) -> Iterator[Agent]:
     made = (
-        registry.create(EchoAgent(), LOG)
+        registry.create(EchoAgent(), LOG, YARD)
         if request.param == "echo"
         else openai(llm, stream=request.param == "openai")
     )
@@ -98,11 +101,9 @@ def test_an_abandoned_turn_can_be_closed(agent: Agent) -> None:
     deltas.close()  # type: ignore[attr-defined]
 
 
-def test_an_agent_of_a_later_release_is_refused_by_name() -> None:
-    with pytest.raises(ConfError, match='no agent "command"; it has echo and openai'):
-        registry.create(CommandAgent(type="command", argv=["x"]), LOG)
-    with pytest.raises(ConfError, match='no agent "nobody"'):
-        registry.create(OtherAgent(type="nobody"), LOG)
+def test_an_agent_that_nobody_brings_is_refused_by_name() -> None:
+    with pytest.raises(ConfError, match='no agent "nobody"; it has echo, openai, python, command'):
+        registry.create(OtherAgent(type="nobody"), LOG, YARD)
 
 
 # --- the openai agent: what it sends ---
