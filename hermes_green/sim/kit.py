@@ -22,6 +22,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Any, Callable
 
 from hermes_green.sim.kit_http import Answer, Cut, Request
+from hermes_green.sim.kit_options import add_options, options_of
 from hermes_green.sim.kit_record import Entry
 from hermes_green.sim.kit_server import Server
 from hermes_green.sim.kit_ws import Link
@@ -32,8 +33,29 @@ __all__ = ["Answer", "Cut", "Entry", "Link", "Request", "Simulator"]
 class Simulator(Server):
     """The common half of a simulated platform; see the module's text for the control API.
 
-    Subclasses set ``platform`` and ``ws_path`` and override the methods of `kit_hooks.Hooks`.
+    Subclasses set ``platform`` and ``ws_path`` and override the methods of `kit_hooks.Hooks`. ``options_type``:
+    a dataclass of the platform's own options, each with a default; they are keyword arguments and
+    flags of the command line, and stand in ``options``.
     """
+
+    options_type: type | None = None
+    options: Any = None
+
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        host: str = "127.0.0.1",
+        hostname: str = "",
+        certfile: str = "",
+        keyfile: str = "",
+        **options: Any,
+    ) -> None:
+        super().__init__(port, host=host, hostname=hostname, certfile=certfile, keyfile=keyfile)
+        if self.options_type is not None:
+            self.options = self.options_type(**options)
+        elif options:
+            raise TypeError(f"{self.platform} has no options: {', '.join(options)}")
 
     def say(self, *args: Any, **what: Any) -> dict[str, Any]:
         """Let a user do something; see the platform. Returns the ids."""
@@ -131,11 +153,14 @@ class Simulator(Server):
     @classmethod
     def add_arguments(cls, parser: ArgumentParser) -> None:
         """Add the platform's options to the command line."""
+        if cls.options_type is not None:
+            add_options(parser, cls.options_type)
 
     @classmethod
     def from_arguments(cls, args: Namespace) -> Simulator:
         """A simulator as the command line asked for."""
-        return cls(args.port, host=args.host, certfile=args.certfile, keyfile=args.keyfile)
+        options = options_of(args, cls.options_type) if cls.options_type is not None else {}
+        return cls(args.port, host=args.host, certfile=args.certfile, keyfile=args.keyfile, **options)
 
     def greeting(self) -> str:
         """What the command line prints behind the URL: the credentials it accepts."""

@@ -15,14 +15,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 import gevent
 
 from hermes_green.sim.kit import Answer, Link, Request, Simulator
-from hermes_green.sim.kit_options import add_options, options_of
 from hermes_green.sim.qq_events import KNOWN_INTENTS, PRIVATE_INTENTS
 from hermes_green.sim.qq_gateway import Gateway
 from hermes_green.sim.qq_replies import REPLIES, WINDOWS, Pace, Refusal, Replies, Tokens
@@ -84,19 +82,12 @@ class QQSim(Simulator):
     platform = "qq"
     ws_path = "/websocket"
 
-    def __init__(
-        self,
-        port: int = 0,
-        *,
-        host: str = "127.0.0.1",
-        hostname: str = "",
-        certfile: str = "",
-        keyfile: str = "",
-        **options: Any,
-    ) -> None:
-        super().__init__(port, host=host, hostname=hostname, certfile=certfile, keyfile=keyfile)
-        chosen = Options(**options)
-        self.options = replace(chosen, late=chosen.late or 1.5 * chosen.heartbeat_interval)
+    options_type = Options
+    options: Options
+
+    def __init__(self, port: int = 0, **how: Any) -> None:
+        super().__init__(port, **how)
+        self.options = replace(self.options, late=self.options.late or 1.5 * self.options.heartbeat_interval)
         self.sessions = Sessions(self.options.session_ttl, self.options.replay_limit)
         limits = (self.options.session_starts, self.options.max_concurrency, self.options.identify_interval)
         self.identifies = Identifies(*limits)
@@ -224,15 +215,6 @@ class QQSim(Simulator):
 
     def redeliver(self) -> None:
         self.users.again()
-
-    @classmethod
-    def add_arguments(cls, parser: ArgumentParser) -> None:
-        add_options(parser, Options)
-
-    @classmethod
-    def from_arguments(cls, args: Namespace) -> QQSim:
-        options = options_of(args, Options)
-        return cls(args.port, host=args.host, certfile=args.certfile, keyfile=args.keyfile, **options)
 
     def greeting(self) -> str:
         return f"app_id={self.options.app_id} client_secret={self.options.secret}"

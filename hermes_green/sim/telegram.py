@@ -14,13 +14,11 @@ recall, draft, send_refused, throttled, unwanted (of a kind nobody asked for), l
 from __future__ import annotations
 
 import time
-from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from typing import Any
 
 from hermes_green.sim.kit import Answer, Request, Simulator
 from hermes_green.sim.kit_http import HttpConnection
-from hermes_green.sim.kit_options import add_options, options_of
 from hermes_green.sim.telegram_replies import fail, too_many
 from hermes_green.sim.telegram_rest import METHOD, Rest
 from hermes_green.sim.telegram_updates import Feed
@@ -73,18 +71,11 @@ class TelegramSim(Simulator):
     platform = "telegram"
     username = "sim_green_bot"
 
-    def __init__(
-        self,
-        port: int = 0,
-        *,
-        host: str = "127.0.0.1",
-        hostname: str = "",
-        certfile: str = "",
-        keyfile: str = "",
-        **options: Any,
-    ) -> None:
-        super().__init__(port, host=host, hostname=hostname, certfile=certfile, keyfile=keyfile)
-        self.options = Options(**options)
+    options_type = Options
+    options: Options
+
+    def __init__(self, port: int = 0, **how: Any) -> None:
+        super().__init__(port, **how)
         self.token = self.options.token
         self.uploads: dict[str, bytes] = {}
         self.feed = Feed(self)
@@ -184,15 +175,6 @@ class TelegramSim(Simulator):
 
     def redeliver(self) -> None:
         self.feed.again()
-
-    @classmethod
-    def add_arguments(cls, parser: ArgumentParser) -> None:
-        add_options(parser, Options)
-
-    @classmethod
-    def from_arguments(cls, args: Namespace) -> TelegramSim:
-        options = options_of(args, Options)
-        return cls(args.port, host=args.host, certfile=args.certfile, keyfile=args.keyfile, **options)
 
     def greeting(self) -> str:
         return f"token={self.token}"

@@ -15,7 +15,8 @@ STREAMING = {"telegram": {"streaming": "off"}}
 
 
 def a_scene(stage: Any, **more: Any) -> Scene:
-    return Scene(stage, platforms=("telegram",), gateway={"supervisor": QUICK, "log": {"level": "DEBUG"}}, files=STREAMING, **more)
+    gateway = {"supervisor": QUICK, "log": {"level": "DEBUG"}}
+    return Scene(stage, platforms=("telegram",), gateway=gateway, files=STREAMING, **more)
 
 
 def test_a_reset_and_a_kill_in_mid_flow_lose_nothing(stage: Any, seed: int) -> None:
