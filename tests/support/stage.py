@@ -203,6 +203,9 @@ def credentials(sim: Sim) -> dict[str, Any]:
     state = sim.state()
     if sim.platform == "feishu":
         return {"enabled": True, "app_id": state["app_id"], "app_secret": "sim-feishu-secret", "api_base": sim.url}
+    if sim.platform == "dingtalk":
+        return {"enabled": True, "client_id": state["client_id"], "client_secret": "sim-dingtalk-secret",
+                "api_base": sim.url}  # fmt: skip
     if sim.platform == "telegram":
         return {"enabled": True, "token": f"{state['bot']}:sim-telegram-token-0123456789abcdef", "api_base": sim.url}
     if sim.platform == "slack":
