@@ -104,9 +104,7 @@ class Desk:
         origin = self._origin(req_id)
         self._sim.users.arrived(origin.message_id)
         kind = body.get("msgtype")
-        if kind == "stream":
-            self._stream(req_id, origin, body.get("stream"))
-        elif kind == "stream_with_template_card":
+        if kind in ("stream", "stream_with_template_card"):
             self._stream(req_id, origin, body.get("stream"))
         elif kind in ("markdown", "text", "template_card", *MEDIA):
             self._message(origin.chat, origin.chat_type, body, "respond", origin.message_id)
@@ -115,9 +113,10 @@ class Desk:
         return {}
 
     def _stream(self, req_id: str, origin: Origin, given: Any) -> None:
-        stream_id = given.get("id") if isinstance(given, dict) else None
-        content, finish = (given.get("content", ""), given.get("finish", False)) if stream_id else ("", False)
-        if not isinstance(stream_id, str) or not isinstance(content, str) or not isinstance(finish, bool):
+        fields = given if isinstance(given, dict) else {}
+        stream_id, content, finish = fields.get("id"), fields.get("content", ""), fields.get("finish", False)
+        well = isinstance(stream_id, str) and isinstance(content, str) and isinstance(finish, bool)
+        if not well or not stream_id:
             raise Refused(40058, "a stream is {id, finish, content}", wrong=True)
         _fits(content)
         now, key = time.monotonic(), (req_id, stream_id)
@@ -132,13 +131,13 @@ class Desk:
             raise Refused(40058, "a frame after the stream's last", wrong=True)
         changed = again and stream.content != content
         stream.content, stream.at, stream.finished, stream.frames = content, now, finish, stream.frames + 1
-        fields = {"chat": origin.chat, "text": content, "key": stream_id, "reply_to": origin.message_id}
+        shown = {"chat": origin.chat, "text": content, "key": stream_id, "reply_to": origin.message_id}
         if not finish:
-            self._sim.log.add("draft", frames=stream.frames, **fields)
+            self._sim.log.add("draft", frames=stream.frames, **shown)
             return
         self._sim.sent += not again
         more = {"chat_type": origin.chat_type, "msgtype": "stream", "via": "respond", "frames": stream.frames}
-        self._sim.log.add("send", duplicate=again, changed=changed, **more, **fields)
+        self._sim.log.add("send", duplicate=again, changed=changed, **more, **shown)
 
     def _welcome(self, req_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
         origin = self._origin(req_id, "enter_chat")

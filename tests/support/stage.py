@@ -211,5 +211,8 @@ def credentials(sim: Sim) -> dict[str, Any]:
     if sim.platform == "slack":
         tokens = {name: state[name] for name in ("bot_token", "app_token")}
         return {"enabled": True, **tokens, "api_base": sim.url}
+    if sim.platform == "wecom":
+        return {"enabled": True, "bot_id": "sim-wecom-bot", "secret": "sim-wecom-secret", "api_base": sim.url,
+                "ws_base": sim.url.replace("http", "ws", 1)}  # fmt: skip
     return {"enabled": True, "app_id": "102000001", "client_secret": "sim-client-secret", "api_base": sim.url,
             "token_base": sim.url}  # fmt: skip
