@@ -200,4 +200,4 @@ class TestFeishu(AdapterContract):
 
 def a_part(peer: Peer | None, key: str = "d" * 32) -> Part:
     assert peer is not None
-    return Part(key=key, reply_seq=1, ordinal=0, peer=peer, payload={"text": "unasked", "markdown": False})
+    return Part(key=key, reply_seq=1, ordinal=0, peer=peer, payload={"text": "unasked"})

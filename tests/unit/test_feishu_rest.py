@@ -150,7 +150,7 @@ def an_adapter(*answers):
 
 def a_part(text="hi", markdown=False, chat="oc_1", **ref):
     peer = Peer(child="feishu", chat_id=chat, chat_type="dm")
-    payload = {"text": text, "markdown": markdown}
+    payload = {"rows": [text]} if markdown else {"text": text}
     return Part(key="k" * 32, reply_seq=1, ordinal=0, peer=peer, payload=payload, reply_ref=ref)
 
 

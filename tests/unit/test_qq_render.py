@@ -6,6 +6,7 @@ import re
 
 from hermes_green.adapters.qq.render import LIMIT, PARTS, render
 from hermes_green.core.model import Attachment, Peer, Reply
+from tests.support.dialects import RICH
 
 PEER = Peer("qq", "U", "dm", extra={"kind": "c2c"})
 PARAGRAPH = "All work and no play makes a dull text. " * 20
@@ -16,7 +17,15 @@ def texts(text: str, **keys) -> list[str]:
 
 
 def test_a_short_reply_is_one_part_as_it_is():
-    assert texts("**hi** 你好") == ["**hi** 你好"]
+    text = "hi 2 * 3\n\n\n  你好, snake_case <b>"
+    assert texts(text) == [text]
+
+
+def test_markup_becomes_readable_plain_text():
+    assert texts("# T\n**hi** [a](http://b)\n- x\n  - `y`") == ["T\n\nhi a (http://b)\n\n• x\n   ◦ y"]
+    (shown,) = texts(RICH)
+    assert "名称 |   b\n-----+----\n你好 | x|y" in shown and "**" not in shown
+    assert shown.endswith("http://auto.test alt (http://img.test/i.png) rel (file.py)")
 
 
 def test_a_long_reply_is_cut_within_the_limit():

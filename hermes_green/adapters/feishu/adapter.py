@@ -88,7 +88,7 @@ class FeishuAdapter:
     def _deliver(self, part: Part) -> str:
         """Post it, at most once more as a message of its own and once more as plain text."""
         anchor = str(part.reply_ref.get("message_id") or "")
-        plain = not part.payload.get("markdown")
+        plain = "rows" not in part.payload
         while True:
             try:
                 return self._post(part, anchor, plain)

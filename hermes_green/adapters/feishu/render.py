@@ -1,4 +1,4 @@
-"""From a reply's text to message bodies that fit; pure.
+"""From a reply to message bodies that fit; pure.
 
 Plain text goes as ``text``, Markdown as ``post`` with ``md`` rows, which every client shows and the
 platform lets us edit later. Cards are not used for finished answers: one with too many tables or
@@ -9,117 +9,84 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any, Iterator, Mapping
 
-from hermes_green.core.model import Reply, Unit
-from hermes_green.core.text import split
+from hermes_green.content import media, plain
+from hermes_green.content.markdown import blocks, is_plain, storable, unmarked
+from hermes_green.content.pack import Wrap, pack
+from hermes_green.content.tables import auto
+from hermes_green.content.writer import MARKDOWN, write
+from hermes_green.core.model import Reply
 
 # The platform takes 150 KB of text and 30 KB of post, counted in bytes of the expanded content. A
 # third is kept back, because what it counts as expansion is not published in full.
 TEXT_LIMIT = 100_000
 POST_LIMIT = 20_000
 
-_MARKDOWN = re.compile(
-    r"""^(?:\#{1,6}\ \S          # heading
-        |\s{0,3}[-*+]\ \S        # list
-        |\s{0,3}\d{1,3}[.)]\ \S  # numbered list
-        |\s{0,3}>\ ?\S           # quote
-        |\s{0,3}```              # fence
-        |\s{0,3}~~~              # fence
-        |\s{0,3}\|.*\|\s*$       # table
-        |\s{0,3}(?:---+|\*\*\*+)\s*$)
-    |\*\*\S(?:.*?\S)?\*\*        # bold
-    |__\S(?:.*?\S)?__
-    |~~\S(?:.*?\S)?~~            # struck
-    |`[^`\n]+`                   # code
-    |!?\[[^\]\n]+\]\([^)\s]+\)   # link, image
-    """,
-    re.MULTILINE | re.VERBOSE,
-)
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
-_HEADING = re.compile(r"^ {0,3}#{1,6} +(.+?)(?: +#+)?$")
-_TABLE_ROW = re.compile(r"^ {0,3}\|.*\|\s*$")
+# What ``md`` does not know becomes what it knows: headings bold, tables code or paragraphs.
+DIALECT = replace(MARKDOWN, heading=lambda level: Wrap("**", "**"), table=auto)
+
+_CODE = re.compile(r"^(`{3,})[^`\n]*\n(?:.*\n)*?\1$", re.MULTILINE)
 _AT = re.compile(r"<(?=/?at\b)", re.IGNORECASE)
+_DISARMED = "<\u200b"
 
 
 def render(reply: Reply) -> tuple[Mapping[str, Any], ...]:
-    """The payloads of a reply, in order: ``{"text": ..., "markdown": bool}``, at least one."""
-    text = storable(reply.text)
-    markdown = bool(_MARKDOWN.search(text))
-    # Prose grows by a few per cent when it is rendered; the first cut leaves room for that.
-    pieces = list(_pieces(text, markdown, (POST_LIMIT if markdown else TEXT_LIMIT) * 19 // 20))
-    return tuple({"text": piece, "markdown": markdown} for piece in pieces or [text])
+    """The payloads of a reply, in order, at least one: all ``{"text": ...}`` or all ``{"rows": [...]}``."""
+    found = blocks(reply.text)
+    pieces = plain.untouched(reply.text) if unmarked(reply.text, found) else write(found, DIALECT)
+    pieces += media.lines(reply.media)
+    if is_plain(found):
+        texts = pack(pieces, TEXT_LIMIT - size_of({"text": ""}), _grown)
+        return tuple({"text": text} for text in texts or ["…"])
+    posts = pack(pieces, POST_LIMIT - size_of({"rows": [""]}), _grown_rows)
+    return tuple({"rows": list(_rows(text))} for text in posts or ["…"])
 
 
 def body_of(payload: Mapping[str, Any], plain: bool = False) -> tuple[str, str]:
     """``msg_type`` and ``content`` (a JSON string) for a payload; ``plain`` forces text."""
-    text = str(payload.get("text", ""))
-    if payload.get("markdown") and not plain:
-        rows = [[{"tag": "md", "text": row}] for row in _rows(_disarm(text))]
-        return "post", _json({"zh_cn": {"title": "", "content": rows}})
-    return "text", _json({"text": _disarm(text)})
+    rows = payload.get("rows")
+    if rows and not plain:
+        content = [[{"tag": "md", "text": _disarm(str(row))}] for row in rows]
+        return "post", _json({"zh_cn": {"title": "", "content": content}})
+    return "text", _json({"text": _disarm("\n".join(rows) if rows else str(payload.get("text", "")))})
 
 
-def size_of(text: str, markdown: bool) -> int:
-    """Bytes of the text's content as it stands in a request's body: a JSON string in JSON."""
-    content = body_of({"text": text, "markdown": markdown})[1]
-    return len(_json(content).encode())
+def size_of(payload: Mapping[str, Any]) -> int:
+    """Bytes of the payload's content as it stands in a request's body: a JSON string in JSON."""
+    return len(_json(body_of(payload)[1]).encode())
 
 
-def storable(text: str) -> str:
-    """Half a surrogate pair, which some model APIs emit at a token's border, has no UTF-8 form."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def _grown(text: str) -> int:
+    """Bytes that a stretch of text takes there; each ``<`` might have to be disarmed."""
+    return len(_json(_json(text)).encode()) - _EMPTY + text.count("<") * (len(_DISARMED.encode()) - 1)
 
 
-def _pieces(text: str, markdown: bool, limit: int) -> Iterator[str]:
-    """Split so that every piece fits *after* rendering, escapes included."""
-    whole = POST_LIMIT if markdown else TEXT_LIMIT
-    if size_of(text, markdown) <= whole:
-        yield text
-        return
-    for piece in split(text, limit, Unit.BYTES):
-        if size_of(piece, markdown) <= whole:
-            yield piece
-        else:  # rich in quotes, line ends or tags: these grow when rendered
-            yield from _pieces(piece, markdown, limit // 2)
+def _grown_rows(text: str) -> int:
+    """The same of Markdown, where every fence may begin a row."""
+    return _grown(text) + _ROW * text.count("```")
 
 
-def _rows(text: str) -> list[str]:
+def _rows(text: str) -> Iterator[str]:
     """The ``md`` rows of a post. Code gets a row of its own: clients may swallow what follows it in
-    the same row (lark-oapi 1.7.5 ``channel/outbound/markdown/to_post.py``). What ``md`` does not know
-    becomes what it knows: headings bold, tables code."""
-    rows: list[str] = []
-    block: list[str] = []
-    kind = fence = ""
-
-    def flush() -> None:
-        body = "\n".join(["```", *block, "```"] if kind == "table" else block)
-        if body.strip():
-            rows.append(body.strip("\n"))
-        block.clear()
-
-    for line in text.split("\n"):
-        mark = _FENCE.match(line)
-        if kind == "fence":
-            block.append(line)
-            if mark and mark[1].startswith(fence) and not line.strip().strip(fence[0]):
-                flush()
-                kind = ""
-            continue
-        now = "fence" if mark else "table" if _TABLE_ROW.match(line) else "prose"
-        if now != kind:
-            flush()
-            kind, fence = now, mark[1] if mark else ""
-        heading = _HEADING.match(line) if now == "prose" else None
-        block.append("**" + heading[1].replace("**", "") + "**" if heading else line)
-    flush()
-    return rows or [" "]
+    the same row (lark-oapi 1.7.5 ``channel/outbound/markdown/to_post.py``)."""
+    position = 0
+    for code in _CODE.finditer(text):
+        yield from filter(str.strip, [text[position : code.start()].strip("\n")])
+        yield code[0]
+        position = code.end()
+    yield from filter(str.strip, [text[position:].strip("\n")])
 
 
 def _disarm(text: str) -> str:
     """An ``<at>`` tag in an agent's words must not call a whole room: nobody checked who asked."""
-    return _AT.sub("<\u200b", text)
+    return _AT.sub(_DISARMED, storable(text))
 
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+_EMPTY = len(_json(_json("")))
+_ROW = size_of({"rows": ["", ""]}) - size_of({"rows": [""]})

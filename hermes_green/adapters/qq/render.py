@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
+from hermes_green.content import media, plain
+from hermes_green.content.pack import fit
 from hermes_green.core.model import Reply, Unit
-from hermes_green.core.text import fit, split
 
 LIMIT = 4000
 UNIT = Unit.CHARS
@@ -29,12 +30,7 @@ def render(reply: Reply) -> tuple[Mapping[str, Any], ...]:
     how much; once all are spent, one more is made and the platform decides about it.
     """
     room = max(1, PARTS - reply.seq_used)
-    pieces = fit(split(_text_of(reply), LIMIT, UNIT), room, LIMIT, UNIT, left_out)
-    return tuple({"content": piece} for piece in pieces)
-
-
-def _text_of(reply: Reply) -> str:
-    """The text, and a line for each medium, which this platform's adapter cannot upload; never empty,
-    because the platform refuses empty messages."""
-    lines = [reply.text.rstrip()] + [f"[{each.kind}] {each.name}".rstrip() for each in reply.media]
-    return "\n".join(line for line in lines if line) or "…"
+    # Media are named, because this platform's adapter cannot upload them.
+    pieces = (*plain.pieces(reply.text), *media.lines(reply.media))
+    # The platform refuses empty messages.
+    return tuple({"content": piece} for piece in fit(pieces, room, LIMIT, UNIT, left_out) or ["…"])
