@@ -11,7 +11,7 @@ import gevent
 
 from hermes_green.sim import feishu_frames as frames
 from hermes_green.sim.feishu_events import new_id
-from hermes_green.sim.feishu_push import Courier
+from hermes_green.sim.feishu_push import Pushes
 from hermes_green.sim.feishu_rules import FeishuRules
 from hermes_green.sim.kit import Answer, Link, Request, Simulator
 
@@ -48,7 +48,7 @@ class FeishuGate(Simulator):
         self.app_secret = app_secret
         self.rules = FeishuRules(**rules)
         self.service_id = 33554678
-        self.courier = Courier(self)
+        self.courier = Pushes(self)
         self._tickets: dict[str, float] = {}
         self._watch: gevent.Greenlet | None = None
 

@@ -200,7 +200,7 @@ class Api:
         if not self._sim.options.silent:
             post = Post(message.chat, message.ts)
             post.events = [Event(post, events.callback(event))]
-            self._sim.courier.take(post)
+            self._sim.courier.tell(post)
 
     def _own(self, fields: dict[str, Any], error: str) -> Message:
         place, ts = self._place(fields), str(fields.get("ts") or "")

@@ -13,7 +13,7 @@ import gevent
 
 from hermes_green.sim.kit import Answer, Link, Request, Simulator
 from hermes_green.sim.slack_events import APP_ID
-from hermes_green.sim.slack_push import Courier
+from hermes_green.sim.slack_push import Envelopes
 
 OPEN = "/api/apps.connections.open"
 
@@ -69,7 +69,7 @@ class SlackGate(Simulator):
         super().__init__(port, host=host, hostname=hostname, certfile=certfile, keyfile=keyfile)
         self.options = Options(**options)
         waits = tuple(float(wait) for wait in self.options.redelivery.split(",") if wait)
-        self.courier = Courier(self, waits, self.options.ack_deadline, self.options.hold_order)
+        self.courier = Envelopes(self, waits, self.options.ack_deadline, self.options.hold_order)
         self.pings = True
         self._tickets: dict[str, float] = {}
         self._watch: gevent.Greenlet | None = None

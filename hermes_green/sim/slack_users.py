@@ -47,7 +47,7 @@ class Users:
     def _tell(self, chat: str, message_id: str, *told: Mapping[str, Any], turn: bool = False) -> dict[str, Any]:
         post = Post(chat, message_id, turn=turn)
         post.events = [Event(post, events.callback(event)) for event in told]
-        went = self._sim.courier.take(post)
+        went = self._sim.courier.tell(post)
         event_id = post.events[0].id if post.events else ""
         return {"event_id": event_id, "message_id": message_id, "chat": chat, "held": not went}
 
@@ -112,7 +112,7 @@ class Users:
     def _once(self, kind: str, chat: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         post = Post(chat, "")
         post.events = [Event(post, payload, kind)]
-        self._sim.courier.take(post)
+        self._sim.courier.tell(post)
         return {"event_id": "", "message_id": "", "chat": chat}
 
     def _raw(self, event: Mapping[str, Any] | None = None, payload: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -120,5 +120,5 @@ class Users:
             return self._tell("", "", event or {})
         post = Post("", "")
         post.events = [Event(post, payload)]
-        self._sim.courier.take(post)
+        self._sim.courier.tell(post)
         return {"event_id": "", "message_id": "", "chat": ""}
