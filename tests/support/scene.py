@@ -23,6 +23,7 @@ ARGUMENTS = {
     "feishu": ("--hold-order", "--redelivery", "1,3,9,27", "--ack-deadline", "1"),
     "qq": ("--hold-order", "--heartbeat-interval", "5"),
     "telegram": ("--hold-order",),
+    "wecom": ("--hold-order",),
 }
 
 
