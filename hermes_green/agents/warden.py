@@ -230,7 +230,7 @@ class Warden:
                 if not ward.pid:
                     self._gone(ward, {"start": frame["error"]})
                     continue
-                brood.say({"noted": True})
+                brood.noted()
                 if ward.why:
                     kernel.fell([ward.pid])
         brood.ask()

@@ -72,7 +72,7 @@ class Zygote:
             if pid == 0:
                 self._become_worker(sock, output)
             frames.send(self._channel, {"forked": pid})
-            frames.receive(self._channel)  # the warden has taken note: the worker may become its child
+            self._channel.recv(1)  # the warden has taken note: the worker may become its child
         except OSError as error:
             frames.send(self._channel, {"forked": 0, "error": f"no process can be forked: {error.strerror}"})
         finally:
