@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import random
 import time
 import traceback
 from dataclasses import replace
@@ -17,6 +18,7 @@ from hermes_green.core.errors import AuthRejected, Displaced, LinkLost, SendRefu
 from hermes_green.core.model import Attachment, Inbound, Part, Reply, Secret
 from hermes_green.sim.telegram import TelegramSim
 from tests.contract.adapters import AdapterContract, Bench, Driver, again
+from tests.support.mutants import mutant
 from tests.support.port import Run, wait_for
 
 
@@ -236,6 +238,25 @@ class TestTelegram(AdapterContract):
         assert bench.hear(run, "good").text == "good"
         wait_for(lambda: bench.sim.feed.pending == 0, what="all to be confirmed")
         assert len(run.port.quarantined) == 2
+
+    def test_five_hundred_mutants_stop_no_run_and_good_messages_between_are_answered(self, bench: Bench) -> None:
+        run, draw = bench.ready(), random.Random(8)
+        chat = {"id": -5001, "type": "group", "title": "G"}
+        user = {"id": 7001, "is_bot": False, "first_name": "Ann"}
+        whole = {"message_id": 900, "chat": chat, "from": user, "date": 1_700_000_000, "text": "hello there"}
+        whole |= {"entities": [{"type": "mention", "offset": 0, "length": 5}], "reply_to_message": {"from": user}}
+        for number in range(500):
+            kind = draw.choice(["message", "edited_message", "channel_post"])
+            bench.sim.say(kind="raw", update=kind, body=mutant({**whole, "message_id": number + 1000}, draw))
+            if number % 25 == 0:
+                bench.sim.say(text=f"good {number}", chat="7002")
+        good = [f"good {number}" for number in range(0, 500, 25)]
+        wait_for(lambda: bench.sim.feed.pending == 0, 30, what="all to be confirmed")
+        heard = [inbound for inbound in run.port.accepted if inbound.peer.chat_id == "7002"]
+        assert [inbound.text for inbound in heard] == good and not run.ended and run.port.quarantined
+        for inbound in heard:
+            send(bench, inbound, inbound.text)
+        assert [entry["text"] for entry in bench.sends()] == good
 
     def test_a_file_is_fetched(self, bench: Bench) -> None:
         run = bench.ready()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from hermes_green.adapters.telegram.parse import Bot, album_of, gathered, moved, parse, update_id_of
 from hermes_green.core.errors import BadFrame
 from hermes_green.core.model import Inbound
+from tests.support.mutants import mutant
 
 BOT = Bot(110, "green_bot", True)
 
@@ -187,30 +187,11 @@ def test_mutated_updates_raise_nothing_but_bad_frame() -> None:
         update("channel_post", sender_chat=GROUP, document={"file_id": "d", "file_name": "n"}),
         update(migrate_to_chat_id=-100, is_topic_message=True, message_thread_id=4),
     ]
-    strange = [None, 0, -1, 1e400, True, "", "x", "\ud83d", [], [None], {}, {"id": {}}, 1 << 70]
     for _ in range(20_000):
-        mutant = json.loads(json.dumps(draw.choice(seeds)))
-        for _ in range(draw.randint(1, 4)):
-            _mutate(mutant, draw, strange)
-        group = [mutant, *([json.loads(json.dumps(seeds[0]))] if draw.random() < 0.2 else [])]
-        for each in gathered(group):
+        for each in gathered([mutant(draw.choice(seeds), draw), *seeds[: draw.randint(0, 1)]]):
             assert all(update_id_of(one) is None or update_id_of(one) >= 0 for one in each)
             moved(each[0])
             try:
                 parse(each, "telegram", BOT)
             except BadFrame:
                 pass
-
-
-def _mutate(value: Any, draw: random.Random, strange: list[Any]) -> None:
-    """Change one thing somewhere in it."""
-    while isinstance(value, (dict, list)) and value:
-        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
-        key = draw.choice(keys)
-        if not isinstance(value[key], (dict, list)) or not value[key] or draw.random() < 0.3:
-            if draw.random() < 0.3:
-                del value[key]
-            else:
-                value[key] = draw.choice(strange)
-            return
-        value = value[key]

@@ -69,6 +69,7 @@ DIALECT = Dialect(
     italic=_tag("i"),
     strike=_tag("s"),
     code=lambda text: _tag("code"),
+    code_alone=True,
     fence=_fence,
     heading=lambda level: _tag("b"),
     link=lambda href, text: Wrap(f'<a href="{escape(href)}">', "</a>", spare=f" ({href})"),
