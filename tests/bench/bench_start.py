@@ -54,8 +54,8 @@ def imports() -> None:
         found = re.match(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", line)
         if found:
             name = found[2].partition(".")[0]
-            known = name in {"hermes_green", "gevent", "lark_oapi", "requests", "urllib3", "websocket", "yaml", "loguru"}
-            known = known or name in {"prometheus_client", "pkg_resources", "zope"}
+            known = name in {"hermes_green", "gevent", "lark_oapi", "requests", "urllib3", "websocket", "yaml"}
+            known = known or name in {"loguru", "prometheus_client", "pkg_resources", "zope"}
             shares[name if known else "standard library and others"] += int(found[1])
     print("  where the imports take their time (ms, with the cost of measuring):")
     print("   ", ", ".join(f"{name} {micros / 1000:.0f}" for name, micros in shares.most_common()))
