@@ -157,3 +157,15 @@ def test_a_beat_that_crashes_loses_the_link() -> None:
     Heartbeat(link, lambda: 1 / 0, interval=0.01, timeout=1, count=lambda outcome: None).start()
     wait_for(lambda: link.errors, 2)
     assert "ZeroDivisionError" in str(link.errors[0])
+
+
+def test_a_peer_that_began_to_speak_must_go_on_though_it_answers_every_beat() -> None:
+    with WsServer(echo) as server:
+        ws, counts = dial(server.url), []
+        heart = Heartbeat(ws, lambda: ws.send("beat"), interval=0.1, timeout=0.5, count=counts.append)
+        ws.on_frame = heart.answered
+        heart.start()
+        gevent.spawn_later(0.3, heart.watch_silence, 0.4)
+        begun = time.monotonic()
+        assert "nothing heard for 0.4 s" in str(loss(ws))
+        assert 0.6 < time.monotonic() - begun < 1.7

@@ -1,0 +1,30 @@
+"""A file that an agent hands over is opened only if the platform would take it."""
+
+import pytest
+
+from hermes_green.core.errors import SendRefused
+from hermes_green.link.files import outgoing
+
+
+def test_a_file_is_handed_over_open_with_its_size_and_name(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"hello")
+    with outgoing({"path": str(path), "mime": "text/plain"}, 5) as file:
+        assert (file.name, file.size, file.mime, file.file.read()) == ("a.txt", 5, "text/plain", b"hello")
+    assert file.file.closed
+
+
+@pytest.mark.parametrize("content, limit", [(b"", 5), (b"hello!", 5)])
+def test_an_empty_or_too_large_file_is_refused_with_the_limit_in_words(tmp_path, content, limit):
+    path = tmp_path / "a.txt"
+    path.write_bytes(content)
+    with pytest.raises(SendRefused, match=f"shown has {len(content)} bytes; the platform takes 1 to 5"):
+        with outgoing({"path": str(path), "name": "shown"}, limit):
+            pass
+
+
+@pytest.mark.parametrize("media", [{}, {"path": "/no/such/file"}, {"path": "/"}])
+def test_what_cannot_be_read_is_refused(media):
+    with pytest.raises(SendRefused, match="cannot be read"):
+        with outgoing(media, 5):
+            pass
