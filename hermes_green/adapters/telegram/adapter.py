@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Callable, Iterator, Mapping
 
 from hermes_green.adapters.telegram import codes
@@ -29,17 +30,7 @@ _DM = Caps(
     media=True,
     rates=(_ACCOUNT, Rate(3, 3.0, "chat")),
 )
-_GROUP = Caps(
-    limit=LIMIT,
-    unit=UNIT,
-    edits=True,
-    streaming=True,
-    draft_every=4.0,
-    threads=True,
-    typing=True,
-    media=True,
-    rates=(_ACCOUNT, Rate(20, 60.0, "chat")),
-)
+_GROUP = replace(_DM, draft_every=4.0, rates=(_ACCOUNT, Rate(20, 60.0, "chat")))
 BUSY = 60.0
 GENERAL = "1"  # the topic that every forum has; it is not named when sending
 PLACEHOLDER = "…"
