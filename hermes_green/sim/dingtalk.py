@@ -13,7 +13,6 @@ card_update, upload, rest_refused.
 from __future__ import annotations
 
 import time
-from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from typing import Any, Callable
 
@@ -22,11 +21,10 @@ from hermes_green.sim.dingtalk_cards import Cards
 from hermes_green.sim.dingtalk_gate import OPEN, DingTalkGate, refused
 from hermes_green.sim.dingtalk_rest import QPS, Rest
 from hermes_green.sim.dingtalk_router import Router
-from hermes_green.sim.dingtalk_rules import CLIENT_ID, CLIENT_SECRET, DingTalkRules
+from hermes_green.sim.dingtalk_rules import CLIENT_ID, CLIENT_SECRET
 from hermes_green.sim.dingtalk_users import Users
 from hermes_green.sim.dingtalk_webhooks import PATH as WEBHOOK, Webhooks
 from hermes_green.sim.kit import Answer, Link, Request
-from hermes_green.sim.kit_options import add_options, options_of
 
 __all__ = ["CLIENT_ID", "CLIENT_SECRET", "DingTalkSim"]
 
@@ -63,7 +61,7 @@ class DingTalkSim(DingTalkGate):
         """The kit's faults and DingTalk's own; see the module's text."""
         own: dict[str, Callable[..., None]] = {
             "disconnect": self._disconnect_all,
-            "stuck": lambda **how: self.stuck(float(how.get("for", self.rules.stuck_seconds))),
+            "stuck": lambda **how: self.stuck(float(how.get("for", self.options.stuck_seconds))),
             "token": self.rest.revoke,
             "webhooks": self.webhooks.forget,
             "flow": self._control_flow,
@@ -92,7 +90,7 @@ class DingTalkSim(DingTalkGate):
         """The kit's, and: stuck (seconds left), lost, held, unacked events."""
         stuck = max(0.0, self.stuck_until - time.monotonic())
         own = {"stuck": stuck, "lost": self.router.lost, "held": self.router.held, "unacked": self.router.unacked()}
-        return {**super().state(), "client_id": self.rules.client_id, **own}
+        return {**super().state(), "client_id": self.options.client_id, **own}
 
     def redeliver(self) -> None:
         """Push events at once, and the last robot messages a second time, which the platform may do."""
@@ -150,22 +148,9 @@ class DingTalkSim(DingTalkGate):
         super().stopping()
         self.router.stop()
 
-    # -- command line
-
-    @classmethod
-    def add_arguments(cls, parser: ArgumentParser) -> None:
-        """Credentials and rules."""
-        add_options(parser, DingTalkRules)
-
-    @classmethod
-    def from_arguments(cls, args: Namespace) -> DingTalkSim:
-        """A simulator as the command line asked for."""
-        how = options_of(args, DingTalkRules)
-        return cls(args.port, host=args.host, certfile=args.certfile, keyfile=args.keyfile, **how)
-
     def greeting(self) -> str:
         """The credentials it accepts."""
-        return f"client_id={self.rules.client_id} client_secret={self.rules.client_secret}"
+        return f"client_id={self.options.client_id} client_secret={self.options.client_secret}"
 
     # -- inside
 

@@ -82,7 +82,7 @@ class Cards:
         model = body.get("imGroupOpenDeliverModel") if kind == "IM_GROUP" else body.get("imRobotOpenDeliverModel")
         if not isinstance(model, dict):
             raise Wrong("param.invalid", f"no deliver model for {kind}")
-        if kind == "IM_GROUP" and model.get("robotCode") != self._sim.rules.client_id:
+        if kind == "IM_GROUP" and model.get("robotCode") != self._sim.options.client_id:
             raise Wrong("param.invalid", "robotCode")
         known = kind == "IM_GROUP" or (to in self._sim.users.dms and to not in self._sim.users.gone)
         if known and not card.chat:

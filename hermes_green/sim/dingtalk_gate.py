@@ -22,19 +22,10 @@ class DingTalkGate(Simulator):
 
     platform = "dingtalk"
     ws_path = "/connect"
+    options_type = DingTalkRules
 
-    def __init__(
-        self,
-        port: int = 0,
-        *,
-        host: str = "127.0.0.1",
-        hostname: str = "",
-        certfile: str = "",
-        keyfile: str = "",
-        **rules: Any,
-    ) -> None:
-        super().__init__(port, host=host, hostname=hostname, certfile=certfile, keyfile=keyfile)
-        self.rules = DingTalkRules(**rules)
+    def __init__(self, port: int = 0, **how: Any) -> None:
+        super().__init__(port, **how)
         self.stuck_until = 0.0
         self._tickets: dict[str, tuple[float, frozenset[tuple[str, str]]]] = {}
         self._subscribed: dict[str, frozenset[tuple[str, str]]] = {}
@@ -57,7 +48,7 @@ class DingTalkGate(Simulator):
         if "application/json" not in request.headers.get("accept", ""):
             return Answer(200, XML, {"Content-Type": "application/xml"})
         body = request.json()
-        if body.get("clientId") != self.rules.client_id or body.get("clientSecret") != self.rules.client_secret:
+        if body.get("clientId") != self.options.client_id or body.get("clientSecret") != self.options.client_secret:
             return refused(401, "authFailed", "鉴权失败")
         wanted = body.get("subscriptions")
         topics = frozenset(
@@ -66,7 +57,7 @@ class DingTalkGate(Simulator):
         if not topics:
             return refused(400, "invalidParameter", "subscriptions is empty")
         ticket = str(uuid.uuid4())
-        self._tickets[ticket] = (time.monotonic() + self.rules.ticket_seconds, topics)
+        self._tickets[ticket] = (time.monotonic() + self.options.ticket_seconds, topics)
         return Answer(200, {"endpoint": self.ws_url, "ticket": ticket})
 
     def admit(self, request: Request) -> Answer | None:
@@ -87,7 +78,7 @@ class DingTalkGate(Simulator):
         topics = self._subscribed.pop(link.request.query.get("ticket", ""), frozenset())
         link.memo.update(subscribed=topics, pinged=now, kept=now, asked={}, own=set())
         self._opens.append(now)
-        rules = self.rules
+        rules = self.options
         while self._opens and self._opens[0] < now - rules.stuck_window:
             self._opens.popleft()
         if rules.stuck_opens and len(self._opens) >= rules.stuck_opens:
@@ -106,7 +97,7 @@ class DingTalkGate(Simulator):
         link.memo["draining"] = True
         self._system(link, "disconnect", {"reason": reason})
         self.log.add("disconnect", link=link.id, reason=reason)
-        gevent.spawn_later(self.rules.drain if grace is None else grace, link.fin)
+        gevent.spawn_later(self.options.drain if grace is None else grace, link.fin)
 
     def routable(self, kind: str, topic: str) -> list[Link]:
         """The connections that the platform believes in; it cannot see which of them are dead."""
@@ -142,7 +133,7 @@ class DingTalkGate(Simulator):
             self._watch.kill(timeout=2)
 
     def _watching(self) -> None:
-        rules = self.rules
+        rules = self.options
         step = min([every for every in (rules.ping_every, rules.keepalive_every) if every] + [0.5]) / 4
         while True:
             gevent.sleep(step)
@@ -151,7 +142,7 @@ class DingTalkGate(Simulator):
                 self._tend(link, now)
 
     def _tend(self, link: Link, now: float) -> None:
-        rules, memo = self.rules, link.memo
+        rules, memo = self.options, link.memo
         if link.stalled:
             memo["stalled"] = True
         asked: dict[str, tuple[str, float]] = memo["asked"]

@@ -95,14 +95,14 @@ class Rest:
         old = request.path == OLD_TOKEN
         given = dict(request.query) if old else request.json()
         key, secret = given.get("appkey" if old else "appKey"), given.get("appsecret" if old else "appSecret")
-        if key != self._sim.rules.client_id or secret != self._sim.rules.client_secret:
+        if key != self._sim.options.client_id or secret != self._sim.options.client_secret:
             if old:
                 return Answer(200, {"errcode": 40089, "errmsg": "不合法的corpid或corpsecret"})
             return refused(400, "invalidClientIdOrSecret", "无效的clientId或者clientSecret")
         now = time.monotonic()
         left = self._tokens.get(self._newest, 0.0) - now
         if left < 1.0:  # while one is valid it is the one that is given
-            self._newest, left = uuid.uuid4().hex, self._sim.rules.token_seconds
+            self._newest, left = uuid.uuid4().hex, self._sim.options.token_seconds
             self._tokens[self._newest] = now + left
         self._sim.log.add("token", expire=int(left))
         if old:
@@ -113,7 +113,7 @@ class Rest:
         return self._tokens.get(token, 0.0) > time.monotonic()
 
     def _too_fast(self, path: str) -> bool:
-        rate, now = self._sim.rules.api_rate, time.monotonic()
+        rate, now = self._sim.options.api_rate, time.monotonic()
         if not rate:
             return False
         times = self._calls.setdefault(path, deque())
@@ -128,7 +128,7 @@ class Rest:
     # -- messages
 
     def _send(self, path: str, body: dict[str, Any]) -> Answer:
-        if body.get("robotCode") != self._sim.rules.client_id:
+        if body.get("robotCode") != self._sim.options.client_id:
             return refused(400, "invalidParameter.robotCode", "robotCode")
         key = str(body.get("msgKey"))
         if key not in KEYS or not isinstance(body.get("msgParam"), str):
@@ -170,7 +170,7 @@ class Rest:
 
     def _download(self, body: dict[str, Any]) -> Answer:
         code = str(body.get("downloadCode"))
-        if body.get("robotCode") != self._sim.rules.client_id or code not in self._sim.users.files:
+        if body.get("robotCode") != self._sim.options.client_id or code not in self._sim.users.files:
             return refused(400, "invalidParameter.downloadCode", "downloadCode")
         return Answer(200, {"downloadUrl": f"{self._sim.url}{FILES}get?code={quote(code, safe='')}"})
 

@@ -55,7 +55,7 @@ class Router:
 
     def __init__(self, sim: DingTalkSim) -> None:
         self._sim = sim
-        self._turns = Turns(sim.rules.hold_order)
+        self._turns = Turns(sim.options.hold_order)
         self._flights: dict[str, Flight] = {}
         self._recent: deque[Push] = deque(maxlen=5)
         self._events: dict[str, Push] = {}
@@ -103,7 +103,7 @@ class Router:
                 self._lose(push, reason)
 
     def _insist(self, push: Push) -> None:
-        rules = self._sim.rules
+        rules = self._sim.options
         while not push.done.is_set():
             self._fly(push)
             if push.done.wait(rules.event_ack):

@@ -74,7 +74,7 @@ class Users:
         webhook, until = self._sim.webhooks.session(chat)
         message_id = message_id or frames.new_id()
         said = frames.robot_message(
-            client_id=self._sim.rules.client_id,
+            client_id=self._sim.options.client_id,
             message_id=message_id,
             chat=chat,
             user=user,

@@ -38,7 +38,7 @@ class Webhooks:
     def session(self, chat: str) -> tuple[str, float]:
         """Address and end (wall seconds) of a conversation's webhook; a message prolongs it."""
         session = self._by_chat.setdefault(chat, secrets.token_hex(16))
-        until = time.time() + self._sim.rules.webhook_seconds
+        until = time.time() + self._sim.options.webhook_seconds
         self._chats[session] = (chat, until)
         return f"{self._sim.url}{PATH}?session={session}", until
 
@@ -60,7 +60,7 @@ class Webhooks:
         code, wrong = check(body)
         if code:
             return self._no(code, wrong)
-        if self._too_fast(_ROBOT if self._sim.rules.webhook_scope == "robot" else session):
+        if self._too_fast(_ROBOT if self._sim.options.webhook_scope == "robot" else session):
             return self._no(130101, "send too fast, exceed 20 times per minute")
         msgtype = body["msgtype"]
         text = body[msgtype].get("content") or body[msgtype].get("text") or ""
@@ -68,7 +68,7 @@ class Webhooks:
         return Answer(200, {"errcode": 0, "errmsg": "ok"})
 
     def _too_fast(self, name: str) -> bool:
-        rules, now = self._sim.rules, time.monotonic()
+        rules, now = self._sim.options, time.monotonic()
         pace = self._paces.setdefault(name, Pace())
         if now < pace.blocked_until:
             self._sim.violation("a webhook used while it is blocked")

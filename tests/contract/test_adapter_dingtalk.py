@@ -37,8 +37,8 @@ class DingTalkDriver(Driver):
 
     def settings(self, sim: Any, **more: Any) -> dingtalk.Settings:
         given = {
-            "client_id": sim.rules.client_id,
-            "client_secret": Secret(sim.rules.client_secret),
+            "client_id": sim.options.client_id,
+            "client_secret": Secret(sim.options.client_secret),
             "api_base": sim.url,
             "ping_interval": INTERVAL,
             "ping_timeout": TIMEOUT,
@@ -66,9 +66,9 @@ class TestDingTalk(AdapterContract):
     # --- the link ------------------------------------------------------------------------------------
 
     def test_the_accepted_upgrade_is_ready_and_nothing_else_is_waited_for(self, bench: Bench) -> None:
-        bench.sim.rules = replace(bench.sim.rules, quiet=True, ping_every=0.0, keepalive_every=0.0)
+        bench.sim.options = replace(bench.sim.options, quiet=True, ping_every=0.0, keepalive_every=0.0)
         run = bench.ready()
-        assert run.port.who == bench.sim.rules.client_id
+        assert run.port.who == bench.sim.options.client_id
         assert run.port.proof_within == pytest.approx(INTERVAL + TIMEOUT)
 
     def test_a_ping_of_the_platform_is_answered_with_its_own_words(self, bench: Bench) -> None:
@@ -82,7 +82,7 @@ class TestDingTalk(AdapterContract):
         bench.adapter._pace = replace(bench.adapter._pace, silence=1.0)
         run = bench.ready()
         bench.sim.wait("beat", timeout=5)
-        bench.sim.rules = replace(bench.sim.rules, ping_every=0.0, keepalive_every=0.0)
+        bench.sim.options = replace(bench.sim.options, ping_every=0.0, keepalive_every=0.0)
         began = time.monotonic()
         error = run.until_end(timeout=8)
         assert isinstance(error, LinkLost) and "nothing heard" in error.text, repr(error)
@@ -90,7 +90,7 @@ class TestDingTalk(AdapterContract):
 
     def test_silence_of_a_platform_that_never_pinged_is_none(self, bench: Bench) -> None:
         bench.adapter._pace = replace(bench.adapter._pace, silence=0.5)
-        bench.sim.rules = replace(bench.sim.rules, quiet=True, ping_every=0.0, keepalive_every=0.0)
+        bench.sim.options = replace(bench.sim.options, quiet=True, ping_every=0.0, keepalive_every=0.0)
         run = bench.ready()
         gevent.sleep(1.2)
         assert not run.ended and run.port.heartbeats["answered"] >= 2
@@ -139,11 +139,11 @@ class TestDingTalk(AdapterContract):
         assert isinstance(dead.until_end(timeout=5), LinkLost)
 
     def test_a_refused_ticket_is_a_lost_dial_and_not_the_end(self, bench: Bench) -> None:
-        bench.sim.rules = replace(bench.sim.rules, ticket_seconds=-1.0)
+        bench.sim.options = replace(bench.sim.options, ticket_seconds=-1.0)
         bench.forgiven.append("ticket")
         error = bench.start().until_end()
         assert type(error).__name__ == "UpgradeRefused" and error.status == 401
-        bench.sim.rules = replace(bench.sim.rules, ticket_seconds=90.0)
+        bench.sim.options = replace(bench.sim.options, ticket_seconds=90.0)
         bench.ready()
 
     def test_too_many_dials_are_told_to_wait(self, bench: Bench) -> None:
@@ -152,7 +152,7 @@ class TestDingTalk(AdapterContract):
         assert isinstance(bench.start().until_end(), Throttled)
 
     def test_a_platform_that_routes_nothing_looks_well_and_only_its_record_tells(self, bench: Bench) -> None:
-        bench.sim.rules = replace(bench.sim.rules, stuck_opens=3, stuck_window=60.0, stuck_seconds=30.0)
+        bench.sim.options = replace(bench.sim.options, stuck_opens=3, stuck_window=60.0, stuck_seconds=30.0)
         for _ in range(2):
             run = bench.ready()
             bench.hear(run, "fine")
@@ -285,7 +285,7 @@ class TestDingTalk(AdapterContract):
         assert caught.value.scope == "chat" and bench.sends() == []
 
     def test_a_conversation_written_to_too_fast_waits_alone_and_long(self, bench: Bench) -> None:
-        bench.sim.rules = replace(bench.sim.rules, webhook_count=2)
+        bench.sim.options = replace(bench.sim.options, webhook_count=2)
         bench.forgiven.append("by one webhook")
         run = bench.ready()
         (part,) = bench.parts(bench.hear(run), "again")
@@ -296,7 +296,7 @@ class TestDingTalk(AdapterContract):
         assert caught.value.scope == "chat" and caught.value.after >= 600
 
     def test_calls_that_come_too_fast_wait_a_second_and_are_no_lack_of_permission(self, bench: Bench) -> None:
-        bench.sim.rules = replace(bench.sim.rules, api_rate=1)
+        bench.sim.options = replace(bench.sim.options, api_rate=1)
         run = bench.ready()
         bench.hear(run, "hi", user="erin")
         bench.adapter.send(push(bench, "user:erin"), None)
@@ -324,7 +324,7 @@ class TestDingTalk(AdapterContract):
     def test_credentials_revoked_during_sends_halt_the_child_and_keep_the_message(self, bench: Bench) -> None:
         run = bench.ready()
         bench.hear(run, "hi", user="grace")
-        bench.sim.rules = replace(bench.sim.rules, client_secret="another")
+        bench.sim.options = replace(bench.sim.options, client_secret="another")
         with pytest.raises(SendRetry) as caught:
             bench.adapter.send(push(bench, "user:grace"), None)
         assert caught.value.scope == "account" and isinstance(bench.ctx.rejected[0], AuthRejected)

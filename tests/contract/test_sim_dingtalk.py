@@ -113,14 +113,14 @@ def test_a_ticket_opens_one_connection_within_its_time(sim: DingTalkSim) -> None
         with pytest.raises(websocket.WebSocketBadStatusException) as caught:
             Client(sim, bad)
         assert caught.value.status_code == 401
-    sim.rules = replace(sim.rules, ticket_seconds=0.0)
+    sim.options = replace(sim.options, ticket_seconds=0.0)
     with pytest.raises(websocket.WebSocketBadStatusException):
         Client(sim)
     assert len(violations(sim)) == 3
 
 
 def test_a_connection_is_greeted_pinged_and_kept_alive(sim: DingTalkSim) -> None:
-    sim.rules = replace(sim.rules, ping_every=0.1, keepalive_every=0.1)
+    sim.options = replace(sim.options, ping_every=0.1, keepalive_every=0.1)
     client = Client(sim)
     for topic in ("CONNECTED", "REGISTERED"):
         client.frame("SYSTEM", topic)
@@ -133,7 +133,7 @@ def test_a_connection_is_greeted_pinged_and_kept_alive(sim: DingTalkSim) -> None
 
 
 def test_a_client_that_answers_no_pings_is_told_to_go(sim: DingTalkSim) -> None:
-    sim.rules = replace(sim.rules, ping_every=0.1, ping_within=0.2)
+    sim.options = replace(sim.options, ping_every=0.1, ping_within=0.2)
     client = Client(sim)
     told = client.frame("SYSTEM", "disconnect")
     assert json.loads(told["data"]) == {"reason": "persistent connection is timeout"}
@@ -151,13 +151,13 @@ def test_nothing_is_routed_to_a_connection_whose_end_is_announced_and_then_it_is
 
 
 def test_a_connection_expires(sim: DingTalkSim) -> None:
-    sim.rules = replace(sim.rules, expire_after=0.2)
+    sim.options = replace(sim.options, expire_after=0.2)
     told = Client(sim).frame("SYSTEM", "disconnect")
     assert json.loads(told["data"]) == {"reason": "connection is expired"}
 
 
 def test_too_many_quick_connections_make_the_platform_deaf_for_a_while(sim: DingTalkSim) -> None:
-    sim.rules = replace(sim.rules, stuck_opens=3, stuck_window=5.0, stuck_seconds=1.0)
+    sim.options = replace(sim.options, stuck_opens=3, stuck_window=5.0, stuck_seconds=1.0)
     clients = [Client(sim) for _ in range(3)]
     wait_for(lambda: sim.state()["stuck"] > 0, what="stuck routing")
     sim.say(text="gone")
@@ -288,7 +288,7 @@ def test_more_than_twenty_messages_a_minute_block_a_webhook(sim: DingTalkSim) ->
 
 
 def test_a_webhook_ends_with_its_time(sim: DingTalkSim) -> None:
-    sim.rules = replace(sim.rules, webhook_seconds=0.0)
+    sim.options = replace(sim.options, webhook_seconds=0.0)
     assert by_webhook(webhook_of(sim))["errcode"] == 300005
 
 
@@ -317,7 +317,7 @@ def test_a_message_that_is_wrong_is_refused(sim: DingTalkSim, more: dict[str, An
 
 
 def test_calls_beyond_the_rate_are_forbidden_for_a_second(sim: DingTalkSim) -> None:
-    sim.rules = replace(sim.rules, api_rate=2)
+    sim.options = replace(sim.options, api_rate=2)
     statuses = [to_user(sim, "alice").status_code for _ in range(3)]
     assert statuses == [200, 200, 403]
     gevent.sleep(1.05)

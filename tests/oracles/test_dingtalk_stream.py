@@ -27,7 +27,7 @@ def sim() -> Iterator[DingTalkSim]:
 
 @pytest.fixture
 def bot(sim: DingTalkSim, python: Path, run_client: Callable[..., Any]) -> Any:
-    child = run_client(python, "dingtalk_client.py", sim.url, sim.rules.client_id, sim.rules.client_secret)
+    child = run_client(python, "dingtalk_client.py", sim.url, sim.options.client_id, sim.options.client_secret)
     sim.wait("open", timeout=START)
     return child
 
