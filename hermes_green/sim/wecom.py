@@ -63,18 +63,10 @@ class WeComSim(Simulator):
     platform = "wecom"
     ws_path = "/"
 
-    def __init__(
-        self,
-        port: int = 0,
-        *,
-        host: str = "127.0.0.1",
-        hostname: str = "",
-        certfile: str = "",
-        keyfile: str = "",
-        **options: Any,
-    ) -> None:
-        super().__init__(port, host=host, hostname=hostname, certfile=certfile, keyfile=keyfile)
-        self.options = Options(**options)
+    def __init__(self, port: int = 0, **how: Any) -> None:
+        own = {name: how.pop(name) for name in Options.__dataclass_fields__ if name in how}
+        super().__init__(port, **how)
+        self.options = Options(**own)
         self.users = Users(self)
         self.desk = Desk(self)
         self.gate = Gate(self)

@@ -122,6 +122,7 @@ def test_vendors_are_named_only_where_they_live() -> None:
 
 def test_an_adapter_names_no_other_vendor() -> None:
     families = {"feishu": {"feishu", "lark"}, "wecom": {"wecom", "weixin"}}
+    domain = "weixin.qq.com"  # one vendor's hosts are below another's name
     named = []
     for package in sorted((PACKAGE / "adapters").iterdir()):
         if not package.is_dir() or package.name == "__pycache__":
@@ -129,7 +130,7 @@ def test_an_adapter_names_no_other_vendor() -> None:
         own = families.get(package.name, {package.name})
         for path in sorted(package.rglob("*.py")):
             for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-                if any(found[0].lower() not in own for found in VENDORS.finditer(line)):
+                if any(found[0].lower() not in own for found in VENDORS.finditer(line.replace(domain, ""))):
                     named.append(f"{name_of(path)}:{number}: {line.strip()}")
     assert not named
 

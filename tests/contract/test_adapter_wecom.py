@@ -407,6 +407,17 @@ class TestWeCom(AdapterContract):
         gevent.sleep(0.6)
         assert len(bench.sim.record(kind="draft")) == len(drawn), "a finished bubble needs no more"
 
+    def test_a_bubble_before_an_answer_without_words_is_closed(self, bench: Bench, tmp_path: Path) -> None:
+        run = bench.ready()
+        (part,) = bench.parts(bench.hear(run), "x")
+        handle = bench.adapter.draft_open(part.peer, part.reply_ref, "a" * 32, 1, run.port.link)
+        (tmp_path / "a.txt").write_bytes(b"some text")
+        payload = {"media": {"kind": "file", "path": str(tmp_path / "a.txt"), "name": "a.txt", "mime": ""}}
+        bench.adapter.send(replace(part, payload=payload, handle=handle), run.port.link)
+        shown = [(entry["msgtype"], entry["text"]) for entry in bench.sends()]
+        assert shown == [("stream", "[file] a.txt"), ("file", "")]
+        assert bench.sim.state()["streams"] == 0
+
     def test_only_answers_can_grow(self, bench: Bench) -> None:
         run = bench.ready()
         bench.hear(run)

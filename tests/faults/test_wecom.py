@@ -1,4 +1,4 @@
-"""A real gateway on the simulated WeCom: cut, killed, displaced and halted; what the platform handed over is answered."""
+"""A real gateway on the simulated WeCom: cut, killed, displaced, halted; what was handed over is answered."""
 
 from __future__ import annotations
 

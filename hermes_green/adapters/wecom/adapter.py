@@ -28,7 +28,6 @@ WINDOW = 24 * 3600.0
 CAPS = Caps(
     limit=LIMIT,
     unit=UNIT,
-    edits=True,
     streaming=True,
     draft_every=1.0,
     media=True,
@@ -88,6 +87,8 @@ class WeComAdapter:
 
     def _show(self, part: Part, media: Mapping[str, Any], link: Exchange) -> str:
         kind, media_id = self._uploads.bring(link, part.key, media)
+        if part.handle is not None:
+            self._close(part.handle, f"[{media.get('kind')}] {media.get('name')}", link)
         body = wire.media(kind, media_id)
         req_id = self._answerable(part.reply_ref)
         if req_id:
@@ -97,6 +98,13 @@ class WeComAdapter:
             except SendRefused as refused:
                 self._stale(refused)
         return self._write(part.peer, body, link)
+
+    def _close(self, handle: Mapping[str, Any], text: str, link: Exchange) -> None:
+        """A bubble that grew before an answer without words: it says what comes instead."""
+        try:
+            self._drafts.finish(link, str(handle.get("req_id")), str(handle.get("stream_id")), text)
+        except SendRefused as refused:
+            self._stale(refused)
 
     def _write(self, peer: Peer, body: Mapping[str, Any], link: Exchange) -> str:
         answer = link.ask(wire.SEND, wire.to_chat(peer, body))

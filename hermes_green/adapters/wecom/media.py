@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hermes_green.adapters.wecom import wire
 from hermes_green.adapters.wecom.exchange import Exchange
 from hermes_green.core.errors import LinkLost, SendRetry, SendUnknown
+from hermes_green.link.fair import Fair
 from hermes_green.link.files import MIB, read_file
 from hermes_green.link.http import Http
 
@@ -110,12 +111,16 @@ def _upload(link: Exchange, media: Mapping[str, Any]) -> tuple[str, str]:
     data = read_file(path, FILE_LIMIT, name)
     kind = kind_of(str(media.get("kind") or ""), path, name, len(data))
     chunks = [data[at : at + CHUNK] for at in range(0, len(data), CHUNK)]
+    digest, fair = hashlib.md5(usedforsecurity=False), Fair()
+    for chunk in chunks:
+        fair.breathe()
+        digest.update(chunk)
     begun = {
         "type": kind,
         "filename": name,
         "total_size": len(data),
         "total_chunks": len(chunks),
-        "md5": hashlib.md5(data, usedforsecurity=False).hexdigest(),
+        "md5": digest.hexdigest(),
     }
     upload_id = _said(link.ask(wire.UPLOAD_INIT, begun).body, "upload_id")
     for index, chunk in enumerate(chunks):

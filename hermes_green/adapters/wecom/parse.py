@@ -10,6 +10,7 @@ from typing import Any, Literal, Mapping
 
 from hermes_green.adapters.wecom.wire import Frame
 from hermes_green.core.errors import BadFrame
+from hermes_green.core.loose import dict_of, list_of, text_of
 from hermes_green.core.model import Attachment, ChatType, Inbound, Peer
 
 _MENTION = re.compile(r"\s*@\S+\s*")
@@ -40,8 +41,8 @@ def _parse(frame: Frame, child: str, bot_name: str) -> Inbound | None:
     message_id, kind = _need(body, "msgid"), _need(body, "msgtype")
     if kind in ("event", "stream"):
         return None  # "stream" asks webhook bots for the next piece; here pieces are pushed
-    user_id = _need(_dict(body.get("from")), "userid")
-    group = _text(body.get("chattype")) == "group"
+    user_id = _need(dict_of(body.get("from")), "userid")
+    group = text_of(body.get("chattype")) == "group"
     chat_type: ChatType = "group" if group else "dm"
     text, attachments = _content(kind, body)
     if group:
@@ -61,27 +62,27 @@ def _parse(frame: Frame, child: str, bot_name: str) -> Inbound | None:
 
 def _content(kind: str, body: Mapping[str, Any]) -> tuple[str, tuple[Attachment, ...]]:
     """Text and media of a message, or of one that it quotes."""
-    part = _dict(body.get(kind))
+    part = dict_of(body.get(kind))
     if kind in ("text", "voice"):  # a voice message comes as its transcript
-        return _text(part.get("content")).strip(), ()
+        return text_of(part.get("content")).strip(), ()
     if kind == "mixed":
         items = part.get("msg_item")
-        found = [_content(_text(item.get("msgtype")), item) for item in _list(items) if isinstance(item, dict)]
+        found = [_content(text_of(item.get("msgtype")), item) for item in list_of(items) if isinstance(item, dict)]
         return "\n".join(text for text, _ in found if text), tuple(each for _, media in found for each in media)
-    name = _text(part.get("filename")) or _text(part.get("name"))
+    name = text_of(part.get("filename")) or text_of(part.get("name"))
     text = f"[{kind[:40]}: {name}]" if name else f"[{kind[:40]}]"
-    url = _text(part.get("url"))
+    url = text_of(part.get("url"))
     if kind not in _MEDIA or not url:
         return text, ()
-    ref = {"url": url, "aeskey": _text(part.get("aeskey"))}
+    ref = {"url": url, "aeskey": text_of(part.get("aeskey"))}
     return text, (Attachment(kind=_MEDIA[kind], ref=ref, name=name),)
 
 
 def _quote(quote: Any) -> tuple[str, tuple[Attachment, ...]]:
     """The quoted message, its lines marked as Markdown marks them."""
-    if not isinstance(quote, dict) or not _text(quote.get("msgtype")):
+    if not isinstance(quote, dict) or not text_of(quote.get("msgtype")):
         return "", ()
-    text, media = _content(_text(quote.get("msgtype")), quote)
+    text, media = _content(text_of(quote.get("msgtype")), quote)
     return "\n".join(f"> {line}".rstrip() for line in text.splitlines()), media
 
 
@@ -95,23 +96,10 @@ def _addressed(text: str, bot_name: str) -> str:
 
 
 def _need(source: Mapping[str, Any], name: str) -> str:
-    value = _text(source.get(name))
+    value = text_of(source.get(name))
     if not value:
         raise BadFrame(f"a message callback without {name}")
     return value
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _text(value: Any) -> str:
-    """A string that can be stored: JSON may escape half a surrogate pair, UTF-8 has no place for it."""
-    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""
 
 
 def _seconds(value: Any) -> float | None:
