@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from hermes_green.core.errors import BadFrame
+from hermes_green.core.loose import dict_of, text_of
 from hermes_green.core.model import Attachment, Inbound, Peer
 
 GROUP = "2"
@@ -43,18 +44,18 @@ def parse(data: Any, *, child: str) -> Inbound | None:
 def _parse(data: dict[str, Any], child: str) -> Inbound | None:
     message_id, conversation = _need(data, "msgId"), _need(data, "conversationId")
     kind = _need(data, "msgtype")
-    sender, robot = _text(data.get("senderId")), _text(data.get("chatbotUserId"))
+    sender, robot = text_of(data.get("senderId")), text_of(data.get("chatbotUserId"))
     if sender and sender == robot:
         return None
     # Users of other organisations have no staff id, and nothing but the webhook reaches them.
-    staff = _text(data.get("senderStaffId"))
+    staff = text_of(data.get("senderStaffId"))
     group = str(data.get("conversationType")) == GROUP
-    code = _text(data.get("robotCode"))
+    code = text_of(data.get("robotCode"))
     text, attachments = _body(kind, data, code)
     reference = {
         "message_id": message_id,
         "conversation": conversation,
-        "webhook": _text(data.get("sessionWebhook")),
+        "webhook": text_of(data.get("sessionWebhook")),
         "until": _seconds(data.get("sessionWebhookExpiredTime")),
         "staff": staff,
         "robot": code,
@@ -66,7 +67,7 @@ def _parse(data: dict[str, Any], child: str) -> Inbound | None:
             chat_id=conversation,
             chat_type="group" if group else "dm",
             user_id=staff or sender or None,
-            user_name=_text(data.get("senderNick")) or None,
+            user_name=text_of(data.get("senderNick")) or None,
         ),
         message_id=message_id,
         text=text,
@@ -86,26 +87,26 @@ def _addressed(data: dict[str, Any], robot: str) -> bool:
     users = data.get("atUsers")
     if not isinstance(users, list):
         return True
-    return any(isinstance(user, dict) and _text(user.get("dingtalkId")) == robot for user in users)
+    return any(isinstance(user, dict) and text_of(user.get("dingtalkId")) == robot for user in users)
 
 
 def _body(kind: str, data: dict[str, Any], robot: str) -> tuple[str, tuple[Attachment, ...]]:
     """Text and media of one message."""
-    content = _dict(data.get("content"))
+    content = dict_of(data.get("content"))
     if kind == "text":
-        said = _dict(data.get("text"))
-        return _quoted(said) + _text(said.get("content")).strip(), ()
+        said = dict_of(data.get("text"))
+        return _quoted(said) + text_of(said.get("content")).strip(), ()
     if kind == "richText":
         return _rich(content, robot)
     if kind not in _MEDIA:
         return f"[{kind[:40]}]", ()
     media, text = _MEDIA[kind]
-    name = _text(content.get("fileName"))
+    name = text_of(content.get("fileName"))
     if name:
         text = f"{text[:-1]}: {name}]"
-    if spoken := _text(content.get("recognition")).strip():
+    if spoken := text_of(content.get("recognition")).strip():
         text = spoken
-    code = _text(content.get("downloadCode")) or _text(content.get("pictureDownloadCode"))
+    code = text_of(content.get("downloadCode")) or text_of(content.get("pictureDownloadCode"))
     return text, (_attachment(media, code, robot, name),) if code else ()
 
 
@@ -115,10 +116,10 @@ def _rich(content: dict[str, Any], robot: str) -> tuple[str, tuple[Attachment, .
     media: list[Attachment] = []
     items = content.get("richText")
     for item in items if isinstance(items, list) else ():
-        piece = _dict(item)
-        if words := _text(piece.get("text")):
+        piece = dict_of(item)
+        if words := text_of(piece.get("text")):
             pieces.append(words)
-        code = _text(piece.get("downloadCode")) or _text(piece.get("pictureDownloadCode"))
+        code = text_of(piece.get("downloadCode")) or text_of(piece.get("pictureDownloadCode"))
         if code:
             pieces.append("[image]")
             media.append(_attachment("image", code, robot))
@@ -127,8 +128,8 @@ def _rich(content: dict[str, Any], robot: str) -> tuple[str, tuple[Attachment, .
 
 def _quoted(said: dict[str, Any]) -> str:
     """The message that a text answers, as a quotation before it; commands stay bare."""
-    words = _text(_dict(_dict(said.get("repliedMsg")).get("content")).get("text")).strip()
-    if not words or _text(said.get("content")).lstrip().startswith("/"):
+    words = text_of(dict_of(dict_of(said.get("repliedMsg")).get("content")).get("text")).strip()
+    if not words or text_of(said.get("content")).lstrip().startswith("/"):
         return ""
     return "".join(f"> {line}\n" for line in words.splitlines()) + "\n"
 
@@ -138,19 +139,10 @@ def _attachment(kind: Any, code: str, robot: str, name: str = "") -> Attachment:
 
 
 def _need(source: dict[str, Any], name: str) -> str:
-    value = _text(source.get(name))
+    value = text_of(source.get(name))
     if not value:
         raise BadFrame(f"a message without {name}")
     return value
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: Any) -> str:
-    """A string that can be stored: JSON may escape half a surrogate pair, UTF-8 has no place for it."""
-    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""
 
 
 def _seconds(value: Any) -> float | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from hermes_green.core.errors import BadFrame
+from hermes_green.core.loose import dict_of, list_of, text_of
 from hermes_green.core.model import Attachment, Inbound, Peer
 
 MESSAGE = "im.message.receive_v1"
@@ -49,10 +50,10 @@ class Bot:
         or, where the name is unknown too, any bot: without ``im:message.group_msg`` a group's messages
         only reach the bots they mention."""
         if self.open_id:
-            return _text(_dict(mention.get("id")).get("open_id")) == self.open_id
-        if _text(mention.get("mentioned_type")) != "bot":
+            return text_of(dict_of(mention.get("id")).get("open_id")) == self.open_id
+        if text_of(mention.get("mentioned_type")) != "bot":
             return False
-        return not self.name or _text(mention.get("name")) == self.name
+        return not self.name or text_of(mention.get("name")) == self.name
 
 
 def parse(payload: bytes, *, child: str, bot: Bot = Bot()) -> Inbound | None:
@@ -76,26 +77,26 @@ def parse(payload: bytes, *, child: str, bot: Bot = Bot()) -> Inbound | None:
 
 
 def _parse(event: dict[str, Any], child: str, bot: Bot) -> Inbound | None:
-    header = _dict(event.get("header"))
-    if _text(header.get("event_type")) != MESSAGE:
+    header = dict_of(event.get("header"))
+    if text_of(header.get("event_type")) != MESSAGE:
         return None
     body = _need(event, "event", dict)
     message = _need(body, "message", dict)
     message_id, chat_id = _need(message, "message_id", str), _need(message, "chat_id", str)
     kind = _need(message, "message_type", str)
-    sender = _dict(body.get("sender"))
-    user_id = _text(_dict(sender.get("sender_id")).get("open_id"))
-    if _text(sender.get("sender_type")) in ("app", "bot") or (bot.open_id and user_id == bot.open_id):
+    sender = dict_of(body.get("sender"))
+    user_id = text_of(dict_of(sender.get("sender_id")).get("open_id"))
+    if text_of(sender.get("sender_type")) in ("app", "bot") or (bot.open_id and user_id == bot.open_id):
         return None
     if kind == "system":
         return None
-    dm = _text(message.get("chat_type")) == "p2p"
-    thread_id = _text(message.get("thread_id")) or None
+    dm = text_of(message.get("chat_type")) == "p2p"
+    thread_id = text_of(message.get("thread_id")) or None
     content = _content(message)
-    mentions = [entry for entry in _list(message.get("mentions")) if isinstance(entry, dict)]
+    mentions = [entry for entry in list_of(message.get("mentions")) if isinstance(entry, dict)]
     text, attachments = _body(kind, content, message_id)
     text = _mentions(text, mentions, bot)
-    event_id = _text(header.get("event_id"))
+    event_id = text_of(header.get("event_id"))
     reply_ref: dict[str, Any] = {"message_id": message_id}
     if thread_id:
         reply_ref["in_thread"] = True
@@ -132,17 +133,17 @@ def _content(message: dict[str, Any]) -> dict[str, Any]:
 def _body(kind: str, content: dict[str, Any], message_id: str) -> tuple[str, tuple[Attachment, ...]]:
     """Text and media of one message."""
     if kind == "text":
-        return _text(content.get("text")), ()
+        return text_of(content.get("text")), ()
     if kind == "post":
         return _post(content, message_id)
     text = _KINDS.get(kind, f"[{kind[:40]}]")
-    name = _text(content.get("file_name")) or _text(content.get("name"))
+    name = text_of(content.get("file_name")) or text_of(content.get("name"))
     if name and kind in ("file", "folder", "media", "location"):
         text = f"{text[:-1]}: {name}]"
     media = {"image": "image", "file": "file", "audio": "audio", "media": "video"}.get(kind)
     if media is None:
         return text, ()
-    key = _text(content.get("image_key" if kind == "image" else "file_key"))
+    key = text_of(content.get("image_key" if kind == "image" else "file_key"))
     return text, (_attachment(media, key, message_id, name),) if key else ()
 
 
@@ -159,32 +160,32 @@ def _post(content: dict[str, Any], message_id: str) -> tuple[str, tuple[Attachme
         content = next((body for body in content.values() if isinstance(body, dict)), {})
     lines: list[str] = []
     media: list[Attachment] = []
-    if title := _text(content.get("title")):
+    if title := text_of(content.get("title")):
         lines.append(title)
-    for paragraph in _list(content.get("content")):
-        elements = [element for element in _list(paragraph) if isinstance(element, dict)]
+    for paragraph in list_of(content.get("content")):
+        elements = [element for element in list_of(paragraph) if isinstance(element, dict)]
         lines.append("".join(_element(element, message_id, media) for element in elements).strip("\n"))
     return "\n".join(lines), tuple(media)
 
 
 def _element(element: dict[str, Any], message_id: str, media: list[Attachment]) -> str:
-    tag = _text(element.get("tag"))
-    text = _text(element.get("text"))
+    tag = text_of(element.get("tag"))
+    text = text_of(element.get("text"))
     if tag == "a":
-        href = _text(element.get("href"))
+        href = text_of(element.get("href"))
         return f"[{text}]({href})" if href and text and text != href else text or href
     if tag == "at":
         # ``user_id`` is the key of an entry in ``mentions``, replaced with those of a text message.
-        key = _text(element.get("user_id"))
-        return key if _MENTION.fullmatch(key) else "@" + (_text(element.get("user_name")) or key)
+        key = text_of(element.get("user_id"))
+        return key if _MENTION.fullmatch(key) else "@" + (text_of(element.get("user_name")) or key)
     if tag == "code_block":
-        return f"\n```{_text(element.get('language')).lower()}\n{text.rstrip()}\n```\n"
+        return f"\n```{text_of(element.get('language')).lower()}\n{text.rstrip()}\n```\n"
     if tag == "emotion":
-        return f":{_text(element.get('emoji_type'))}:"
+        return f":{text_of(element.get('emoji_type'))}:"
     if tag == "hr":
         return "---"
     if tag in ("img", "media"):
-        key = _text(element.get("image_key" if tag == "img" else "file_key"))
+        key = text_of(element.get("image_key" if tag == "img" else "file_key"))
         if key:
             media.append(_attachment("image" if tag == "img" else "video", key, message_id))
         return "[image]" if tag == "img" else "[video]"
@@ -198,8 +199,8 @@ def _mentions(text: str, mentions: list[dict[str, Any]], bot: Bot) -> str:
     """
     names: dict[str, str] = {}
     for entry in mentions:
-        name = " ".join(_text(entry.get("name")).split())
-        names[_text(entry.get("key"))] = "" if bot.is_me(entry) else f"@{name}"
+        name = " ".join(text_of(entry.get("name")).split())
+        names[text_of(entry.get("key"))] = "" if bot.is_me(entry) else f"@{name}"
     names["@_all"] = "@all"
 
     def shown(match: re.Match[str]) -> str:
@@ -214,20 +215,7 @@ def _need(source: dict[str, Any], name: str, kind: type) -> Any:
     value = source.get(name)
     if not isinstance(value, kind) or not value:
         raise BadFrame(f"a message event without {name}")
-    return _text(value) if kind is str else value
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _text(value: Any) -> str:
-    """A string that can be stored: JSON may escape half a surrogate pair, UTF-8 has no place for it."""
-    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""
+    return text_of(value) if kind is str else value
 
 
 def _seconds(value: Any) -> float | None:
