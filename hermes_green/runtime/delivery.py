@@ -195,6 +195,7 @@ class Delivery:
             return None
         if not isinstance(lease, OutLease):
             return max(0.001, lease - self._clock.wall())
+        self.gates.learn(place.adapter, child, lane, lease.part.peer.chat_type)
         self._sending += 1
         try:
             settled = self._send(place, lease)

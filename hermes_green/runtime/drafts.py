@@ -108,6 +108,7 @@ class Draft:
         if self.handle is None and not self._quiet():
             self._fresh.set()
             return self._every
+        self._gates.learn(self._place.adapter, self._place.id, peer.chat_id, peer.chat_type)
         wait = self._gates.enter(self._place.adapter, self._place.id, peer.chat_id, draft=True)
         if wait > 0:
             self._fresh.set()
@@ -120,6 +121,8 @@ class Draft:
             self._log.info("the platform takes no draft: {}", error)
             return None
         except SendRetry as error:
+            # The final text must not run into the same wall.
+            self._gates.close(self._place.id, peer.chat_id, error)
             self._fresh.set()
             return max(error.after, self._every)
         except SendError as error:

@@ -17,6 +17,20 @@ class Gates:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._buckets: dict[tuple[str, str], list[Bucket]] = {}
+        self._kinds: dict[tuple[str, str], str] = {}
+
+    def learn(self, adapter: Adapter, child: str, lane: str, chat_type: str) -> None:
+        """The kind of a lane's chat, whose limits may differ from the platform's usual ones; known
+        from its first part on. The send that taught it counts against the new limits."""
+        key = (child, lane)
+        if self._kinds.get(key) == chat_type:
+            return
+        self._kinds[key] = chat_type
+        if adapter.caps.of(chat_type).rates != adapter.caps.default.rates:
+            self._buckets.pop(key, None)
+            now = self._clock.monotonic()
+            for bucket in self._of(adapter, child, lane)[self._width(child) :]:
+                bucket.spend(now)
 
     def enter(self, adapter: Adapter, child: str, lane: str, *, draft: bool = False) -> float:
         """Book one send (or a draft's update) and answer 0, or book nothing and answer the seconds
@@ -53,12 +67,18 @@ class Gates:
         found: list[Bucket] = []
         for key, scope in (((child, ""), "account"), ((child, lane), "chat")):
             if key not in self._buckets:
-                rates = [rate for rate in adapter.caps.default.rates if rate.scope == scope]
+                caps = adapter.caps.of(self._kinds[key]) if key in self._kinds else adapter.caps.default
+                rates = [rate for rate in caps.rates if rate.scope == scope]
                 self._buckets[key] = [Bucket(rate.count, rate.seconds, rate.drafts) for rate in rates]
             found.extend(self._buckets[key])
         return found
+
+    def _width(self, child: str) -> int:
+        """How many buckets the child has for all its chats together."""
+        return len(self._buckets.get((child, ""), ()))
 
     def _forget(self, now: float) -> None:
         idle = [key for key, buckets in self._buckets.items() if all(bucket.idle(now) for bucket in buckets)]
         for key in idle:
             del self._buckets[key]
+            self._kinds.pop(key, None)

@@ -6,7 +6,7 @@ import gevent
 import pytest
 
 from hermes_green.core.errors import SendCollision, SendRefused, SendRetry, SendUnknown
-from hermes_green.core.model import Caps, Peer, Rate
+from hermes_green.core.model import Caps, CapsTable, Peer, Rate
 from hermes_green.core.ports import NewPart
 from hermes_green.runtime import delivery
 from hermes_green.runtime.delivery import Rules
@@ -141,4 +141,20 @@ def test_without_a_key_an_uncertain_part_is_held_where_the_operator_wants_it():
     rooms.delivery.wake("one", "c")
     eventually(lambda: rooms.store.dead())
     assert rooms.texts == [] and "perhaps delivered" in rooms.store.dead()[0].reason
+    rooms.close()
+
+
+def test_a_group_has_the_limits_of_groups_from_its_first_message_on():
+    adapter = ScriptedAdapter()
+    adapter.caps = CapsTable(Caps(rates=(Rate(100, 1.0),)), {"group": Caps(rates=(Rate(2, 0.2),))})
+    rooms = Rooms(MemoryStore(), adapter=adapter)
+    for number in range(3):
+        part = NewPart(Peer("one", "g", "group"), {"text": f"g{number}"})
+        rooms.store.enqueue(f"g{number}", "d", "one", [part], rooms.clock.wall())
+    rooms.delivery.wake("one", "g")
+    put(rooms, "a", "b", "c", "d")
+    eventually(lambda: len(rooms.texts) == 6)
+    gevent.sleep(0.03)
+    assert "g2" not in rooms.texts
+    eventually(lambda: "g2" in rooms.texts)
     rooms.close()

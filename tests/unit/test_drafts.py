@@ -149,3 +149,14 @@ def test_no_draft_opens_before_an_earlier_reply_has_arrived(make):
     eventually(lambda: rooms.lanes.active == 1)
     eventually(lambda: rooms.lanes.active == 0)
     assert len(rooms.adapter.opened) == opened
+
+
+def test_the_final_text_does_not_leave_before_a_throttled_draft_may(make):
+    rooms = make(Talker(words=4))
+    rooms.say("x")
+    eventually(lambda: rooms.adapter.opened)
+    rooms.adapter.refuse = [SendRetry("slow", after=0.4)]
+    eventually(lambda: rooms.lanes.active == 0)
+    gevent.sleep(0.05)
+    assert rooms.texts == []
+    eventually(lambda: rooms.texts)
