@@ -168,6 +168,7 @@ class Application:
             worker=worker,
             max_parallel=config.turns.max_parallel,
             timeout=config.turns.timeout,
+            history=lambda: house.policy.turns.history_turns,
         )
         house.connect(lanes, turns, Delivery(**shared, rules=lambda: house.policy.delivery))
         self._upkeep = Upkeep(
