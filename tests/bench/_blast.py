@@ -21,8 +21,7 @@ from gevent.event import Event  # noqa: E402
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from hermes_green import sim  # noqa: E402
-from hermes_green.sim import feishu_events as events  # noqa: E402
-from hermes_green.sim import feishu_frames as frames  # noqa: E402
+from hermes_green.sim import feishu_events as events, feishu_frames as frames  # noqa: E402
 from hermes_green.sim.feishu import FeishuSim  # noqa: E402
 from hermes_green.sim.feishu_rest import Message  # noqa: E402
 from hermes_green.sim.kit import Answer, Link  # noqa: E402
