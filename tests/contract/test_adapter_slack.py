@@ -527,6 +527,20 @@ class TestSlack(AdapterContract):
         finally:
             bench.close()
 
+    def test_slack_s_limit_on_edits_is_learned_from_one_refusal(self, bench: Bench) -> None:
+        run = bench.ready()
+        inbound = bench.hear(run)
+        handle = bench.adapter.draft_open(inbound.peer, inbound.reply_ref, "a" * 32, 1, None)
+        bench.sim.fault("api_error", method="chat.update", error="ratelimited", after=30, count=1)
+        final = replace(bench.parts(inbound, "the end")[0], handle=handle)
+        for _ in range(3):
+            with pytest.raises(SendRetry) as caught:
+                bench.adapter.send(final, run.port.link)
+            assert caught.value.after == pytest.approx(30, abs=1) and caught.value.scope == "chat"
+        with pytest.raises(SendRetry):
+            bench.adapter.draft_update(handle, "more", 2, None)
+        assert len(bench.sim.record(kind="api_refused")) == 1
+
     def test_a_working_sign_is_shown_in_threads_until_slack_says_that_the_app_has_none(self, bench: Bench) -> None:
         run = bench.ready()
         bench.adapter.typing(bench.hear(run).peer, None)

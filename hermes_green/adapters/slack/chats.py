@@ -18,8 +18,9 @@ from hermes_green.core.ports import Context
 EVENT_TYPE = "hermes_green"
 OPENING = "…"
 STATUS = "is thinking…"
-# Calls a minute that drafts leave to final texts, of the 50 for chat.update.
-EDITS = 40
+# Of the 50 calls of chat.update a minute, those for drafts: their updates, and for each one its final text;
+# in seconds that leave no long silence when many talk at once.
+EDITS, EDIT_SECONDS = 15, 20.0
 PAGE, PAGES = 200, 5
 KNOWN_DMS = KNOWN_DRAFTS = 1_000
 # A method that is limited answers with its own wait; until then the question is not asked again.
@@ -35,7 +36,8 @@ class Chats:
         self._clock = clock
         self._files = Files(rest)
         self._dms: dict[str, str] = {}
-        self._edits = Bucket(EDITS, 60.0)
+        self._drafts = Bucket(EDITS, EDIT_SECONDS)
+        self._edits = Bucket(ANY, 1.0)
         self._lookups = Bucket(ANY, 1.0)
         self._lost: OrderedDict[str, None] = OrderedDict()  # drafts whose answer never came
         self._statuses = True
@@ -57,9 +59,16 @@ class Chats:
         return sent
 
     def _finish(self, handle: Mapping[str, Any], text: str, key: str) -> str:
-        fields = {"channel": handle.get("channel"), "ts": handle.get("ts"), "text": text, "metadata": _metadata(key)}
-        self._edits.spend(self._clock.monotonic())
-        return str(self._rest.call("chat.update", fields).get("ts") or handle.get("ts") or "")
+        return str(self._edit(handle, text, metadata=_metadata(key)).get("ts") or handle.get("ts") or "")
+
+    def _edit(self, handle: Mapping[str, Any], text: str, **more: Any) -> Mapping[str, Any]:
+        self._gate(self._edits)
+        try:
+            fields = {"channel": handle.get("channel"), "ts": handle.get("ts"), "text": text, **more}
+            return self._rest.call("chat.update", fields)
+        except SendRetry as error:
+            self._edits.close(self._clock.monotonic(), error.after)
+            raise
 
     def _retract(self, handle: Mapping[str, Any]) -> None:
         """Take away what the draft showed; the whole text stands elsewhere already."""
@@ -159,6 +168,8 @@ class Chats:
     def open(self, peer: Peer, ref: Mapping[str, Any], key: str) -> dict[str, str]:
         """Post the message that will grow; its channel and ts. One whose answer was lost is looked for,
         so that none is left standing without a text."""
+        self._gate(self._drafts)
+        self._drafts.spend(self._clock.monotonic())  # for its end
         if key in self._lost:
             return self._opened(peer, ref, key) or self._open(peer, ref, key)
         return self._open(peer, ref, key)
@@ -184,13 +195,9 @@ class Chats:
 
     def show(self, handle: Mapping[str, Any], text: str) -> None:
         """Replace a draft's text."""
-        self._gate(self._edits)
-        self._edits.spend(self._clock.monotonic())
-        try:
-            self._rest.call("chat.update", {"channel": handle.get("channel"), "ts": handle.get("ts"), "text": text})
-        except SendRetry as error:
-            self._edits.close(self._clock.monotonic(), error.after)
-            raise
+        self._gate(self._drafts)
+        self._edit(handle, text)
+        self._drafts.spend(self._clock.monotonic())
 
     def status(self, peer: Peer) -> None:
         """Say in a thread that an answer is being made; the app may not be one that can."""
