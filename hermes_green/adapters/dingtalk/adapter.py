@@ -30,6 +30,10 @@ CAPS = Caps(
     rates=(Rate(20, 62.0, "chat", drafts=False), Rate(20, 1.0, "account")),
     draft_every=0.5,
     handover=True,
+    suspect=(
+        "wait for the time above; if nothing comes after it either, switch the robot's message mode in the "
+        "developer console away from Stream and back"
+    ),
 )
 # A webhook that ends within these seconds is not begun with.
 MARGIN = 30.0
