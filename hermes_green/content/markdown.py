@@ -38,6 +38,7 @@ from hermes_green.content.parser import parser
 # An answer beyond this is not read by people, and walking it would take a second; it passes as text.
 LONGEST = 128 * 1024
 _INLINE_DEPTH = 8
+_LONGEST_INFO = 40
 
 _BR = re.compile(r"\s*<br\s*/?>\s*", re.IGNORECASE)
 _PARAGRAPHS = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
@@ -108,7 +109,7 @@ class _Reader:
             elif kind == "heading_open":
                 yield Heading(int(token.tag[1:]), self._spans("heading_close"))
             elif kind in ("fence", "code_block"):
-                yield Code(token.info.strip(), token.content.removesuffix("\n"))
+                yield _code(token.info.strip(), token.content.removesuffix("\n"))
             elif kind == "blockquote_open":
                 yield Quote(tuple(self.blocks("blockquote_close")))
             elif kind in ("bullet_list_open", "ordered_list_open"):
@@ -155,6 +156,11 @@ class _Reader:
         return Table(rows[0], tuple(rows[1:]), tuple(alignments))
 
 
+def _code(info: str, text: str) -> Code:
+    """Code, in which what is too much for the name of a language is the first line."""
+    return Code(info, text) if len(info) <= _LONGEST_INFO else Code("", f"{info}\n{text}")
+
+
 class _Item(_Reader):
     """The reading of a list item, which notices whether its paragraphs stand apart."""
 
@@ -185,11 +191,16 @@ _MARKS: dict[str, Callable[[tuple[Span, ...]], Span]] = {"strong": Bold, "em": I
 def _spans_of(tokens: Sequence[Token]) -> tuple[Span, ...]:
     """Spans of inline tokens. Marks nested too deep to mean anything are left out, their words are not."""
     stack: list[tuple[Callable[[tuple[Span, ...]], Span] | None, list[Span]]] = [(None, [])]
+    in_link = 0
     for token in tokens:
         here = stack[-1][1]
         if token.nesting > 0:
-            stack.append((_opening(token), []) if len(stack) <= _INLINE_DEPTH else (None, here))
+            # An address may stand by itself in the words of a link; it is none there.
+            known = len(stack) <= _INLINE_DEPTH and not (token.type == "link_open" and in_link)
+            in_link += token.type == "link_open"
+            stack.append((_opening(token), []) if known else (None, here))
         elif token.nesting < 0:
+            in_link -= token.type == "link_close"
             make, inside = stack.pop() if len(stack) > 1 else (None, here)
             outside = stack[-1][1]
             if make is not None and (inside or make not in _MARKS.values()):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import time
 
 import pytest
 
-from hermes_green.content import plain
+from hermes_green.content import markdown, plain
 from hermes_green.content.blocks import (
     Bold,
     Break,
@@ -72,6 +73,7 @@ def test_each_kind_of_span_is_known():
 
 def test_a_language_is_the_first_word_after_the_fence():
     assert Code("py run", "").language == "py" and Code("", "").language == ""
+    assert blocks("``` " + "no language " * 9 + "\nx")[0] == Code("", ("no language " * 9).strip() + "\nx")
 
 
 def test_lists_nest_and_know_whether_they_are_loose():
@@ -135,6 +137,7 @@ def test_links_do_not_nest_and_a_badge_is_an_image_in_a_link():
     assert spans("[![b](http://i)](http://l)") == (Link((Image("b", "http://i"),), "http://l"),)
     assert spans("[a [b] c](http://y)") == (Link((Text("a [b] c"),), "http://y"),)
     assert spans("`[`a](http://y)")[0] == CodeSpan("[")
+    assert spans("[a <http://x>](http://y)") == (Link((Text("a http://x"),), "http://y"),)
 
 
 def test_a_table_keeps_cells_beyond_its_header_and_bars_within_code():
@@ -173,6 +176,19 @@ def test_nesting_is_bounded_and_no_word_is_lost(mark):
     assert depth_of(found) < 80
     said = plain.join(plain.write(found, plain.PLAIN))
     assert "word" in said and said.count("a") == 300 * mark.count("a")
+
+
+SOUP = "* ** _ ~~ ` `` ``` [ ]( ](http://x) ![ ) ] < <br> &lt; | |-|-| > - 1. # --- \\ |a|b| \r\n 好 ： \ud83d \0 w".split(" ")
+
+
+def test_no_soup_of_marks_is_sent_back_as_it_came(monkeypatch):
+    def refused(text):
+        raise AssertionError(text)
+
+    monkeypatch.setattr(markdown, "as_text", refused)
+    rng = random.Random(5)
+    for _ in range(300):
+        blocks("".join(rng.choice([*SOUP, *SOUP, "\n", "\n\n", "  "]) for _ in range(rng.randrange(80))))
 
 
 HOSTILE = {
