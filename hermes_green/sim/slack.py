@@ -13,11 +13,9 @@ A send whose key was there before carries ``again``: it is a second message, as 
 from __future__ import annotations
 
 import time
-from argparse import ArgumentParser, Namespace
 from typing import Any, Callable
 
 from hermes_green.sim.kit import Answer, Request
-from hermes_green.sim.kit_options import add_options, options_of
 from hermes_green.sim.slack_api import Api, Refused, refusal
 from hermes_green.sim.slack_chats import Chats
 from hermes_green.sim.slack_files import PRIVATE, UPLOAD, Shelf
@@ -115,17 +113,6 @@ class SlackSim(SlackGate):
         self.courier.again()
 
     # -- command line
-
-    @classmethod
-    def add_arguments(cls, parser: ArgumentParser) -> None:
-        """Every option."""
-        add_options(parser, Options)
-
-    @classmethod
-    def from_arguments(cls, args: Namespace) -> SlackSim:
-        """A simulator as the command line asked for."""
-        how = {"host": args.host, "certfile": args.certfile, "keyfile": args.keyfile}
-        return cls(args.port, **how, **options_of(args, Options))
 
     def greeting(self) -> str:
         """The credentials it accepts."""

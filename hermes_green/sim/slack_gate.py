@@ -56,18 +56,11 @@ class SlackGate(Simulator):
     platform = "slack"
     ws_path = "/link/"
 
-    def __init__(
-        self,
-        port: int = 0,
-        *,
-        host: str = "127.0.0.1",
-        hostname: str = "",
-        certfile: str = "",
-        keyfile: str = "",
-        **options: Any,
-    ) -> None:
-        super().__init__(port, host=host, hostname=hostname, certfile=certfile, keyfile=keyfile)
-        self.options = Options(**options)
+    options_type = Options
+    options: Options
+
+    def __init__(self, port: int = 0, **how: Any) -> None:
+        super().__init__(port, **how)
         waits = tuple(float(wait) for wait in self.options.redelivery.split(",") if wait)
         self.courier = Envelopes(self, waits, self.options.ack_deadline, self.options.hold_order)
         self.pings = True
