@@ -232,6 +232,14 @@ class TestDingTalk(AdapterContract):
         bench.adapter.send(part, None)
         assert bench.sends()[-1]["at"] == ["bob"]
 
+    def test_who_asked_is_called_though_somebody_else_spoke_last_and_a_push_calls_nobody(self, bench: Bench) -> None:
+        run = bench.ready()
+        (part,) = bench.parts(bench.hear(run, "me?", "group", user="bob"), "yes")
+        chat = bench.hear(run, "and me", "group", user="carol").peer.chat_id
+        bench.adapter.send(stale(part), None)
+        bench.adapter.send(push(bench, f"group:{chat}"), None)
+        assert [(entry["via"], entry["at"]) for entry in bench.sends()] == [("webhook", ["bob"]), ("webhook", [])]
+
     @pytest.mark.parametrize("kind, via", [("dm", "user"), ("group", "group")])
     def test_after_the_webhook_s_end_the_api_delivers(self, bench: Bench, kind: str, via: str) -> None:
         run = bench.ready()

@@ -108,8 +108,9 @@ class DingTalkAdapter:
         conversation's last message brought."""
         known = dict(reference)
         if not self._lives(known):
-            known.pop("webhook", None)
-            known = {**known, **self._remembered(peer.chat_id)}
+            newest = self._remembered(peer.chat_id)
+            # The newest webhook, but whoever asked stays who is answered.
+            known = {**newest, **known, "webhook": newest.get("webhook"), "until": newest.get("until")}
         staff = str(known.get("staff") or "")
         if peer.chat_id == peer.user_id:  # an address given by hand
             staff = peer.chat_id

@@ -28,7 +28,7 @@ DRAIN = 10.0
 CLEAN = (None, 1000, 1001)
 # The memo of a conversation is named by its id.
 MEMO = "chat:"
-_KEPT = ("webhook", "until", "staff", "robot")
+_KEPT = ("webhook", "until", "robot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,5 +181,6 @@ class Conversation:
 
 def memo_of(inbound: Inbound) -> dict[str, Any]:
     """How a conversation can be written to unasked: the newest webhook, and who or what is there."""
-    kept = {name: inbound.reply_ref[name] for name in _KEPT if name in inbound.reply_ref}
+    names = (*_KEPT, "staff") if inbound.peer.chat_type == "dm" else _KEPT
+    kept = {name: inbound.reply_ref[name] for name in names if name in inbound.reply_ref}
     return {MEMO + inbound.peer.chat_id: kept}
