@@ -104,7 +104,8 @@ def make(yard: Yard, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     def make(target: str = "mine:whole", **more: Any) -> Agent:
         target = target if ":" in target else f"mine:{target}"
-        made.append(registry.create(PythonAgent(type="python", **{"target": target, "timeout": 20.0, **more}), log, yard))
+        options = PythonAgent(type="python", **{"target": target, "timeout": 20.0, **more})
+        made.append(registry.create(options, log, yard))
         return made[-1]
 
     yield make
@@ -127,7 +128,9 @@ def fails(agent: Agent, text: str, *, kind: type[Exception] = AgentFailed) -> st
 
 
 @everywhere
-def test_a_string_pieces_media_or_nothing_are_an_answer(make: Make, isolation: str, tmp_path: Path, monkeypatch) -> None:
+def test_a_string_pieces_media_or_nothing_are_an_answer(
+    make: Make, isolation: str, tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert said(make("whole", isolation=isolation).run(turn("grüße 你好 🎉"))) == "echo: grüße 你好 🎉"
     assert said(make("nothing", isolation=isolation).run(turn())) == ""
@@ -356,7 +359,9 @@ def test_asked_to_the_yard_loads_all_code_anew(make: Make, yard: Yard, tmp_path:
     assert [said(agent.run(turn())) for _ in range(2)] == ["new", "new"]
 
 
-def test_code_that_ends_or_stops_the_process_that_loads_it_costs_its_own_turns_alone(make: Make, tmp_path: Path) -> None:
+def test_code_that_ends_or_stops_the_process_that_loads_it_costs_its_own_turns_alone(
+    make: Make, tmp_path: Path
+) -> None:
     (tmp_path / "deadly.py").write_text("import os\nos._exit(4)\n")
     (tmp_path / "stuck.py").write_text("import time\ntime.sleep(600)\n")
     deadly, stuck, sound = make("deadly:fn"), make("stuck:fn", timeout=1.0), make("whole")

@@ -62,7 +62,8 @@ def fails(agent: Agent, kind: type[Exception] = AgentFailed) -> str:
 def test_the_turn_is_one_json_object_on_standard_input(make) -> None:
     asked = turn("grüße 你好 🎉", history=(Message("user", "a"),))
     found = json.loads(said(make("cat").run(asked)))
-    assert found["text"] == "grüße 你好 🎉" and found["id"] == "t" and found["history"] == [{"role": "user", "text": "a"}]
+    assert found["text"] == "grüße 你好 🎉" and found["id"] == "t"
+    assert found["history"] == [{"role": "user", "text": "a"}]
     names = "id attempt session_id child platform account chat_id chat_type thread_id user_id user_name text locale"
     assert {*names.split(), "attachments", "history"} == set(found)
 
@@ -80,7 +81,8 @@ def test_lines_of_deltas_are_deltas(make) -> None:
 
 
 def test_an_exit_code_a_signal_or_no_program_fails_the_turn_and_says_why(make, log: Log) -> None:
-    assert fails(shell(make, "echo part; echo so sorry >&2; exit 3")) == "sh: its process ended with exit code 3: so sorry"
+    failure = fails(shell(make, "echo part; echo so sorry >&2; exit 3"))
+    assert failure == "sh: its process ended with exit code 3: so sorry"
     assert log.has("sh: so sorry")
     assert "signal 15" in fails(shell(make, "kill -TERM $$"))
     assert "No such file" in fails(make("no-such-program"))
@@ -179,7 +181,9 @@ def test_a_program_is_told_as_json(fire, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "noted").read_text()) == {"event": "agent:start", "context": {"chat_id": "c"}}
 
 
-def test_a_hook_that_fails_spins_or_crashes_is_named_in_the_log_and_stops_nobody(fire, log: Log, tmp_path: Path) -> None:
+def test_a_hook_that_fails_spins_or_crashes_is_named_in_the_log_and_stops_nobody(
+    fire, log: Log, tmp_path: Path
+) -> None:
     runs: list[Any] = ["hooked:broken", "hooked:spin", "hooked:crash", "hooked:absent", ["sh", "-c", "exit 3"],
                        ["sleep", "600"], "hooked:note"]  # fmt: skip
     fire(*(HookOptions(event="agent:start", run=run, timeout=2) for run in runs))

@@ -64,11 +64,18 @@ def children(count_and_mark: str) -> str:
     return "left them"
 
 
-def spinners(count_and_mark: str) -> str:
-    """Leave processes behind that compute, all in sessions of their own, and compute too."""
-    count, mark = count_and_mark.split()
+def spinners(count_and_mark_and_seconds: str) -> str:
+    """Leave processes behind that compute, all in sessions of their own, and go on for so long."""
+    count, mark, *seconds = count_and_mark_and_seconds.split()
     for _ in range(int(count)):
         subprocess.Popen([sys.executable, "-c", "while True: pass", mark], start_new_session=True)
+    time.sleep(float(seconds[0] if seconds else 600))
+    return "left them"
+
+
+def brood(count_and_mark: str) -> str:
+    """Leave processes behind as ``children`` does, and go on."""
+    children(count_and_mark)
     time.sleep(600)
     return ""
 
@@ -130,6 +137,13 @@ def sleep(seconds: str) -> str:
 DEEDS = {
     deed.__name__: deed
     for deed in (
-        spin, regex, sort, children, spinners, memory, endless, drops, shout, segfault, leave, suicide, recursion, sleep
+        spin, regex, sort, children, spinners, brood, memory, endless, drops, shout, segfault, leave, suicide,
+        recursion, sleep,
     )
 }  # fmt: skip
+
+
+def hook_that_spins(event: str, context: Any) -> None:
+    """A hook that never ends."""
+    while True:
+        pass
