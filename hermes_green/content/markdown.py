@@ -35,8 +35,9 @@ from hermes_green.content.blocks import (
 )
 from hermes_green.content.parser import parser
 
-# An answer beyond this is not read by people, and walking it would take a second; it passes as text.
+# An answer beyond these is not read by people, and walking it would take a second; it passes as text.
 LONGEST = 128 * 1024
+LINES = 10_000
 _INLINE_DEPTH = 8
 _LONGEST_INFO = 40
 
@@ -47,7 +48,7 @@ _PARAGRAPHS = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 def blocks(text: str) -> tuple[Block, ...]:
     """The blocks of a Markdown text; linear in its length and raises nothing."""
     text = storable(text)
-    if len(text) > LONGEST:
+    if len(text) > LONGEST or text.count("\n") > LINES:
         return as_text(text)
     try:
         return tuple(_Reader(parser().parse(text)).blocks())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from hermes_green.content.markdown import LONGEST, blocks
+from hermes_green.content.markdown import LINES, LONGEST, blocks
 from hermes_green.content.pack import join, pack
 from hermes_green.content.writer import MARKDOWN, write
 from tests.support.dialects import HTML, STARS
@@ -62,8 +62,11 @@ def main() -> None:
             whole, packed = best(lambda: join(pieces)), best(lambda: pack(pieces, 4096))
             print(f"; {name}: write {1e3 * wrote:.1f}, join {1e3 * whole:.1f}, pack {1e3 * packed:.1f} ms", end="")
         print()
-    for name, text in {"[": "[" * LONGEST, "> ": "> " * (LONGEST // 2), "- a": "- a\n" * (LONGEST // 4)}.items():
-        print(f"{LONGEST} characters of {name!r}: walk {1e3 * best(lambda: blocks(text), 1):.0f} ms")
+    hostile = {"[": LONGEST, "> ": LONGEST // 2, "*a ": LONGEST // 3, "- a\n": LINES}
+    hostile |= {"|a|b|\n|-|-|\n" + "|`x|y`|\n" * (LINES - 3): 1}
+    for mark, count in hostile.items():
+        taken = best(lambda: blocks(mark * count), 1)
+        print(f"{len(mark) * count} characters of {mark[:24]!r}: walk {1e3 * taken:.0f} ms")
     print(f"1,000,000 characters of '>': {1e3 * best(lambda: blocks('>' * 10**6), 1):.0f} ms (not walked)")
 
 
