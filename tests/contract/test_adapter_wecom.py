@@ -350,7 +350,7 @@ class TestWeCom(AdapterContract):
         bench.adapter.send(again(replace(part, handle=handle)), run.port.link)
         (sent,) = bench.sends()
         assert (sent["text"], sent["key"], bench.sim.state()["streams"]) == ("one two three", "a" * 32, 0)
-        assert [entry["text"] for entry in bench.sim.record(kind="draft")] == ["…", "one", "one two"]
+        assert [entry["text"] for entry in bench.sim.record(kind="draft")] == ["one", "one two"]
 
     def test_a_draft_longer_than_a_message_shows_what_fits_and_the_rest_comes_at_the_end(self, bench: Bench) -> None:
         run = bench.ready()
@@ -361,15 +361,16 @@ class TestWeCom(AdapterContract):
         for part in (replace(first, handle=handle), *rest):
             bench.adapter.send(part, run.port.link)
         assert self.driver.delivered_text(bench.sends()) == "".join(self.driver.long_text.split())
-        assert len(bench.sim.record(kind="draft")) == 2, "what cannot be seen is not sent"
+        assert len(bench.sim.record(kind="draft")) == 1, "what cannot be seen is not sent"
 
     def test_a_bubble_that_has_expired_is_replaced_by_a_new_one(self, bench: Bench) -> None:
         run = bench.ready()
         (part,) = bench.parts(bench.hear(run), "all of it")
         handle = bench.adapter.draft_open(part.peer, part.reply_ref, "c" * 32, 1, run.port.link)
+        bench.adapter.draft_update(handle, "half", 1, run.port.link)
         bench.sim.fault("expire_streams")
         with pytest.raises(SendRefused):
-            bench.adapter.draft_update(handle, "half of it", 1, run.port.link)
+            bench.adapter.draft_update(handle, "half of it", 2, run.port.link)
         bench.adapter.send(replace(part, handle=handle), run.port.link)
         bench.adapter.send(again(replace(part, handle=handle)), run.port.link)
         (sent,) = bench.sends()
@@ -379,6 +380,7 @@ class TestWeCom(AdapterContract):
         run = bench.ready()
         (part,) = bench.parts(bench.hear(run), "whole")
         handle = bench.adapter.draft_open(part.peer, part.reply_ref, "d" * 32, 1, run.port.link)
+        bench.adapter.draft_update(handle, "w", 1, run.port.link)
         bench.sim.fault("rst")
         run.until_end()
         reborn = wecom.create(self.driver.settings(bench.sim), bench.ctx)
@@ -411,6 +413,7 @@ class TestWeCom(AdapterContract):
         run = bench.ready()
         (part,) = bench.parts(bench.hear(run), "x")
         handle = bench.adapter.draft_open(part.peer, part.reply_ref, "a" * 32, 1, run.port.link)
+        bench.adapter.draft_update(handle, "look:", 1, run.port.link)
         (tmp_path / "a.txt").write_bytes(b"some text")
         payload = {"media": {"kind": "file", "path": str(tmp_path / "a.txt"), "name": "a.txt", "mime": ""}}
         bench.adapter.send(replace(part, payload=payload, handle=handle), run.port.link)
@@ -424,7 +427,19 @@ class TestWeCom(AdapterContract):
         with pytest.raises(SendRefused):
             bench.adapter.draft_open(bench.adapter.peer_of("user:alice"), {}, "f" * 32, 1, run.port.link)
         with pytest.raises(SendRetry):
-            bench.adapter.draft_open(bench.adapter.peer_of("user:alice"), {"req_id": "x"}, "f" * 32, 1, None)
+            bench.adapter.draft_update({"req_id": "x", "stream_id": "f" * 32}, "words", 1, None)
+
+    def test_a_bubble_is_on_our_record_before_the_platform_knows_of_it(self, bench: Bench) -> None:
+        run = bench.ready()
+        (part,) = bench.parts(bench.hear(run), "whole")
+        handle = bench.adapter.draft_open(part.peer, part.reply_ref, "a" * 32, 1, run.port.link)
+        assert bench.sim.record(kind="draft") == []
+        bench.sim.fault("lose_answer", count=1)
+        with pytest.raises(SendUnknown):
+            bench.adapter.draft_update(handle, "wh", 1, run.port.link)
+        bench.adapter.send(replace(part, handle=handle), run.port.link)
+        assert [(entry["text"], entry["key"]) for entry in bench.sends()] == [("whole", "a" * 32)]
+        assert bench.sim.state()["streams"] == 0
 
 
 def mutated(frame: Any, draw: random.Random) -> str:

@@ -35,7 +35,7 @@ def wrong_but_for_losses(load: Load) -> str:
 def test_a_reset_and_a_kill_in_mid_flow_lose_only_what_the_gap_lost_and_double_nothing(stage: Any, seed: int) -> None:
     scene = a_scene(stage, delay=0.2)
     sim = scene.sims["wecom"]
-    load = Load([sim], chats=5, messages=20, rate=5, seed=seed)
+    load = Load([sim], chats=5, messages=20, rate=3, seed=seed)
 
     def trouble() -> None:
         gevent.sleep(1.0)

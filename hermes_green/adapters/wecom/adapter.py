@@ -10,7 +10,7 @@ from hermes_green.adapters.wecom.conversation import Conversation
 from hermes_green.adapters.wecom.drafts import Drafts
 from hermes_green.adapters.wecom.exchange import AGAIN, Exchange
 from hermes_green.adapters.wecom.media import Uploads, fetched
-from hermes_green.adapters.wecom.render import EMPTY, LIMIT, UNIT, render, shown
+from hermes_green.adapters.wecom.render import LIMIT, UNIT, render, shown
 from hermes_green.adapters.wecom.settings import Settings
 from hermes_green.core.clock import Clock, SystemClock
 from hermes_green.core.errors import LinkLost, SendRefused, SendRetry
@@ -130,15 +130,18 @@ class WeComAdapter:
     # --- drafts ----------------------------------------------------------------------------------
 
     def draft_open(self, peer: Peer, ref: Mapping[str, Any], key: str, seq: int, link: Any) -> Mapping[str, Any]:
-        """Open a bubble under the stream id ``key``; only an answer can grow."""
+        """The bubble with the stream id ``key``; only an answer can grow.
+
+        Nothing is sent yet: so the handle is on the turn's row before the platform knows of a bubble, and
+        neither a lost answer nor our own death leaves one behind that nobody finishes.
+        """
         req_id = self._answerable(ref)
         if not req_id:
             raise SendRefused("a message that answers nothing cannot grow", code="no_req_id")
-        self._drafts.show(_link(link), req_id, key, EMPTY)
         return {"req_id": req_id, "stream_id": key}
 
     def draft_update(self, handle: Mapping[str, Any], text: str, n: int, link: Any) -> None:
-        """Show the text so far; what does not fit into one message waits for the end."""
+        """Show the text so far, in a new bubble or the known one; what exceeds a message waits for the end."""
         now = shown(text)
         if now.strip():
             self._drafts.show(_link(link), str(handle.get("req_id")), str(handle.get("stream_id")), now)
