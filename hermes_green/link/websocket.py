@@ -101,7 +101,8 @@ class WebSocket:
     """An open link. One greenlet iterates ``frames``; any may ``send``, ``close`` or ``abort``.
 
     ``on_frame`` is called for every frame, control frames included: the peer was heard. ``on_ping``
-    for native pings, which are answered already; ``on_pong`` for native pongs. ``closed`` is set once the peer has sent its close frame.
+    for native pings, which are answered already; ``on_pong`` for native pongs. ``closed`` is set once
+    the peer has sent its close frame.
     """
 
     def __init__(self, peer: websocket.WebSocket, stream: Stream, options: DialOptions) -> None:

@@ -97,7 +97,8 @@ def tokens() -> None:
         assert endpoint.stdout is not None
         url = endpoint.stdout.readline().split()[-1]
         Http(url.removesuffix("/v1")).request("POST", "/_llm/behave", json={"long": 1000, "chunks": 10_000})
-        agent = registry.create(replace(options, base_url=url), logging.getLogger(), Yard(logging.getLogger(), Path.cwd()))
+        yard = Yard(logging.getLogger(), Path.cwd())
+        agent = registry.create(replace(options, base_url=url), logging.getLogger(), yard)
         turn = Turn("t", 1, "s", "web", "web", "", "c", "dm", None, None, None, "hello")
         next(iter(agent.run(turn)))
         pulse, cpu = Pulse(), time.process_time()

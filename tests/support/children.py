@@ -12,9 +12,9 @@ from hermes_green.core.clock import SystemClock
 from hermes_green.core.errors import Throttled
 from hermes_green.core.model import Caps, CapsTable, Part, Receipt, Reply
 from hermes_green.core.ports import Store
+from hermes_green.runtime.access import session_of
 from hermes_green.runtime.child import Child
 from hermes_green.runtime.events import Bus
-from hermes_green.runtime.house import session_of
 from hermes_green.runtime.intake import Intake
 from hermes_green.runtime.redial import Pace
 from hermes_green.runtime.supervisor import Supervisor
@@ -145,7 +145,12 @@ class Bench:
 
     def child(self, adapter: Any, id: str = "one", pace: Pace = QUICK, dials: FreeDials | None = None) -> Child:
         intake = Intake(
-            id, self.store, self.clock, logger, session_of, lambda row, inbound, session: self.routed.append((row, inbound))
+            id,
+            self.store,
+            self.clock,
+            logger,
+            session_of,
+            lambda row, inbound, session: self.routed.append((row, inbound)),
         )
         child = Child(
             id=id,

@@ -72,7 +72,8 @@ class Load:
                 disorder.append(f"{chat}: {firsts}")
         strangers = set(answered) - set(self.asked)
         wrong = []
-        for name, found in (("lost", lost), ("twice", twice), ("out of order", disorder), ("strangers", list(strangers))):
+        faults = {"lost": lost, "twice": twice, "out of order": disorder, "strangers": list(strangers)}
+        for name, found in faults.items():
             if found:
                 wrong.append(f"{name} {len(found)}: {found[:5]}")
         return "; ".join(wrong)

@@ -20,7 +20,9 @@ import gevent.subprocess
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def http(method: str, url: str, body: Any = None, headers: Mapping[str, str] = {}, timeout: float = 15) -> tuple[int, Any]:
+def http(
+    method: str, url: str, body: Any = None, headers: Mapping[str, str] = {}, timeout: float = 15
+) -> tuple[int, Any]:
     """Status and decoded answer."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers}, method=method)

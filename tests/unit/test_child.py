@@ -68,7 +68,9 @@ def test_crashes_are_counted_and_trip_the_limit_but_an_operator_may_start_again(
     eventually(lambda: child.state is State.READY)
 
 
-@pytest.mark.parametrize("error", [AuthRejected("bad secret", action="mend app_secret"), ConfError("bad"), Displaced("other")])
+@pytest.mark.parametrize(
+    "error", [AuthRejected("bad secret", action="mend app_secret"), ConfError("bad"), Displaced("other")]
+)
 def test_what_needs_a_human_halts_and_names_the_remedy(bench, error):
     def script(number):
         raise error

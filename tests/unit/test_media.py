@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 from loguru import logger
@@ -32,7 +33,7 @@ def media(tmp_path):
 
 def test_an_attachment_becomes_a_private_file(media):
     (item,) = media.bring(Source(b"hello world"), [Attachment("image", {"k": 1}, "cat.png")], "t1")
-    assert open(item.path, "rb").read() == b"hello world" and item.size == 11
+    assert Path(item.path).read_bytes() == b"hello world" and item.size == 11
     assert os.stat(item.path).st_mode & 0o777 == 0o600
 
 
