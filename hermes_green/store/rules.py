@@ -8,7 +8,7 @@ from typing import Any, Iterable, Literal, Mapping, Sequence
 
 from hermes_green.core.ports import NewPart, Sent
 
-# A row in back-off lets other turns of its lane pass after this many seconds (DESIGN 8: ten minutes).
+# A row in back-off lets other turns of its lane pass after this many seconds.
 PASS_AFTER = 600.0
 # A part being sent for longer than this is due again, and uncertain: its sender is gone.
 SENDING_TTL = 600.0

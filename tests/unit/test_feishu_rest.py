@@ -1,4 +1,4 @@
-"""What the platform answers is turned into the policy its fact sheet asks for."""
+"""What the platform answers is turned into the policy it stands for."""
 
 import json
 
