@@ -28,6 +28,7 @@ from hermes_green.core.ports import Adapter, OutLease, Settled, Store
 from hermes_green.runtime.events import Bus
 from hermes_green.runtime.gates import Gates
 from hermes_green.runtime.hooks import Hooks
+from hermes_green.runtime.turnstile import Turnstile
 
 STORE_RETRY = 0.5
 SEND_TIMEOUT = 90.0
@@ -92,6 +93,7 @@ class Delivery:
         self._rules = rules
         self._draw = draw
         self.gates = Gates(clock)
+        self._turnstile = Turnstile(clock)
         self._lanes: dict[tuple[str, str], Event] = {}
         self._workers: dict[tuple[str, str], gevent.Greenlet] = {}
         self._sleeping: set[tuple[str, str]] = set()
@@ -198,6 +200,7 @@ class Delivery:
         self.gates.learn(place.adapter, child, lane, lease.part.peer.chat_type)
         self._sending += 1
         try:
+            self._turnstile.enter()
             settled = self._send(place, lease)
         finally:
             self._sending -= 1
