@@ -21,7 +21,7 @@ from hermes_green.runtime.child import Child
 from hermes_green.runtime.context import AdapterContext
 from hermes_green.runtime.dials import DialBook, Windows
 from hermes_green.runtime.express import Express
-from hermes_green.runtime.house import House, Member, session_of
+from hermes_green.runtime.house import House, Member
 from hermes_green.runtime.intake import Intake
 from hermes_green.runtime.redial import Pace
 from hermes_green.runtime.suspicion import Suspicion
@@ -81,7 +81,7 @@ class Nursery:
             lambda outcome: self._metrics.dial(config.id, outcome),
             Suspicion(ledger, self._offhub.call, self._clock, adapter.caps.default.suspect),
         )
-        intake = Intake(config.id, self._store, self._clock, log, session_of, house.route, house.foresee)
+        intake = Intake(config.id, self._store, self._clock, log, house.session, house.route, house.foresee)
         child = Child(
             id=config.id,
             platform=config.platform,

@@ -8,7 +8,7 @@ and documents print. The loader reads these declarations; adapters receive the v
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING, dataclass, field, replace
 from typing import Any, Callable, Literal
 
 
@@ -52,6 +52,18 @@ SOCKET = ("ws", "wss")
 PROXY = ("http", "socks5", "socks5h")
 
 DmPolicy = Literal["pairing", "open", "allowlist", "closed"]
+Threads = Literal["thread", "chat"]
+Conversation = Literal["chat", "user"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupAccess:
+    """What one group does otherwise; null: as all do."""
+
+    require_mention: bool | None = key(None, help="in this group, answer only when mentioned", live=True)
+    threads: Threads | None = key(None, help="whether this group's threads are conversations of their own", live=True)
+    session: Conversation | None = key(None, help="whose a conversation in this group is", live=True)
+    users: list[str] | None = key(None, help="ids of those who may write in this group; null: all in it", live=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +76,17 @@ class Access:
     groups: list[str] = key(factory=list, help="ids of groups in which the bot answers", live=True)
     admins: list[str] = key(factory=list, help="ids of users who may use admin commands", live=True)
     require_mention: bool = key(True, help="in groups, answer only when mentioned", live=True)
+    threads: Threads = key("thread", help="a thread or topic: a conversation of its own, or its chat's", live=True)
+    session: Conversation = key("chat", help="in groups: one conversation for all, or one for each user", live=True)
+    overrides: dict[str, GroupAccess] = key(factory=dict, help="group id -> what is otherwise there", live=True)
+
+    def within(self, chat: str) -> Access:
+        """The rules of one chat: these, and over them what is otherwise there."""
+        own = self.overrides.get(chat)
+        if own is None:
+            return self
+        set_there = {name: getattr(own, name) for name in ("require_mention", "threads", "session")}
+        return replace(self, **{name: value for name, value in set_there.items() if value is not None})
 
 
 def _bad_budget(budget: list[list[float]]) -> str:

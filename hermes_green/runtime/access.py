@@ -1,10 +1,10 @@
-"""Access: may this sender have a turn; pure, and asked before anything costs anything."""
+"""Access: may this sender have a turn, and in which conversation; pure, asked before anything costs anything."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-from hermes_green.core.model import Inbound
+from hermes_green.core.model import Inbound, Peer
 from hermes_green.core.options import Access
 
 
@@ -20,7 +20,8 @@ def judge(inbound: Inbound, access: Access) -> Verdict:
     """The verdict for one message.
 
     Listed users may always write in direct chats. Strangers in groups, and groups not listed, are
-    ignored in silence; so is a group message that does not address the bot where that is required.
+    ignored in silence; so is a group message that does not address the bot where that is required, and
+    one of somebody whom the group's own list does not name.
     In direct chats only ``pairing`` answers a stranger, with one line that says how to be let in.
     """
     peer = inbound.peer
@@ -31,10 +32,24 @@ def judge(inbound: Inbound, access: Access) -> Verdict:
         if access.dm == "open" or known:
             return Verdict.ALLOW
         return Verdict.PAIR if access.dm == "pairing" else Verdict.SILENT
-    if access.require_mention and not inbound.mentioned:
+    if access.within(peer.chat_id).require_mention and not inbound.mentioned:
+        return Verdict.SILENT
+    own = access.overrides.get(peer.chat_id)
+    if own is not None and own.users is not None and peer.user_id not in (*own.users, *access.admins):
         return Verdict.SILENT
     if access.group == "open":
         return Verdict.ALLOW
     if access.group == "closed":
         return Verdict.SILENT
     return Verdict.ALLOW if peer.chat_id in access.groups else Verdict.SILENT
+
+
+def session_of(peer: Peer, access: Access = Access()) -> str:
+    """The session a message belongs to: a chat of a child; by the rules one thread of it, or one user in it."""
+    rules = access.within(peer.chat_id)
+    parts = [peer.child, peer.chat_id]
+    if peer.thread_id and rules.threads == "thread":
+        parts.append(peer.thread_id)
+    if peer.user_id and peer.chat_type != "dm" and rules.session == "user":
+        parts.append(f"@{peer.user_id}")
+    return ":".join(parts)

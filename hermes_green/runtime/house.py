@@ -12,7 +12,7 @@ from hermes_green.core.errors import HermesError
 from hermes_green.core.machine import State
 from hermes_green.core.model import Inbound, Peer, lane_of
 from hermes_green.core.ports import Lease, Store
-from hermes_green.runtime.access import Verdict, judge
+from hermes_green.runtime.access import Verdict, judge, session_of
 from hermes_green.runtime.child import Child
 from hermes_green.runtime.delivery import Delivery
 from hermes_green.runtime.desk import Desk
@@ -31,12 +31,6 @@ from hermes_green.runtime.turn import Turns, facts_of
 DRAIN_TAIL = 3.0
 # Seconds for the rows of a dismissed child that never entered a lane.
 EXPRESS_GRACE = 2.0
-
-
-def session_of(peer: Peer) -> str:
-    """The session a message belongs to: a chat of a child, or one thread of it."""
-    base = f"{peer.child}:{peer.chat_id}"
-    return f"{base}:{peer.thread_id}" if peer.thread_id else base
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +80,10 @@ class House:
     def admits(self, inbound: Inbound) -> bool:
         """Whether a sender may have a turn now."""
         return judge(inbound, self.policy.access_of(inbound.peer.child)) is Verdict.ALLOW
+
+    def session(self, peer: Peer) -> str:
+        """The conversation a message of this peer belongs to now."""
+        return session_of(peer, self.policy.access_of(peer.child))
 
     def foresee(self, inbound: Inbound, session_id: str) -> None:
         """A row is being committed."""

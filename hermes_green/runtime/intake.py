@@ -7,7 +7,7 @@ in order; an ack greenlet runs the continuations, so that a slow socket never de
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Mapping, Sequence
 
 import gevent
@@ -35,6 +35,7 @@ class Offer:
     memo: Mapping[str, Any]
     raw: bytes | None = None
     error: str = ""
+    session_id: str = ""
 
 
 class Intake:
@@ -83,6 +84,9 @@ class Intake:
         """
         if len(self._offers) >= BOUND:
             raise LinkLost("intake full: the store does not keep up", code="intake_full")
+        if offer.inbound is not None:
+            # Named once: the rules may change before the commit, and the row and its lane must agree.
+            offer = replace(offer, session_id=self._session_of(offer.inbound.peer))
         self._offers.append(offer)
         self._empty.clear()
         self._more.set()
@@ -157,10 +161,7 @@ class Intake:
             if offer.raw is not None:
                 break
             good.append(offer)
-        items = [
-            Item(offer.inbound, self._session_of(offer.inbound.peer) if offer.inbound else "", offer.memo)
-            for offer in good
-        ]
+        items = [Item(offer.inbound, offer.session_id, offer.memo) for offer in good]
         for item in items:
             if item.inbound is not None:
                 self._foresee(item.inbound, item.session_id)
@@ -190,7 +191,7 @@ class Intake:
                 self._acks.append((offer.ack, row is not None))
                 self._more_acks.set()
             if row is not None and offer.inbound is not None:
-                self._route(row, offer.inbound, self._session_of(offer.inbound.peer))
+                self._route(row, offer.inbound, offer.session_id)
 
     def _acknowledge(self) -> None:
         while True:

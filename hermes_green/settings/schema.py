@@ -56,6 +56,7 @@ class EchoAgent:
     """Answers with what it was told."""
 
     type: Literal["echo"] = key("echo", help="which agent answers")
+    pace: float = key(0, help="seconds between two words; 0 answers at once", minimum=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

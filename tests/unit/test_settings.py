@@ -54,7 +54,7 @@ def test_an_empty_directory_means_the_defaults_of_the_contract(tmp_path: Path) -
         "locale": "en",
         "http": {"host": "127.0.0.1", "port": 8787, "token": ""},
         "log": {"level": "INFO", "format": "text", "file": "", "max_mb": 20, "keep": 5},
-        "agent": {"type": "echo"},
+        "agent": {"type": "echo", "pace": 0},
         "routes": [],
         "turns": {
             "busy_input_mode": "queue",
@@ -72,6 +72,9 @@ def test_an_empty_directory_means_the_defaults_of_the_contract(tmp_path: Path) -
             "groups": [],
             "admins": [],
             "require_mention": True,
+            "threads": "thread",
+            "session": "chat",
+            "overrides": {},
         },
         "supervisor": {
             "backoff_min": 1,
@@ -200,6 +203,26 @@ def test_numbers_are_not_made_of_words_but_ids_may_be_digits(tmp_path: Path) -> 
 def test_off_is_a_word_where_a_word_is_wanted(tmp_path: Path) -> None:
     write(tmp_path, pigeon="enabled: on\nring: r\nstreaming: off\n")
     assert read(tmp_path).children[1].options.streaming == "off"
+
+
+def test_a_group_may_have_rules_of_its_own_and_a_platform_more_of_them(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        gateway="access: {threads: chat, overrides: {'77': {require_mention: false}, g2: {session: user}}}\n",
+        pigeon="enabled: true\nring: r\naccess: {overrides: {'77': {users: [bob]}}}\n",
+    )
+    access = next(child.options.access for child in read(tmp_path).children if child.platform == "pigeon")
+    assert access is not None and access.threads == "chat"
+    assert access.within("77").require_mention is False and access.overrides["77"].users == ["bob"]
+    assert access.within("g2").session == "user" and access.within("g2").require_mention is True
+
+
+def test_a_wrong_key_of_one_group_is_told_at_its_place(tmp_path: Path) -> None:
+    write(tmp_path, gateway="access:\n  overrides:\n    g1: {mention: false}\n")
+    with pytest.raises(ConfErrors) as wrong:
+        read(tmp_path)
+    (problem,) = wrong.value.problems
+    assert problem.spot.line == 3 and 'unknown key "access.overrides.g1.mention"' in problem.what
 
 
 def test_a_local_file_overrides_key_by_key(tmp_path: Path) -> None:
