@@ -71,6 +71,9 @@ EXIT_RESTART = 75
 EXIT_CONFIG = 78
 # Taking over waits for a drain of the other process and this much more.
 EVICT_SLACK = 8.0
+# Seconds a commit waits for another process that holds the file. Two such waits (the one under way, and
+# its own) must end before the pulse takes a locked store for a hung one and the watchdog ends us.
+STORE_BUSY = 2.0
 # From the end of drain_seconds to the exit; service managers are told 5 s.
 CLOSE_WITHIN = 4.5
 PROBE_TIMEOUT = 90.0
@@ -78,7 +81,7 @@ PROBE_TIMEOUT = 90.0
 
 def open_store(data_dir: Path) -> SqliteStore:
     """The store of a data directory. Raises StoreBroken, StoreAway."""
-    return SqliteStore(data_dir / "gateway.sqlite3")
+    return SqliteStore(data_dir / "gateway.sqlite3", busy_timeout=STORE_BUSY)
 
 
 class Application:
