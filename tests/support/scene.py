@@ -103,7 +103,7 @@ class Scene:
 
     def texts(self, platform: str, chat: str = "") -> list[str]:
         """What reached the users of a platform (or one chat's), in order."""
-        found = [send for send in self.sims[platform].sends() if not chat or chat in send["chat"]]
+        found = [send for send in self.sims[platform].sends() if not chat or send["chat"] in (chat, f"oc_{chat}")]
         return [send["text"] for send in found]
 
     def expect(
