@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Mapping, Sequence
 
 from hermes_green.content.pack import LINE, Piece
 from hermes_green.core.model import Attachment
+
+_MIB = 1024 * 1024
+
+
+def sendable(each: Attachment, limit: int) -> bool:
+    """Whether it lies on this disk and, as far as is known, has no more than ``limit`` bytes."""
+    return bool(each.path) and (each.size is None or each.size <= limit)
+
+
+def apology(each: Attachment, limit: int) -> Attachment:
+    """The same under a name that says why it cannot be sent, where its size is the reason."""
+    if each.size is None or each.size <= limit:
+        return each
+    return replace(each, name=f"{each.name} ({each.size / _MIB:.1f} MiB > {limit / _MIB:g} MiB)".lstrip())
 
 
 def payloads(media: Sequence[Attachment]) -> tuple[Mapping[str, Any], ...]:

@@ -16,6 +16,7 @@ from hermes_green.sim.feishu_gate import APP_ID, APP_SECRET, DISCOVERY, FeishuGa
 from hermes_green.sim.feishu_rest import Rest, error_answer
 from hermes_green.sim.feishu_users import Users
 from hermes_green.sim.kit import Answer, Request
+from hermes_green.sim.kit_told import Told
 
 __all__ = ["APP_ID", "APP_SECRET", "FeishuSim"]
 
@@ -24,12 +25,14 @@ class FeishuSim(FeishuGate):
     """The platform: ``FeishuSim(ping_interval=1, ...)`` takes every field of `FeishuRules` by name.
 
     Fault ``refuse`` also takes one of the platform's own codes as ``status`` (1000040350, 514, ...):
-    discovery then answers it with HTTP 200, an upgrade carries it in the handshake headers.
+    discovery then answers it with HTTP 200, an upgrade carries it in the handshake headers. A fault of its own:
+    ``api_error {code, status, message, path}``, with ``count``: calls whose path contains ``path`` are refused.
     """
 
     def __init__(self, port: int = 0, **how: Any) -> None:
         super().__init__(port, **how)
         self.left_chats: set[str] = set()
+        self.told = Told()
         self.rest = Rest(self)
         self.users = Users(self)
 
@@ -41,6 +44,25 @@ class FeishuSim(FeishuGate):
         """The common state, and which events still wait for an acknowledgement."""
         own = {"app_id": self.app_id, "unacked": self.courier.unacked(), "held": self.courier.held()}
         return {**super().state(), **own}
+
+    def shown(self) -> dict[str, list[str]]:
+        """The bot's messages as they stand, cards included."""
+        return self.rest.shown()
+
+    def fault(self, name: str, *, seconds: float | None = None, count: int | None = None, **args: Any) -> None:
+        """The kit's faults and ``api_error``."""
+        if name != "api_error":
+            super().fault(name, seconds=seconds, count=count, **args)
+            return
+        refused = Refused(int(args.get("code", 1)), str(args.get("message", "told")), int(args.get("status", 400)))
+        self.told.set(refused, str(args.get("path", "")), seconds, count)
+        self.log.add("fault", name=name, args=args, seconds=seconds)
+
+    def clear(self, name: str = "") -> None:
+        """End the fault ``name``, or all of them."""
+        if name in ("", "api_error"):
+            self.told.clear()
+        super().clear(name)
 
     def redeliver(self) -> None:
         """Push un-acknowledged events at once, or the last five when there are none."""
@@ -56,7 +78,7 @@ class FeishuSim(FeishuGate):
     # -- the open API
 
     def is_send(self, request: Request) -> bool:
-        """Send and reply."""
+        """Send and reply, and changes of cards."""
         return self.rest.is_send(request)
 
     def throttled(self, request: Request, after: float) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import time
@@ -10,8 +11,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Match
 
+from hermes_green.sim.feishu_cards import CARDS, Cards
 from hermes_green.sim.feishu_content import Refused, check_content, check_size, plain_text
 from hermes_green.sim.feishu_events import BOT, BOT_NAME, millis, new_id
+from hermes_green.sim.feishu_files import FILES, IMAGES, Files
 from hermes_green.sim.kit import Answer, Request
 
 if TYPE_CHECKING:
@@ -37,6 +40,9 @@ class Message:
     thread_id: str = ""
     edits: int = 0
     deleted: bool = False
+    card: str = ""
+    key: str = ""
+    noted: bool = False
     reactions: set[str] = field(default_factory=set)
 
 
@@ -47,6 +53,8 @@ class Rest:
         self._sim = sim
         self._rules = sim.rules
         self.messages: dict[str, Message] = {}
+        self.files = Files(sim.log)
+        self.cards = Cards(sim)
         self.dms: dict[str, str] = {}
         self._tokens: dict[str, float] = {}
         self._newest = ""
@@ -61,6 +69,8 @@ class Rest:
             ("PATCH", re.compile(one), self._patch),
             ("DELETE", re.compile(one), self._delete),
             ("GET", re.compile(one), self._get),
+            ("GET", re.compile(f"{one}/resources/(?P<key>[^/]+)"), self._resource),
+            ("POST", re.compile(f"{IMAGES}|{FILES}"), lambda request, match: ok(self.files.upload(request))),
             ("POST", re.compile(f"{one}/reactions"), self._react),
             ("DELETE", re.compile(f"{one}/reactions/(?P<reaction>[^/]+)"), self._unreact),
             ("GET", re.compile("/open-apis/bot/v3/info"), self._bot),
@@ -71,6 +81,14 @@ class Rest:
         try:
             if request.path == TOKEN:
                 return self._token(request)
+            told = self._sim.told.take(request.path)
+            if told is not None:
+                raise told
+            for method, pattern, change in self.cards.routes:
+                match = pattern.fullmatch(request.path)
+                if match is not None and method == request.method:
+                    self._authorise(request)
+                    return ok(change(request, match))
             for method, pattern, handler in self._routes:
                 match = pattern.fullmatch(request.path)
                 if match is not None and method == request.method:
@@ -84,10 +102,31 @@ class Rest:
         return Answer(404, b"404 page not found", {"Content-Type": "text/plain"})
 
     def is_send(self, request: Request) -> bool:
-        """It makes a new message."""
+        """It makes a new message, or changes a card."""
         path = request.path
+        if path.startswith(f"{CARDS}/"):
+            return request.method in ("PUT", "PATCH")
         ours = path == MESSAGES or (path.startswith(MESSAGES) and path.endswith("/reply"))
         return ours and request.method == "POST"
+
+    def shown(self) -> dict[str, list[str]]:
+        """chat -> the texts of the bot's messages that stand there, oldest first."""
+        chats: dict[str, list[str]] = {}
+        for message in self.messages.values():
+            if message.by_bot and not message.deleted:
+                chats.setdefault(message.chat, []).append(self._text(message))
+        return chats
+
+    def _text(self, message: Message) -> str:
+        if message.card:
+            return self.cards.cards[message.card].text
+        return plain_text(message.msg_type, json.loads(message.content))
+
+    def note(self, message: Message, text: str) -> None:
+        """A message has got its text: at once, or, as a card, when it stopped growing."""
+        self._sim.sent += not message.noted
+        self._note(message, message.key, text, duplicate=message.noted)
+        message.noted = True
 
     def revoke(self) -> None:
         """Make every token invalid, as when an administrator resets it."""
@@ -160,16 +199,20 @@ class Rest:
             raise Refused(99992402, "field validation failed: uuid has at most 50 characters")
         parsed = check_content(msg_type, content)
         check_size(str(msg_type), str(content))
-        place = (parent.id if parent else chat, str(content))
+        self.files.check(str(msg_type), parsed)
+        place = (parent.id if parent else chat, str(content) if msg_type in ("text", "post") else str(msg_type))
         earlier = self._by_uuid.get(key) if key else None
         if earlier is not None and time.monotonic() - earlier[0] < self._rules.uuid_seconds:
             if earlier[1] != place:
                 self._sim.violation("a uuid was used again for another message", uuid=key)
             message = self.messages[earlier[2]["message_id"]]
-            self._note(message, key, parsed, duplicate=True)
+            self._note(message, key, self._text(message), duplicate=True)
             return ok(earlier[2])
         self._limit(chat)
-        message = Message(new_id("om_"), chat, str(msg_type), str(content), True)
+        message = Message(new_id("om_"), chat, str(msg_type), str(content), True, key=key)
+        card = self.cards.known(str(parsed["data"].get("card_id"))) if parsed.get("type") == "card" else None
+        if card is not None:
+            message.card, card.message = card.id, message.id
         if parent is not None:
             message.root_id, message.parent_id = parent.root_id or parent.id, parent.id
             message.thread_id = parent.thread_id
@@ -179,15 +222,18 @@ class Rest:
         data = self._data(message)
         if key:
             self._by_uuid[key] = (time.monotonic(), place, data)
-        self._sim.sent += 1
-        self._note(message, key, parsed, duplicate=False)
+        if card is not None and card.streaming:
+            # It will be a message like others when it has stopped growing.
+            self._sim.log.add("draft", chat=chat, text=card.text, key=key, message_id=message.id, card=card.id)
+        else:
+            self.note(message, self._text(message))
         return ok(data)
 
-    def _note(self, message: Message, key: str, parsed: Any, duplicate: bool) -> None:
+    def _note(self, message: Message, key: str, text: str, duplicate: bool) -> None:
         self._sim.log.add(
             "send",
             chat=message.chat,
-            text=plain_text(message.msg_type, parsed),
+            text=text,
             msg_type=message.msg_type,
             key=key,
             uuid=key,
@@ -250,6 +296,11 @@ class Rest:
         message.msg_type, message.content = msg_type, str(body["content"])
         text = plain_text(msg_type, parsed)
         self._sim.log.add(kind, chat=message.chat, message_id=message.id, text=text, msg_type=msg_type)
+        if message.card:
+            card = self.cards.cards[message.card]
+            self.cards.replace(card, parsed)
+            if not card.streaming:
+                self.note(message, text)
         return ok(self._data(message) if kind == "edit" else {})
 
     def _delete(self, request: Request, match: Match[str]) -> Answer:
@@ -260,6 +311,9 @@ class Rest:
 
     def _get(self, request: Request, match: Match[str]) -> Answer:
         return ok({"items": [self._data(self._known(match["id"]))]})
+
+    def _resource(self, request: Request, match: Match[str]) -> Answer:
+        return self.files.resource(self._known(match["id"]), match["key"], request.query.get("type", ""))
 
     # -- reactions, the bot
 

@@ -16,7 +16,8 @@ class FeishuRules:
     platform sends a WebSocket ping of its own (0: never). ``redelivery``: pauses before each further
     push of an event that was not acknowledged within ``ack_deadline``. ``hold_order``: a chat's users
     send the next message only when the one before was acknowledged. ``app_rate`` and ``chat_rate``:
-    (count, seconds), None for no limit; the real ones are (50, 1) and (5, 1).
+    (count, seconds), None for no limit; the real ones are (50, 1) and (5, 1). A card grows for
+    ``streaming_seconds``, lives for ``card_life`` and takes ``card_rate`` changes a second.
     """
 
     ping_interval: float = 120
@@ -34,6 +35,9 @@ class FeishuRules:
     uuid_seconds: float = 3600
     app_rate: tuple[int, float] | None = None
     chat_rate: tuple[int, float] | None = None
+    streaming_seconds: float = 600
+    card_life: float = 14 * 86400
+    card_rate: int = 10
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
@@ -37,7 +38,7 @@ class Users:
         file, audio, media, sticker or any other), content (in place of text), mentions (``bot``, ``all``
         or open_ids; in groups the bot unless said otherwise; ``@<1>`` in the text is replaced by the
         first), reply_to (a message: a quote), thread (an ``omt_`` id, or true for the thread that
-        begins at reply_to), message_id, parts and shuffled (how the push is cut).
+        begins at reply_to), message_id, parts and shuffled (how the push is cut), data (base64: what its file holds).
         ``edit`` message_id, text. ``reaction`` message_id, emoji, user (``bot`` for its own), created.
         ``recall`` message_id. ``entered``, ``added``, ``removed`` chat, user. ``card_action``
         message_id, value. ``raw`` event_type, event.
@@ -68,6 +69,7 @@ class Users:
         message_id: str = "",
         parts: int = 0,
         shuffled: bool = False,
+        data: str = "",
     ) -> dict[str, Any]:
         group = chat_type == "group"
         if chat_type not in ("dm", "p2p", "group"):
@@ -80,6 +82,9 @@ class Users:
         named = ("bot",) if mentions is None and group else tuple(mentions or ())
         marks = tuple(events.mention(number, who) for number, who in enumerate(named, 1))
         made = content if content is not None else events.content_of(message_type, text, marks)
+        for name in ("image_key", "file_key"):
+            if data and name in made:
+                self._sim.rest.files.sent[made[name]] = base64.b64decode(data)
         root, parent, thread_id = self._place(reply_to, thread)
         message_id = message_id or events.new_id("om_")
         said = events.Said(

@@ -7,7 +7,9 @@ runs in one hub. The control API lives under ``/_sim/`` on the same port:
 - ``POST /_sim/say {...}``: let a user write; the answer names the ids.
 - ``POST /_sim/fault {name, ...args, seconds?, count?}``, ``POST /_sim/clear {name?}``.
 - ``GET /_sim/record?since=N[&kind=K][&wait=S]``: ``{now, events: [...]}``; `wait` polls up to S seconds.
+- ``GET /_sim/seen?since=N``: what stands in the chats; see `kit_view.View`.
 - ``GET /_sim/state``.
+- ``GET /_sim/shown``: chat -> the texts of the bot's messages that people see there now.
 
 Faults: ``rst``, ``fin``, ``close {code, reason}`` and ``redeliver`` happen at once. ``half_open`` (links
 that exist now become dead wires), ``mute_acks``, ``stop_reading``, ``slow {delay}``, ``refuse {status}``
@@ -25,6 +27,8 @@ from hermes_green.sim.kit_http import Answer, Cut, Request
 from hermes_green.sim.kit_options import add_options, options_of
 from hermes_green.sim.kit_record import Entry
 from hermes_green.sim.kit_server import Server
+from hermes_green.sim.kit_shown import shown
+from hermes_green.sim.kit_view import View
 from hermes_green.sim.kit_ws import Link
 
 __all__ = ["Answer", "Cut", "Entry", "Link", "Request", "Simulator"]
@@ -52,6 +56,7 @@ class Simulator(Server):
         **options: Any,
     ) -> None:
         super().__init__(port, host=host, hostname=hostname, certfile=certfile, keyfile=keyfile)
+        self.view = View(self.log)
         if self.options_type is not None:
             self.options = self.options_type(**options)
         elif options:
@@ -116,13 +121,21 @@ class Simulator(Server):
             "now": self.log.last,
         }
 
+    def shown(self) -> dict[str, list[str]]:
+        """chat -> the texts of the bot's messages that people see there now, oldest first."""
+        return shown(self.log.since())
+
     def control_request(self, request: Request) -> Answer:
         verb = request.path[len("/_sim/") :]
         try:
             if request.method == "GET" and verb == "state":
                 return Answer(200, self.state())
+            if request.method == "GET" and verb == "shown":
+                return Answer(200, self.shown())
             if request.method == "GET" and verb == "record":
                 return Answer(200, self._record_answer(request))
+            if request.method == "GET" and verb == "seen":
+                return Answer(200, self.view.since(int(request.query.get("since", "0"))))
             if request.method == "POST":
                 args = request.json()
                 if verb == "say":

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from hermes_green.adapters import feishu
-from hermes_green.adapters.feishu.adapter import FeishuAdapter, receive_id_type
+from hermes_green.adapters.feishu.adapter import FeishuAdapter
+from hermes_green.adapters.feishu.chats import Chats, receive_id_type
 from hermes_green.adapters.feishu.codes import CODES
 from hermes_green.adapters.feishu.conversation import Pace, refusal
 from hermes_green.adapters.feishu.parse import Bot
@@ -133,8 +134,8 @@ class Answers:
         self.answers = list(answers)
         self.asked = []
 
-    def post(self, path, params, body):
-        self.asked.append((path, dict(params), dict(body)))
+    def call(self, method, path, body=None, params=None):
+        self.asked.append((path, dict(params or {}), dict(body)))
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -145,6 +146,7 @@ def an_adapter(*answers):
     settings = feishu.Settings(app_id="cli_1", app_secret=Secret("s"), api_base="http://127.0.0.1:1")
     adapter = FeishuAdapter(settings, FakeContext("feishu"))
     adapter._rest = Answers(*answers)
+    adapter._chats = Chats(adapter._rest, adapter._ctx)
     return adapter
 
 

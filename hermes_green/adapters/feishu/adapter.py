@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Callable, Iterator, Mapping, TypeVar
 from urllib.parse import quote
 
 import gevent
 
 from hermes_green.adapters.feishu import render as bodies
-from hermes_green.adapters.feishu.codes import BAD_CONTENT, LOST_ANCHOR
+from hermes_green.adapters.feishu.cards import Cards
+from hermes_green.adapters.feishu.chats import Chats
 from hermes_green.adapters.feishu.conversation import Conversation, Pace
 from hermes_green.adapters.feishu.parse import Bot
 from hermes_green.adapters.feishu.rest import BUSY, MESSAGES, Rest
 from hermes_green.adapters.feishu.settings import Settings
 from hermes_green.core.clock import Clock, SystemClock
-from hermes_green.core.errors import AuthRejected, ConfError, LinkError, SendRefused, SendRetry
+from hermes_green.core.errors import AuthRejected, ConfError, LinkError, SendRetry
 from hermes_green.core.model import Caps, CapsTable, Part, Peer, Rate, Receipt, Reply, Unit
 from hermes_green.core.ports import Context, Port
 from hermes_green.link.websocket import DialOptions
 
 # open.feishu.cn "Rate limits" and "Send message": per app and call 50/s and 1000/min, per chat 5/s
-# shared by all bots; a uuid is recognised for an hour; an event is to be answered within 3 s.
+# shared by all bots; a uuid is recognised for an hour; an event is to be answered within 3 s. Updates of
+# drafts are calls of another kind, with limits of their own (``cards``).
 CAPS = Caps(
     limit=bodies.POST_LIMIT,
     unit=Unit.BYTES,
+    edits=True,
+    streaming=True,
+    draft_every=0.45,
     threads=True,
-    rates=(Rate(50, 1.0, "account"), Rate(1000, 60.0, "account"), Rate(5, 1.0, "chat")),
+    media=True,
+    rates=(
+        Rate(50, 1.0, "account", drafts=False),
+        Rate(1000, 60.0, "account", drafts=False),
+        Rate(5, 1.0, "chat", drafts=False),
+    ),
     key_lifetime=3600.0,
     ack_deadline=3.0,
     refuse="frame",
@@ -33,6 +43,7 @@ CAPS = Caps(
 # Seconds for which a dial waits to learn the bot's own id; without it mentions are told less surely.
 BOT_WITHIN = 3.0
 _DIRECT = ("ou_", "on_")
+T = TypeVar("T")
 
 
 class FeishuAdapter:
@@ -45,6 +56,8 @@ class FeishuAdapter:
         self._ctx = ctx
         self._clock = clock or SystemClock()
         self._rest = Rest(settings, self._clock)
+        self._chats = Chats(self._rest, ctx)
+        self._cards = Cards(self._rest, self._chats, ctx, self._clock)
         self._pace = Pace(settings.ping_interval, settings.ping_timeout)
         self._options = DialOptions(ca_file=settings.ca_file, proxy=settings.proxy)
         self._bot = Bot()
@@ -73,51 +86,60 @@ class FeishuAdapter:
         except (LinkError, ConfError) as error:
             self._ctx.log.warning(f"the bot's own id is not known yet; mentions are told by kind and name: {error}")
 
+    # --- sends -----------------------------------------------------------------------------------
+
     def send(self, part: Part, link: Any) -> Receipt:
-        """Reply to the message ``reply_ref`` names, else write to the chat; ``uuid`` is the row's key
-        on every attempt, so a repeat within the hour answers with the first message."""
+        """Finish the draft the part carries, or post it: as a reply to the message ``reply_ref`` names, else
+        to the chat. ``uuid`` is the row's key on every attempt, so a repeat within the hour answers with the
+        first message."""
+        return Receipt(self._guarded(lambda: self._deliver(part)), self._clock.wall())
+
+    def _deliver(self, part: Part) -> str:
+        handle = part.handle
+        if handle is None:
+            return self._chats.deliver(part)
+        finished = self._cards.finish(handle, part) if "media" not in part.payload else ""
+        if finished:
+            return finished
+        # First the text, then the card's end: whatever breaks off in between, no text is lost.
+        sent = self._chats.deliver(part)
+        self._cards.retract(handle, part.peer, part.reply_ref)
+        return sent
+
+    def _guarded(self, call: Callable[[], T]) -> T:
+        """Refused credentials halt the child; the message waits for a human."""
         try:
-            message_id = self._deliver(part)
+            return call()
         except (AuthRejected, ConfError) as rejected:
             self._ctx.reject(rejected)
             raise SendRetry(
                 rejected.text, after=BUSY, scope="account", code=rejected.code, action=rejected.action
             ) from rejected
-        return Receipt(message_id, self._clock.wall())
 
-    def _deliver(self, part: Part) -> str:
-        """Post it, at most once more as a message of its own and once more as plain text."""
-        anchor = str(part.reply_ref.get("message_id") or "")
-        plain = "rows" not in part.payload
-        while True:
-            try:
-                return self._post(part, anchor, plain)
-            except SendRefused as refused:
-                code = int(refused.code) if refused.code.isdigit() else 0
-                if anchor and code in LOST_ANCHOR:
-                    anchor = ""
-                    self._ctx.count("sends", "anchor_lost")
-                elif not plain and code in BAD_CONTENT:
-                    plain = True
-                    self._ctx.count("sends", "plain")
-                else:
-                    raise
+    # --- what a chat sees of a turn that runs ----------------------------------------------------
 
-    def _post(self, part: Part, anchor: str, plain: bool) -> str:
-        kind, content = bodies.body_of(part.payload, plain)
-        body: dict[str, Any] = {"msg_type": kind, "content": content, "uuid": part.key}
-        params: dict[str, str] = {}
-        path = MESSAGES
-        if anchor:
-            path = f"{MESSAGES}/{quote(anchor, safe='')}/reply"
-            body["reply_in_thread"] = bool(part.reply_ref.get("in_thread"))
-        else:
-            body["receive_id"] = part.peer.chat_id
-            params["receive_id_type"] = receive_id_type(part.peer.chat_id)
-        return str(self._rest.post(path, params, body).get("message_id") or "")
+    # There is no working sign: the platform has none that ends by itself. A reaction, which others use,
+    # stays for ever when the process that set it dies.
+
+    def draft_open(self, peer: Peer, ref: Mapping[str, Any], key: str, seq: int, link: Any) -> Mapping[str, Any]:
+        """Put a card into the chat that will grow; where it is, for updates and for ``send``."""
+        return self._guarded(lambda: self._cards.open(peer, ref, key))
+
+    def draft_update(self, handle: Mapping[str, Any], text: str, n: int, link: Any) -> None:
+        """Show the text so far; what exceeds a part waits for the parts."""
+        self._guarded(lambda: self._cards.show(handle, text, n))
+
+    # --- files -----------------------------------------------------------------------------------
+
+    def fetch(self, ref: Mapping[str, Any]) -> Iterator[bytes]:
+        """The bytes of what a user sent (up to 100 MB; the platform hands out no stickers). Raises LinkError."""
+        message, key = (quote(str(ref.get(name) or ""), safe="") for name in ("message_id", "key"))
+        return self._rest.download(f"{MESSAGES}/{message}/resources/{key}", {"type": str(ref.get("type") or "file")})
+
+    # --- the rest --------------------------------------------------------------------------------
 
     def render(self, reply: Reply) -> tuple[Mapping[str, Any], ...]:
-        """Plain text, or posts with Markdown rows, each within the platform's bytes."""
+        """Plain text, or posts with Markdown rows, each within the platform's bytes; then files."""
         return bodies.render(reply)
 
     def peer_of(self, chat: str) -> Peer | None:
@@ -139,10 +161,3 @@ class FeishuAdapter:
         """Close the pooled HTTP connections."""
         self._rest.close()
 
-
-def receive_id_type(chat_id: str) -> str:
-    """Which kind of id the platform is to look up; its prefixes tell all but a tenant's own user ids."""
-    for prefix, kind in (("oc_", "chat_id"), ("ou_", "open_id"), ("on_", "union_id")):
-        if chat_id.startswith(prefix):
-            return kind
-    return "email" if "@" in chat_id else "user_id"

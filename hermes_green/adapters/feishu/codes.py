@@ -26,6 +26,9 @@ STALE_TOKEN = frozenset({99991661, 99991663, 99991664, 99991665, 99991668})
 LOST_ANCHOR = frozenset({230011, 230031, 99992354})
 # The content was refused as rich text; plain text has no shape that could be wrong.
 BAD_CONTENT = frozenset({230001, 230099})
+# A card grows for ten minutes; then it says once that this is over, and later that it is not growing.
+NOT_STREAMING = frozenset({200850, 300309})
+LOW_SEQUENCE = 300317
 
 CODES: Mapping[int | str, Code] = {
     # Endpoint discovery and the handshake
@@ -44,10 +47,20 @@ CODES: Mapping[int | str, Code] = {
     11232: Code(SendRetry, "the app sends too fast", after=1, scope="account"),
     230020: Code(SendRetry, "this chat gets messages too fast", after=1),
     200810: Code(SendRetry, "the card is busy with a user's click", after=1),
+    300313: Code(SendRetry, "the card's text is not there yet", after=0.5),
     # Perhaps delivered: the same uuid tells
     230049: Code(SendUnknown, "the message is still being sent"),
     300120: Code(SendUnknown, "the platform had an internal error"),
     # Never
+    200740: Code(SendRefused, "the card is not known"),
+    200750: Code(SendRefused, "the card is older than 14 days"),
+    200770: Code(SendRefused, "the id of this change to a card was used before"),
+    200850: Code(SendRefused, "the card has stopped growing"),
+    200860: Code(SendRefused, "the card is too large"),
+    300309: Code(SendRefused, "the card does not grow any more"),
+    LOW_SEQUENCE: Code(SendRefused, "the card has had a later change"),
+    234006: Code(SendRefused, "the file is too large"),
+    234010: Code(SendRefused, "the file is empty"),
     230001: Code(SendRefused, "the platform refused the request's parameters"),
     230002: Code(SendRefused, "the bot is not in this chat", "add the bot to the chat"),
     230006: Code(SendRefused, "the app has no bot", "enable the bot ability in the developer console"),

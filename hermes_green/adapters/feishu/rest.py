@@ -1,15 +1,15 @@
 """Rest: the HTTP half of the platform: endpoint discovery, tokens, who we are, and sends.
 
 Sources: lark-oapi 1.7.5 ``ws/client.py`` (discovery), ``core/token/manager.py`` (tokens), open.feishu.cn
-"Send message", "Reply message", "Get bot info" and "Rate limits".
+"Send message", "Reply message", "Upload file", "Get resources of a message", "Get bot info", "Rate limits".
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Mapping
-from urllib.parse import parse_qs, urlsplit
+from typing import Any, Callable, Iterator, Mapping
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from hermes_green.adapters.feishu import wire
 from hermes_green.adapters.feishu.codes import ALLOW, CODES, STALE_TOKEN
@@ -27,6 +27,7 @@ from hermes_green.core.errors import (
 )
 from hermes_green.link.dial import rebased
 from hermes_green.link.http import Answer, Http, TokenCache, as_send_error
+from hermes_green.link.multipart import Multipart
 from hermes_green.link.refusals import unlisted
 
 ENDPOINT = "/callback/ws/endpoint"
@@ -38,6 +39,9 @@ DIAL_READ = 15.0  # the official Node SDK's timeout of the endpoint call
 AHEAD = 600.0  # seconds before its end at which a token is replaced; the official Python SDK's choice
 BUSY = 60.0
 LONGEST_WAIT = 3600.0
+# A file may take its time: each piece, and the whole; below the minute and a half that a send may last.
+FILE_READ, FILE_TOTAL = 30.0, 80.0
+_REFUSAL = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,30 +128,78 @@ class Rest:
 
     # --- sends -----------------------------------------------------------------------------------
 
-    def post(self, path: str, params: Mapping[str, str], body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """POST a message and answer the platform's ``data``; a stale token is replaced once.
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> Mapping[str, Any]:
+        """One call of the open API, and the platform's ``data``; a stale token is replaced once.
 
         Raises:
             SendError: see ``core.errors``.
             AuthRejected: the credentials were refused when a token was asked for.
         """
+        # Sizes are counted in bytes of UTF-8, so it is sent as such and not as \\u escapes.
+        raw = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        kind = {"Content-Type": "application/json; charset=utf-8"}
+        return self._until_taken(
+            lambda token: self._http.request(
+                method, path, params=params, data=raw, headers={**kind, **self._bearer(token)}
+            )
+        )
+
+    def upload(self, path: str, form: Callable[[], Multipart]) -> Mapping[str, Any]:
+        """POST a form with a file, which ``form`` makes anew for each try. Raises as ``call``."""
+
+        def ask(token: str) -> Answer:
+            body = form()
+            headers = {"Content-Type": body.content_type, **self._bearer(token)}
+            return self._http.request("POST", path, data=body, headers=headers, read=FILE_READ, total=FILE_TOTAL)
+
+        return self._until_taken(ask)
+
+    def download(self, path: str, params: Mapping[str, str]) -> Iterator[bytes]:
+        """The bytes behind an address of the open API.
+
+        Raises:
+            LinkLost: they could not be had; the text says what the platform did.
+            AuthRejected, Throttled: no token.
+        """
+        token = self._tokens.get()
+        target = f"{path}?{urlencode(params)}"
+        answer = self._http.stream(
+            "GET", target, headers=self._bearer(token), first=FILE_READ, pause=FILE_READ, total=FILE_TOTAL
+        )
+        try:
+            if answer.status != 200 or answer.headers.get("Content-Type", "").startswith("application/json"):
+                said = take(Answer(answer.status, answer.headers, answer.read(_REFUSAL)))
+                if said.code is not None or answer.status != 200:
+                    if said.code in STALE_TOKEN:
+                        self._tokens.drop(token)
+                    raise LinkLost(f"the platform did not give the file ({said})", status=said.status, code=str(said.code))
+                raise LinkLost("the platform answered with JSON in place of a file", code="no_file")
+            yield from answer.pieces()
+        finally:
+            answer.close()
+
+    def _until_taken(self, ask: Callable[[str], Answer]) -> Mapping[str, Any]:
         token = self._tokens.for_send()
-        said = self._post(path, params, body, token)
+        said = self._said(ask, token)
         if said.code in STALE_TOKEN:
             self._tokens.drop(token)
-            said = self._post(path, params, body, self._tokens.for_send())
+            said = self._said(ask, self._tokens.for_send())
             if said.code in STALE_TOKEN:
                 raise SendRetry(f"a fresh token was refused ({said})", after=BUSY, scope="account", code=str(said.code))
         if said.good:
             return said.data
         raise send_error(said)
 
-    def _post(self, path: str, params: Mapping[str, str], body: Mapping[str, Any], token: str) -> Said:
-        # Sizes are counted in bytes of UTF-8, so it is sent as such and not as \\u escapes.
-        raw = json.dumps(body, ensure_ascii=False).encode()
-        headers = {"Content-Type": "application/json; charset=utf-8", **self._bearer(token)}
+    @staticmethod
+    def _said(ask: Callable[[str], Answer], token: str) -> Said:
         try:
-            return take(self._http.request("POST", path, params=params, data=raw, headers=headers))
+            return take(ask(token))
         except LinkError as error:
             raise as_send_error(error) from error
 

@@ -1,0 +1,219 @@
+"""Cards: an answer shown while it grows, in a card whose text is replaced until the final one stands in it.
+
+Sources: open.feishu.cn "Streaming updates of cards" and the pages of its calls, lark-oapi 1.7.5
+``api/cardkit/v1``. A card is made, then a message shows it. Every change carries a number that rises over
+all changes of the card. It grows for ten minutes at a time, takes ten changes a second and 30 KB.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Mapping
+from urllib.parse import quote
+
+from hermes_green.adapters.feishu import render as bodies
+from hermes_green.adapters.feishu.chats import Chats
+from hermes_green.adapters.feishu.codes import LOW_SEQUENCE, NOT_STREAMING
+from hermes_green.adapters.feishu.rest import MESSAGES, Rest
+from hermes_green.core.clock import Clock
+from hermes_green.core.errors import SendError, SendRefused, SendRetry, SendUnknown
+from hermes_green.core.model import Part, Peer
+from hermes_green.core.pacing import Bucket
+from hermes_green.core.ports import Context
+
+CARDS = "/open-apis/cardkit/v1/cards"
+ELEMENT = "answer"
+OPENING = "…"
+# An update takes up to four numbers: its text, and what makes the card grow again. The end counts from
+# the wall clock's seconds, far above: it needs no memory of the updates, and each retry a higher number.
+STRIDE, LAST = 4, 2**31 - 1
+# Of 1,000 such calls a minute and 50 a second for the app, those for drafts; the rest is for final texts.
+UPDATES = ((900, 60.0), (45, 1.0))
+# Markdown is walked anew for each update: beyond so many characters, the pauses grow with the text.
+QUICK, SLOWER = 4_000, 0.4
+REMEMBERED = 1_000
+
+
+@dataclass(slots=True)
+class _Shown:
+    """What a card shows, as far as this process knows; ``at`` is monotonic."""
+
+    content: str = ""
+    at: float = 0.0
+
+
+class Cards:
+    """The drafts of one account. Methods raise SendError, or AuthRejected for the credentials."""
+
+    def __init__(self, rest: Rest, chats: Chats, ctx: Context, clock: Clock) -> None:
+        self._rest = rest
+        self._chats = chats
+        self._ctx = ctx
+        self._clock = clock
+        self._made: OrderedDict[str, str] = OrderedDict()  # key -> card, until it is known where it stands
+        self._shown: OrderedDict[str, _Shown] = OrderedDict()
+        self._left: OrderedDict[str, None] = OrderedDict()  # cards whose text stands elsewhere now
+        self._buckets = [Bucket(count, seconds) for count, seconds in UPDATES]
+
+    # --- while it grows --------------------------------------------------------------------------
+
+    def open(self, peer: Peer, ref: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+        """Put an empty card into the chat: ``{card, key, message_id}``. ``message_id`` is "" when the
+        message's answer was lost; the end asks again, with the same key."""
+        if not self._room():
+            raise SendRetry("the app shows too many growing answers", after=1.0)
+        try:
+            if key not in self._made:
+                _keep(self._made, key, self._make())
+            handle = {"card": self._made[key], "key": key, "message_id": ""}
+            try:
+                return self._placed(peer, ref, handle)
+            except SendUnknown as error:
+                self._ctx.log.info("whether the card stands in the chat is not known yet: {}", error)
+                return handle
+        except SendRetry as error:
+            raise _alone(error) from error
+
+    def show(self, handle: Mapping[str, Any], text: str, n: int) -> None:
+        """Show the text so far. What comes too soon after the last update is left to the next."""
+        card, now = str(handle["card"]), self._clock.monotonic()
+        shown = self._shown.get(card) or _Shown()
+        if not text.strip() or now - shown.at < SLOWER * max(0, len(text) - QUICK) / 1000:
+            return
+        content = bodies.shown(text)
+        if content == shown.content or not self._room():
+            return
+        try:
+            self._write(card, content, STRIDE * n)
+        except SendRefused as refused:
+            if _number(refused) not in NOT_STREAMING:
+                raise
+            self._grow(card, True, STRIDE * n + 1)
+            self._write(card, content, STRIDE * n + 2)
+        except SendRetry as error:
+            raise _alone(error) from error
+        _keep(self._shown, card, _Shown(content, now))
+
+    # --- its end ---------------------------------------------------------------------------------
+
+    def finish(self, handle: Mapping[str, Any], part: Part) -> str:
+        """Make the part's text the card's last one: the message's id, or "" when the platform or the text's
+        size does not let us. May be repeated."""
+        card = str(handle["card"])
+        content = bodies.card_text(part.payload)
+        if card in self._left or bodies.card_size(content) > bodies.CARD_LIMIT:
+            return ""
+        try:
+            if not handle.get("message_id"):
+                handle = self._placed(part.peer, part.reply_ref, handle)
+            self._end(str(handle["card"]), str(handle["message_id"]), content)
+        except SendRefused as refused:
+            self._ctx.log.info("the card cannot be finished, its text is sent anew: {}", refused)
+            self._ctx.count("drafts", "anew")
+            return ""
+        return str(handle["message_id"])
+
+    def retract(self, handle: Mapping[str, Any], peer: Peer, ref: Mapping[str, Any]) -> None:
+        """Take back a card whose text stands elsewhere; what is gone already is no error. May be repeated."""
+        _keep(self._left, str(handle["card"]), None)
+        try:
+            if not handle.get("message_id"):
+                handle = self._placed(peer, ref, handle)
+            self._rest.call("DELETE", f"{MESSAGES}/{quote(str(handle['message_id']), safe='')}")
+        except SendRefused as refused:
+            self._ctx.log.info("a card is not there to be taken back: {}", refused)
+
+    def _end(self, card: str, message_id: str, content: str) -> None:
+        sequence = int(self._clock.wall())
+        try:
+            try:
+                self._write(card, content, sequence)
+            except SendRefused as refused:
+                if _number(refused) != LOW_SEQUENCE:
+                    raise
+                sequence += (LAST - sequence) // 2
+                self._write(card, content, sequence)
+        except SendRefused as refused:
+            if _number(refused) not in NOT_STREAMING:
+                raise
+            card_json = _card(content, growing=False)
+            self._rest.call("PATCH", f"{MESSAGES}/{quote(message_id, safe='')}", {"content": card_json})
+            return
+        try:
+            self._grow(card, False, sequence + 1, " ".join(content.split())[:100])
+        except SendRefused as refused:
+            # The text is there, and the card stops growing by itself.
+            self._ctx.log.info("a finished card is shown as growing for a while: {}", refused)
+
+    # --- calls -----------------------------------------------------------------------------------
+
+    def _make(self) -> str:
+        try:
+            made = self._rest.call("POST", CARDS, {"type": "card_json", "data": _card(OPENING, growing=True)})
+        except SendUnknown as error:
+            raise SendRetry(f"nobody saw the card: {error}", after=1.0, code=error.code) from error
+        card = made.get("card_id")
+        if not isinstance(card, str) or not card:
+            raise SendRefused("a card was made without an id", code="card_id")
+        return card
+
+    def _placed(self, peer: Peer, ref: Mapping[str, Any], handle: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Send the message that shows the card, once for all tries: where the key was used before, an
+        earlier process's card stands there."""
+        content = json.dumps({"type": "card", "data": {"card_id": handle["card"]}})
+        message_id = self._chats.post(peer, ref, str(handle["key"]), "interactive", content)
+        try:
+            card = self._rest.call("POST", f"{CARDS}/id_convert", {"message_id": message_id}).get("card_id")
+        except SendError as error:
+            self._ctx.log.debug("which card a message shows could not be asked: {}", error)
+            card = None
+        self._made.pop(str(handle["key"]), None)
+        return {**handle, "message_id": message_id, "card": str(card or handle["card"])}
+
+    def _write(self, card: str, content: str, sequence: int) -> None:
+        path = f"{CARDS}/{quote(card, safe='')}/elements/{ELEMENT}/content"
+        self._rest.call("PUT", path, {"content": content, **_marks(card, sequence)})
+
+    def _grow(self, card: str, on: bool, sequence: int, summary: str = OPENING) -> None:
+        settings = json.dumps({"config": {"streaming_mode": on, "summary": {"content": summary}}}, ensure_ascii=False)
+        path = f"{CARDS}/{quote(card, safe='')}/settings"
+        self._rest.call("PATCH", path, {"settings": settings, **_marks(card, sequence)})
+
+    def _room(self) -> bool:
+        """Whether an update may go; it is booked if so."""
+        now = self._clock.monotonic()
+        if any(bucket.wait(now) > 0 for bucket in self._buckets):
+            return False
+        for bucket in self._buckets:
+            bucket.spend(now)
+        return True
+
+
+def _card(content: str, *, growing: bool) -> str:
+    config = {"streaming_mode": growing, "update_multi": True}
+    element = {"tag": "markdown", "element_id": ELEMENT, "content": content}
+    card = {"schema": "2.0", "config": config, "body": {"elements": [element]}}
+    return json.dumps(card, ensure_ascii=False, separators=(",", ":"))
+
+
+def _marks(card: str, sequence: int) -> dict[str, Any]:
+    """The number of a change, and an id of its own, the same when it is repeated."""
+    return {"sequence": sequence, "uuid": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{card} {sequence}"))}
+
+
+def _alone(error: SendRetry) -> SendRetry:
+    """Cards have limits of their own: they hold back no other chat."""
+    return SendRetry(error.text, after=error.after, scope="chat", code=error.code, action=error.action)
+
+
+def _number(refused: SendRefused) -> int:
+    return int(refused.code) if refused.code.isdigit() else 0
+
+
+def _keep(kept: OrderedDict[str, Any], key: str, value: Any) -> None:
+    kept[key] = value
+    while len(kept) > REMEMBERED:
+        kept.popitem(last=False)
