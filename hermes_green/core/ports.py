@@ -18,6 +18,7 @@ from hermes_green.core.rows import (
     NewPart,
     OutLease,
     Recovered,
+    Resets,
     Retention,
     Sent,
     SessionInfo,
@@ -40,6 +41,7 @@ __all__ = [
     "OutLease",
     "Port",
     "Recovered",
+    "Resets",
     "Retention",
     "Sent",
     "SessionInfo",
@@ -205,11 +207,27 @@ class Store(Protocol):
         """session_id -> number of rows neither leased nor ended."""
 
     def lease_session(
-        self, session_id: str, worker: str, ttl: float, now: float, history: int | None = None
+        self,
+        session_id: str,
+        worker: str,
+        ttl: float,
+        now: float,
+        history: int | None = None,
+        join: float | None = None,
+        resets: Resets | None = None,
     ) -> Lease | None:
         """The oldest waiting row of a session, its attempt raised durably by one. None when there
         is none or a live lease is out on the session: at most one turn at a time. ``history``: how
-        many turns of it to hand out with the lease, which spares a way to the disk."""
+        many turns of it to hand out with the lease, which spares a way to the disk.
+
+        ``join``: rows after it that came within so many seconds of one another, of the same user and
+        no commands, become one turn with it (None: no others). They have one token and one end, the
+        last of them is answered, and they stay together if the turn must run again. ``resets``: put
+        the history aside first where it is too old."""
+
+    def join(self, lease: Lease, row: int, now: float) -> bool:
+        """Make a waiting row part of a turn that runs: it ends with it, and stays with it if it must
+        run again. False: the row does not wait any more. Raises LeaseLost."""
 
     def lease_row(self, row: int, worker: str, ttl: float, now: float) -> Lease | None:
         """One given waiting row, past its session's queue and not counted as an attempt (commands,
@@ -219,7 +237,8 @@ class Store(Protocol):
         """Raises LeaseLost."""
 
     def release(self, lease: Lease, now: float) -> None:
-        """Park: the row waits again and its attempt is given back. Raises LeaseLost."""
+        """Park: the row (with those joined to it) waits again and its attempt is given back. Raises
+        LeaseLost."""
 
     def put_draft(self, lease: Lease, handle: Mapping[str, Json] | None, now: float) -> Mapping[str, Json]:
         """Record the intention to open a draft (handle None: allots key and reply_seq) or its
@@ -252,6 +271,9 @@ class Store(Protocol):
 
     def history(self, session_id: str, turns: int) -> Sequence[Message]:
         """The last ``turns`` pairs, oldest first."""
+
+    def archived(self, session_id: str, turns: int) -> Sequence[Message]:
+        """The last ``turns`` of what was put aside, oldest first."""
 
     def rekey(self, child: str, old: str, new: str) -> None:
         """A chat has changed its id: its sessions, waiting rows and undelivered parts follow."""

@@ -20,12 +20,27 @@ class Intake:
 
 
 @dataclass(frozen=True, slots=True)
+class Resets:
+    """When a session begins anew by itself: one last used before the wall time given for its chat, or
+    else for its kind of chat."""
+
+    by_kind: Mapping[str, float] = field(default_factory=lambda: EMPTY)
+    by_chat: Mapping[str, float] = field(default_factory=lambda: EMPTY)
+
+    def before(self, peer: Peer) -> float:
+        """The wall time for a peer's session; minus infinity where it never resets."""
+        return self.by_chat.get(peer.chat_id, self.by_kind.get(peer.chat_type, float("-inf")))
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """The right to work on one inbox row, until ``until``; void once ``token`` is not the row's.
 
     ``attempt`` includes this one. ``seq_used``: reply numbers already allotted to this message.
     ``draft``: {key, reply_seq, handle} of an earlier attempt's visible draft, or None. ``history``:
-    the session's, when it was asked for along with the lease; None: not asked for.
+    the session's, when it was asked for along with the lease; None: not asked for. ``messages``: where
+    several rows are one turn, what all of them say, in order, ``inbound`` (which is answered) among
+    them. ``generation``: how often the session has begun anew; ``reset``: it just has, by its policy.
     """
 
     row: int
@@ -39,6 +54,9 @@ class Lease:
     seq_used: int = 0
     draft: Mapping[str, Json] | None = None
     history: Sequence[Message] | None = None
+    messages: tuple[Inbound, ...] = ()
+    generation: int = 0
+    reset: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +80,8 @@ class TurnEnd:
     """How a turn (or a row that never became one) ended; one transaction with everything in it.
 
     state ``done``: answered. ``dead``: a dead letter with ``reason``. ``refused``: access said no;
-    its keys are kept, its text is not.
+    its keys are kept, its text is not. ``undo``: the session's last exchange is put aside, before
+    ``history`` is added.
     """
 
     state: Literal["done", "dead", "refused"]
@@ -70,6 +89,7 @@ class TurnEnd:
     parts: tuple[NewPart, ...] = ()
     history: tuple[Message, ...] = ()
     reset_session: bool = False
+    undo: bool = False
     usage: Mapping[str, Json] | None = None
 
 
@@ -131,13 +151,14 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """A session as ``sessions list`` shows it."""
+    """A session as ``sessions list`` shows it. ``generation``: how often it has begun anew."""
 
     session_id: str
     child: str
     chat_id: str
     messages: int
     last_at: float
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,11 @@ class Lines(Engine):
         """See ``Store.reset_session``."""
         return bool(self._writer.submit(archive, codec.clean(session_id), now))
 
+    def archived(self, session_id: str, turns: int) -> Sequence[Message]:
+        """See ``Store.archived``."""
+        found: Sequence[Message] = self._reader.ask(_archived, codec.clean(session_id), turns)
+        return found
+
     def transcript(self, child: str, chat_id: str, limit: int = 100) -> Sequence[Line]:
         """See ``Store.transcript``: texts of messages not refused, and of parts delivered."""
         found: Sequence[Line] = self._reader.ask(_transcript, codec.clean(child), codec.clean(chat_id), limit)
@@ -54,12 +59,45 @@ def remember(
     )
 
 
-def archive(connection: sqlite3.Connection, session_id: str, now: float) -> bool:
-    """Put a session's lines aside; False when there were none."""
+def archive(connection: sqlite3.Connection, session_id: str, now: float, always: bool = False) -> bool:
+    """Put a session's lines aside and begin its next generation (``always``: also when there are none);
+    False when there were none."""
     query = "UPDATE history SET archived_at = ? WHERE session_id = ? AND archived_at IS NULL"
     changed = connection.execute(query, (now, session_id)).rowcount
     connection.execute("DELETE FROM session WHERE session_id = ?", (session_id,))
+    if changed or always:
+        connection.execute(
+            "INSERT INTO generation VALUES (?, 1) ON CONFLICT (session_id) DO UPDATE SET number = number + 1",
+            (session_id,),
+        )
     return changed > 0
+
+
+def archive_old(connection: sqlite3.Connection, session_id: str, before: float, now: float) -> bool:
+    """Archive a session that was last used before a wall time; False when it was not."""
+    query = "SELECT 1 FROM session WHERE session_id = ? AND last_at < ?"
+    if connection.execute(query, (session_id, before)).fetchone() is None:
+        return False
+    return archive(connection, session_id, now)
+
+
+def generation_of(connection: sqlite3.Connection, session_id: str) -> int:
+    """How often a session has begun anew."""
+    found = connection.execute("SELECT number FROM generation WHERE session_id = ?", (session_id,)).fetchone()
+    return 0 if found is None else int(found[0])
+
+
+def undo(connection: sqlite3.Connection, session_id: str, now: float) -> None:
+    """Put a session's last turn aside."""
+    gone = connection.execute(
+        "UPDATE history SET archived_at = :now WHERE session_id = :session AND archived_at IS NULL AND turn = "
+        "(SELECT max(turn) FROM history WHERE session_id = :session AND archived_at IS NULL)",
+        {"now": now, "session": session_id},
+    ).rowcount
+    if gone:
+        query = "UPDATE session SET turns = turns - 1, messages = messages - ? WHERE session_id = ?"
+        connection.execute(query, (gone, session_id))
+        connection.execute("DELETE FROM session WHERE session_id = ? AND turns <= 0", (session_id,))
 
 
 def history_of(connection: sqlite3.Connection, session_id: str, turns: int) -> Sequence[Message]:
@@ -73,8 +111,21 @@ def history_of(connection: sqlite3.Connection, session_id: str, turns: int) -> S
     return tuple(Message(role, text) for role, text in rows)
 
 
+def _archived(connection: sqlite3.Connection, session_id: str, turns: int) -> Sequence[Message]:
+    query = (
+        "SELECT role, text FROM history WHERE archived_at IS NOT NULL AND session_id = ? "
+        "ORDER BY archived_at DESC, id DESC LIMIT ?"
+    )
+    rows = connection.execute(query, (session_id, 2 * turns)).fetchall()
+    return tuple(Message(role, text) for role, text in reversed(rows))
+
+
 def _sessions(connection: sqlite3.Connection, limit: int) -> Sequence[SessionInfo]:
-    query = "SELECT session_id, child, chat_id, messages, last_at FROM session ORDER BY last_at DESC LIMIT ?"
+    query = (
+        "SELECT session_id, child, chat_id, messages, last_at, "
+        "coalesce((SELECT number FROM generation WHERE generation.session_id = session.session_id), 0) "
+        "FROM session ORDER BY last_at DESC LIMIT ?"
+    )
     return tuple(SessionInfo(*row) for row in connection.execute(query, (limit,)).fetchall())
 
 

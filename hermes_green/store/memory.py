@@ -8,14 +8,14 @@ from typing import Any, Callable, Mapping, Sequence
 
 from hermes_green.core.errors import LeaseLost
 from hermes_green.core.model import Inbound
-from hermes_green.core.ports import Intake, Lease, TurnEnd
+from hermes_green.core.ports import Intake, Lease, Resets, TurnEnd
 from hermes_green.store import codec, rules
 from hermes_green.store.memory_outbox import MemoryOutbox
 from hermes_green.store.memory_rows import InRow, MemoryLines, plain
 from hermes_green.store.memory_upkeep import MemoryUpkeep
 
 
-class MemoryInbox(MemoryOutbox):
+class MemoryInbox(MemoryOutbox, MemoryLines):
     """Rows before their turn."""
 
     def accept(self, child: str, batch: Sequence[Intake], now: float) -> Sequence[int | None]:
@@ -66,18 +66,45 @@ class MemoryInbox(MemoryOutbox):
         return waiting
 
     def lease_session(
-        self, session_id: str, worker: str, ttl: float, now: float, history: int | None = None
+        self,
+        session_id: str,
+        worker: str,
+        ttl: float,
+        now: float,
+        history: int | None = None,
+        join: float | None = None,
+        resets: Resets | None = None,
     ) -> Lease | None:
         """See ``Store.lease_session``."""
         self._begin(now)
         rows = [row for row in self._inbox.values() if row.session_id == session_id]
         if any(row.state == "leased" and not row.express and row.until > now for row in rows):
             return None
-        row = next((row for row in rows if row.waits(now)), None)
-        if row is None:
+        rows = _together([row for row in rows if row.waits(now)], join)
+        if not rows:
             return None
-        lines = None if history is None else self.history(session_id, history)
-        return replace(self._lease(row, now + ttl, counted=1), history=lines)
+        head = next((row for row in rows if row.row == row.joined), rows[-1])
+        session = self._sessions.get(session_id)
+        old = session is not None and resets is not None and session.last_at < resets.before(head.inbound.peer)
+        lines = None if history is None else () if old else self.history(session_id, history)
+        reset = old and self._archive(session_id, now)
+        lease = self._lease(head, now + ttl, counted=1)
+        if len(rows) > 1:
+            for row in rows:
+                row.state, row.token, row.until, row.express = "leased", lease.token, lease.until, False
+                row.attempt, row.turn_id, row.joined = lease.attempt, lease.turn_id, lease.row
+            lease = replace(lease, messages=tuple(row.inbound for row in rows))
+        return replace(lease, history=lines, reset=reset, generation=self._generations.get(session_id, 0))
+
+    def join(self, lease: Lease, row: int, now: float) -> bool:
+        """See ``Store.join``."""
+        self._begin(now)
+        head, found = self._leased(lease), self._inbox.get(row)
+        if found is None or found.state != "waiting" or found.session_id != head.session_id:
+            return False
+        found.state, found.token, found.until, found.attempt = "leased", head.token, head.until, head.attempt
+        found.turn_id, found.joined, head.joined = head.turn_id, head.row, head.row
+        return True
 
     def lease_row(self, row: int, worker: str, ttl: float, now: float) -> Lease | None:
         """See ``Store.lease_row``."""
@@ -109,18 +136,24 @@ class MemoryInbox(MemoryOutbox):
             raise LeaseLost(f"row {lease.row}: the lease of turn {lease.turn_id} is not the row's any more")
         return row
 
+    def _ours(self, lease: Lease) -> list[InRow]:
+        """Every row of a lease."""
+        self._leased(lease)
+        return [row for row in self._inbox.values() if row.state == "leased" and row.token == lease.token]
+
     def renew(self, lease: Lease, ttl: float, now: float) -> Lease:
         """See ``Store.renew``."""
         self._begin(now)
-        self._leased(lease).until = now + ttl
+        for row in self._ours(lease):
+            row.until = now + ttl
         return replace(lease, until=now + ttl)
 
     def release(self, lease: Lease, now: float) -> None:
         """See ``Store.release``."""
         self._begin(now)
-        row = self._leased(lease)
-        row.attempt -= not row.express
-        row.state, row.token, row.express = "waiting", "", False
+        for row in self._ours(lease):
+            row.attempt -= not row.express
+            row.state, row.token, row.express = "waiting", "", False
 
     def put_draft(self, lease: Lease, handle: Mapping[str, Any] | None, now: float) -> Mapping[str, Any]:
         """See ``Store.put_draft``."""
@@ -141,16 +174,36 @@ class MemoryInbox(MemoryOutbox):
         json.dumps(plain(end.usage))
         self._begin(now)
         row = self._leased(lease)
-        row.state, row.token, row.reason, row.ended_at = end.state, "", end.reason, now
         inbound = row.inbound
-        if end.state == "refused":
-            row.inbound = replace(inbound, text="", attachments=(), reply_ref={}, keys=())
+        for each in self._ours(lease):
+            each.state, each.token, each.reason, each.ended_at = end.state, "", end.reason, now
+            if end.state == "refused":
+                each.inbound = replace(each.inbound, text="", attachments=(), reply_ref={}, keys=())
         if end.reset_session:
-            self._archive(row.session_id, now)
+            self._archive(row.session_id, now, always=True)
+        if end.undo:
+            self._undo(row.session_id, now)
         if end.history:
             self._remember(row.session_id, row.child, inbound.peer.chat_id, end.history, now)
         assert row.turn_id is not None
         return self._bear(parts, row.turn_id, inbound.message_id, inbound.sent_at, row.accepted_at, now)
+
+
+def _together(waiting: list[InRow], join: float | None) -> list[InRow]:
+    """The first row with those that are one turn with it: since an earlier lease, or from now on."""
+    if not waiting:
+        return []
+    first, *others = waiting[: rules.JOIN_ROWS]
+    if first.joined is not None:
+        return [row for row in waiting if row.joined == first.joined]
+    rows = [first]
+    for row in others if join is not None else ():
+        assert join is not None
+        near = rules.may_join(rows[-1].inbound, row.inbound, abs(row.accepted_at - rows[-1].accepted_at), join)
+        if row.joined is not None or not near:
+            break
+        rows.append(row)
+    return rows
 
 
 def _kept(inbound: Inbound | None) -> Inbound | None:

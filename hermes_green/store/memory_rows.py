@@ -34,6 +34,7 @@ class InRow:
     until: float = 0.0
     express: bool = False
     draft: dict[str, Any] | None = None
+    joined: int | None = None
     reason: str = ""
     ended_at: float = 0.0
 
@@ -129,6 +130,7 @@ class Tables:
         self._sends: dict[str, Send] = {}
         self._frames: list[tuple[str, bytes, str, float]] = []
         self._sessions: dict[str, Session] = {}
+        self._generations: dict[str, int] = {}
         self._archived: dict[str, list[tuple[float, tuple[Message, ...]]]] = defaultdict(list)
 
     def _check(self) -> None:
@@ -152,11 +154,20 @@ class Tables:
         session.turns.append(tuple(Message(line.role, codec.clean(line.text)) for line in lines))
         session.last_at = now
 
-    def _archive(self, session_id: str, now: float) -> bool:
+    def _archive(self, session_id: str, now: float, always: bool = False) -> bool:
         session = self._sessions.pop(session_id, None)
         if session is not None:
             self._archived[session_id].extend((now, turn) for turn in session.turns)
+        if session is not None or always:
+            self._generations[session_id] = self._generations.get(session_id, 0) + 1
         return session is not None
+
+    def _undo(self, session_id: str, now: float) -> None:
+        session = self._sessions.get(session_id)
+        if session is not None and session.turns:
+            self._archived[session_id].append((now, session.turns.pop()))
+            if not session.turns:
+                del self._sessions[session_id]
 
 
 class MemoryLines(Tables):
@@ -174,7 +185,14 @@ class MemoryLines(Tables):
         """See ``Store.sessions``."""
         self._check()
         found = [
-            SessionInfo(id, session.child, session.chat_id, sum(map(len, session.turns)), session.last_at)
+            SessionInfo(
+                id,
+                session.child,
+                session.chat_id,
+                sum(map(len, session.turns)),
+                session.last_at,
+                self._generations.get(id, 0),
+            )
             for id, session in self._sessions.items()
         ]
         return tuple(sorted(found, key=lambda info: -info.last_at)[:limit])
@@ -183,6 +201,12 @@ class MemoryLines(Tables):
         """See ``Store.reset_session``."""
         self._begin(now)
         return self._archive(session_id, now)
+
+    def archived(self, session_id: str, turns: int) -> Sequence[Message]:
+        """See ``Store.archived``."""
+        self._check()
+        kept = self._archived.get(session_id, [])[-turns:] if turns > 0 else []
+        return tuple(line for _, turn in kept for line in turn)
 
     def transcript(self, child: str, chat_id: str, limit: int = 100) -> Sequence[Line]:
         """See ``Store.transcript``."""

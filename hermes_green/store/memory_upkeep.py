@@ -39,7 +39,7 @@ class MemoryUpkeep(MemoryOutbox):
         row = self._inbox.get(_number(id, "in"))
         if row is not None and row.state == "dead":
             row.state, row.attempt, row.turn_id, row.draft, row.reason = "waiting", 0, None, None, ""
-            row.express = False
+            row.express, row.joined = False, None
             return True
         out = self._outbox.get(_number(id, "out"))
         if out is not None and out.given_up:
@@ -82,6 +82,11 @@ class MemoryUpkeep(MemoryOutbox):
                 into = self._sessions.setdefault(moved(id, child, old, new), Session(child, new))
                 into.turns = session.turns + into.turns
                 into.last_at = max(into.last_at, session.last_at)
+        for id, number in list(self._generations.items()):
+            after = moved(id, child, old, new)
+            if after != id:
+                del self._generations[id]
+                self._generations[after] = max(number, self._generations.get(after, 0))
 
     def counts(self, now: float) -> Counts:
         """See ``Store.counts``."""

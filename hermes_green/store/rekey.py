@@ -17,8 +17,10 @@ def rekey(connection: sqlite3.Connection, child: str, old: str, new: str) -> Non
     """Sessions with their lines, rows not ended and parts not delivered; sessions of the same id merge."""
     found = connection.execute(
         "SELECT session_id FROM session WHERE child = :child AND chat_id = :old "
-        "UNION SELECT session_id FROM inbox WHERE state < 2 AND child = :child AND chat_id = :old",
-        {"child": child, "old": old},
+        "UNION SELECT session_id FROM inbox WHERE state < 2 AND child = :child AND chat_id = :old "
+        "UNION SELECT session_id FROM generation WHERE session_id = :base "
+        "OR session_id > :base || ':' AND session_id < :base || ';'",
+        {"child": child, "old": old, "base": f"{child}:{old}"},
     ).fetchall()
     for (session_id,) in found:
         _move(connection, session_id, moved(session_id, child, old, new), new)
@@ -46,3 +48,9 @@ def _move(connection: sqlite3.Connection, before: str, after: str, chat_id: str)
         (after, chat_id, before),
     )
     connection.execute("DELETE FROM session WHERE session_id = ?", (before,))
+    connection.execute(
+        "INSERT INTO generation SELECT ?, number FROM generation WHERE session_id = ? "
+        "ON CONFLICT (session_id) DO UPDATE SET number = max(number, excluded.number)",
+        (after, before),
+    )
+    connection.execute("DELETE FROM generation WHERE session_id = ?", (before,))

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Iterable, Literal, Mapping, Sequence
 
+from hermes_green.core.model import Inbound
 from hermes_green.core.ports import NewPart, Sent
 
 # A row in back-off lets other turns of its lane pass after this many seconds.
@@ -32,6 +33,21 @@ class Head:
     turn: str
     due: float
     passable: float
+
+
+# Rows that become one turn at most.
+JOIN_ROWS = 64
+
+
+def stands_alone(text: str) -> bool:
+    """A message that begins with a slash is, or looks like, a command: it is joined to no other."""
+    return text.lstrip().startswith(("/", "／"))
+
+
+def may_join(before: Inbound, after: Inbound, apart: float, most: float) -> bool:
+    """Whether two messages of a session, ``apart`` seconds from each other, belong to one turn."""
+    same = before.peer.user_id == after.peer.user_id and before.peer.thread_id == after.peer.thread_id
+    return same and apart <= most and not stands_alone(before.text) and not stands_alone(after.text)
 
 
 def head(row: int, turn: str, due: float, sending_until: float | None, stuck_at: float | None) -> Head:

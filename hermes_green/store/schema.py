@@ -78,8 +78,15 @@ _FIRST = (
         id INTEGER PRIMARY KEY, child TEXT NOT NULL, raw BLOB NOT NULL, error TEXT NOT NULL, at REAL NOT NULL)""",
 )
 
+_SECOND = (
+    # Rows that are one turn have the number of the one that is answered; others have none.
+    "ALTER TABLE inbox ADD COLUMN joined INTEGER",
+    # How often a session has begun anew; kept for ever, so that no agent meets an id again.
+    "CREATE TABLE generation (session_id TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID",
+)
+
 # Number n brings a file from user_version n-1 to n. Append only.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
 
 
 def prepare(path: Path, *, busy_timeout: float) -> None:

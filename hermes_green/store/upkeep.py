@@ -80,7 +80,7 @@ def _dead_retry(connection: sqlite3.Connection, id: str, now: float) -> bool:
     if kind == "in":
         query = (
             "UPDATE inbox SET state = ?, attempt = 0, turn_id = NULL, draft = NULL, reason = NULL, ended_at = NULL, "
-            "express = 0 WHERE id = ? AND state = ?"
+            "express = 0, joined = NULL WHERE id = ? AND state = ?"
         )
         return connection.execute(query, (WAITING, row, DEAD)).rowcount == 1
     if kind == "out":

@@ -16,9 +16,9 @@ import pytest
 from gevent.event import AsyncResult
 from gevent.monkey import get_original
 
-from hermes_green.core.errors import StoreAway, StoreBroken
+from hermes_green.core.errors import LeaseLost, StoreAway, StoreBroken
 from hermes_green.core.model import Inbound, Peer
-from hermes_green.core.ports import Intake, NewPart, Settled, TurnEnd
+from hermes_green.core.ports import Intake, Lease, NewPart, Resets, Settled, TurnEnd
 from hermes_green.store import connection as opening, schema
 from hermes_green.store.sqlite import SqliteStore
 
@@ -154,9 +154,10 @@ def test_an_older_file_is_backed_up_and_then_migrated(path, monkeypatch):
     store = SqliteStore(path)
     assert store.sessions_waiting() == {"s": 3}
     store.close()
-    backup = path.with_name("store.db.v1.bak")
+    now = len(schema.MIGRATIONS)
+    backup = path.with_name(f"store.db.v{now - 1}.bak")
     assert mode(backup) == 0o600
-    for name, version, rows in ((path, 2, 3), (backup, 1, 3)):
+    for name, version, rows in ((path, now, 3), (backup, now - 1, 3)):
         plain = sqlite3.connect(name)
         assert plain.execute("PRAGMA user_version").fetchone() == (version,)
         assert plain.execute("SELECT count(*) FROM inbox").fetchone() == (rows,)
@@ -532,10 +533,14 @@ def test_no_query_of_the_busy_paths_scans_a_table(path):
     seen = []
     plain.set_trace_callback(seen.append)
     from hermes_green.core.ports import Retention
-    from hermes_green.store import inbox, lines, outbox, upkeep
+    from hermes_green.store import leasing, lines, outbox, upkeep
 
-    inbox._sessions_waiting(plain, NOW)
-    inbox._lease_session(plain, "s", "w", 1, NOW)
+    leasing.sessions_waiting(plain, NOW)
+    lease = Lease(1, "t", NOW, 1, "turn", "s", Inbound((), Peer("c", "x", "dm"), "m", ""), NOW)
+    leasing.lease_session(plain, "s", "w", 1, NOW, 5, 10.0, Resets({"dm": NOW}))
+    leasing.take_back(plain, lease)
+    with pytest.raises(LeaseLost):
+        leasing.renew(plain, lease, NOW)
     outbox._lease_outbox(plain, "c", "l", NOW)
     outbox._lanes_waiting(plain)
     lines._transcript(plain, "c", "x", 10)

@@ -1,0 +1,201 @@
+"""Leasing: which row of a session is worked on, by whom, and which rows are one turn with it."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from typing import Any, Mapping, Sequence
+
+from hermes_green.core.errors import LeaseLost
+from hermes_green.core.model import Inbound
+from hermes_green.core.ports import Lease, Resets
+from hermes_green.store import codec, rules
+from hermes_green.store.births import reply_numbers
+from hermes_green.store.lines import archive_old, generation_of, history_of
+from hermes_green.store.schema import LEASED, WAITING
+
+_ROWS = (
+    "SELECT id, child, session_id, chat_id, message_id, text, body, sent_at, accepted_at, attempt, turn_id, draft, "
+    "joined FROM inbox WHERE state < 2 AND "
+)
+# Every row of a lease: the one that is answered (its number comes first) and those joined to it.
+_OURS = "state < 2 AND session_id = (SELECT session_id FROM inbox WHERE id = ?) AND state = ? AND token = ?"
+
+
+def sessions_waiting(connection: sqlite3.Connection, now: float) -> Mapping[str, int]:
+    """See ``Store.sessions_waiting``."""
+    query = (
+        "SELECT session_id, count(*) FROM inbox WHERE state < 2 AND (state = ? OR until <= ?) GROUP BY session_id"
+    )
+    return dict(connection.execute(query, (WAITING, now)).fetchall())
+
+
+def lease_session(
+    connection: sqlite3.Connection,
+    session_id: str,
+    worker: str,
+    ttl: float,
+    now: float,
+    history: int | None = None,
+    join: float | None = None,
+    resets: Resets | None = None,
+) -> Lease | None:
+    """See ``Store.lease_session``."""
+    busy = connection.execute(
+        "SELECT 1 FROM inbox WHERE state < 2 AND session_id = ? AND state = ? AND express = 0 AND until > ? LIMIT 1",
+        (session_id, LEASED, now),
+    ).fetchone()
+    if busy is not None:
+        return None
+    query = _ROWS + "session_id = ? AND (state = ? OR until <= ?) ORDER BY id LIMIT ?"
+    many = 1 if join is None else rules.JOIN_ROWS
+    found = connection.execute(query, (session_id, WAITING, now, many)).fetchall()
+    if not found:
+        return None
+    rows = _together(connection, found, now, join)
+    if len(rows) == 1:
+        lease = _lease(connection, rows[0], worker, now + ttl, counted=1)
+    else:
+        lease = _lease_many(connection, rows, worker, now + ttl)
+    before = float("-inf") if resets is None else resets.before(lease.inbound.peer)
+    reset = archive_old(connection, session_id, before, now)
+    lines = None if history is None else history_of(connection, session_id, history)
+    return replace(lease, history=lines, reset=reset, generation=generation_of(connection, session_id))
+
+
+def _together(
+    connection: sqlite3.Connection, found: Sequence[codec.Row], now: float, join: float | None
+) -> Sequence[codec.Row]:
+    """The first row with those that are one turn with it: since an earlier lease, or from now on."""
+    first = found[0]
+    if first[-1] is not None:
+        query = _ROWS + "session_id = ? AND joined = ? AND (state = ? OR until <= ?) ORDER BY id"
+        return connection.execute(query, (first[2], first[-1], WAITING, now)).fetchall()
+    if join is None:
+        return found[:1]
+    rows = [first]
+    for row in found[1:]:
+        near = rules.may_join(_inbound(rows[-1]), _inbound(row), abs(row[8] - rows[-1][8]), join)
+        if row[-1] is not None or not near:
+            break
+        rows.append(row)
+    return rows
+
+
+def lease_row(connection: sqlite3.Connection, row: int, worker: str, ttl: float, now: float) -> Lease | None:
+    """See ``Store.lease_row``."""
+    query = _ROWS + "id = ? AND (state = ? OR until <= ?)"
+    found = connection.execute(query, (row, WAITING, now)).fetchone()
+    return None if found is None else _lease(connection, found, worker, now + ttl, counted=0)
+
+
+def join(connection: sqlite3.Connection, lease: Lease, row: int) -> bool:
+    """See ``Store.join``."""
+    found = connection.execute(
+        "SELECT session_id, until, worker, attempt, turn_id FROM inbox WHERE id = ? AND state = ? AND token = ?",
+        (lease.row, LEASED, lease.token),
+    ).fetchone()
+    if found is None:
+        raise lost(lease)
+    session_id, *shared = found
+    changed = connection.execute(
+        "UPDATE inbox SET state = ?, token = ?, joined = ?, until = ?, worker = ?, attempt = ?, turn_id = ? "
+        "WHERE id = ? AND state = ? AND session_id = ?",
+        (LEASED, lease.token, lease.row, *shared, row, WAITING, session_id),
+    ).rowcount
+    if changed:
+        connection.execute("UPDATE inbox SET joined = id WHERE id = ?", (lease.row,))
+    return changed == 1
+
+
+def _inbound(found: codec.Row) -> Inbound:
+    _, child, _, chat_id, message_id, text, body, sent_at, *_ = found
+    return codec.inbound_from(child, chat_id, message_id, text, body, sent_at)
+
+
+def _lease_many(connection: sqlite3.Connection, rows: Sequence[codec.Row], worker: str, until: float) -> Lease:
+    """Several rows under one token; the one that they were joined to is answered, at first the last."""
+    head = next((row for row in rows if row[0] == row[-1]), rows[-1])
+    lease = _lease(connection, head, worker, until, counted=1)
+    for row in rows:
+        connection.execute(
+            "UPDATE inbox SET state = ?, token = ?, until = ?, worker = ?, attempt = ?, express = 0, turn_id = ?, "
+            "joined = ? WHERE id = ?",
+            (LEASED, lease.token, until, worker, lease.attempt, lease.turn_id, lease.row, row[0]),
+        )
+    return replace(lease, messages=tuple(map(_inbound, rows)))
+
+
+def _lease(connection: sqlite3.Connection, found: codec.Row, worker: str, until: float, counted: int) -> Lease:
+    row, child, session_id, _, message_id, _, _, _, accepted_at, attempt, turn_id, draft, _ = found
+    token = rules.new_key()
+    turn_id = turn_id or rules.new_key()
+    connection.execute(
+        "UPDATE inbox SET state = ?, token = ?, until = ?, worker = ?, attempt = attempt + ?, express = ?, turn_id = ? "
+        "WHERE id = ?",
+        (LEASED, token, until, worker, counted, 1 - counted, turn_id, row),
+    )
+    used = connection.execute(
+        "SELECT used FROM reply_number WHERE child = ? AND message_id = ?", (child, message_id)
+    ).fetchone()
+    return Lease(
+        row=row,
+        token=token,
+        until=until,
+        attempt=attempt + counted,
+        turn_id=turn_id,
+        session_id=session_id,
+        inbound=_inbound(found),
+        accepted_at=accepted_at,
+        seq_used=0 if used is None else used[0],
+        draft=codec.parsed(draft),
+    )
+
+
+def lost(lease: Lease) -> LeaseLost:
+    """The error for a token that is not the row's any more."""
+    return LeaseLost(f"row {lease.row}: the lease of turn {lease.turn_id} is not the row's any more")
+
+
+def renew(connection: sqlite3.Connection, lease: Lease, until: float) -> None:
+    """See ``Store.renew``."""
+    query = f"UPDATE inbox SET until = ? WHERE {_OURS}"
+    if connection.execute(query, (until, lease.row, LEASED, lease.token)).rowcount < 1:
+        raise lost(lease)
+
+
+def release(connection: sqlite3.Connection, lease: Lease) -> None:
+    """See ``Store.release``."""
+    query = (
+        "UPDATE inbox SET state = ?, token = NULL, until = NULL, attempt = attempt - (express = 0), express = 0 "
+        f"WHERE {_OURS}"
+    )
+    if connection.execute(query, (WAITING, lease.row, LEASED, lease.token)).rowcount < 1:
+        raise lost(lease)
+
+
+def take_back(connection: sqlite3.Connection, lease: Lease) -> None:
+    """The greenlet that asked for the lease has gone before it came."""
+    try:
+        release(connection, lease)
+    except LeaseLost:
+        return
+
+
+def put_draft(connection: sqlite3.Connection, lease: Lease, handle: str | None, now: float) -> Mapping[str, Any]:
+    """See ``Store.put_draft``."""
+    found = connection.execute(
+        "SELECT child, message_id, turn_id, draft FROM inbox WHERE id = ? AND state = ? AND token = ?",
+        (lease.row, LEASED, lease.token),
+    ).fetchone()
+    if found is None:
+        raise lost(lease)
+    child, message_id, turn_id, stored = found
+    draft: dict[str, Any] = codec.parsed(stored) or {}
+    if not draft:
+        number = reply_numbers(connection, child, message_id, 1, now)
+        draft = {"key": turn_id, "reply_seq": number, "handle": None}
+    if handle is not None:
+        draft["handle"] = codec.loads(handle)
+    connection.execute("UPDATE inbox SET draft = ? WHERE id = ?", (codec.dumps(draft), lease.row))
+    return draft
