@@ -6,8 +6,8 @@ ensure_venv lint lint || exit
 cd "$root" || exit
 bin="$root/.venv/bin"
 failed=0
-"$bin/flake8" hermes_green tests setup.py || failed=1
-"$bin/isort" --check-only --diff --quiet hermes_green tests setup.py || failed=1
+"$bin/flake8" hermes_green tests scripts setup.py || failed=1
+"$bin/isort" --check-only --diff --quiet hermes_green tests scripts setup.py || failed=1
 "$bin/mypy" || failed=1
 "$bin/lint-imports" --config setup.cfg --cache-dir .cache/import_linter || failed=1
 exit "$failed"

@@ -1,0 +1,204 @@
+"""The monitor beside real gateways: what it calls stale, what it restarts, and how seldom."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Iterator
+
+import gevent
+import gevent.subprocess
+import pytest
+from gevent.pywsgi import WSGIServer
+
+from hermes_green.ops.lock import FileLock
+from tests.support.scene import Scene
+from tests.support.stage import ROOT, Stage, clean_env, until
+
+MONITOR = str(ROOT / "scripts" / "monitor_gateway.py")
+QUICK = ("--timeout", "2", "--confirm", "0.5")
+
+
+class Said:
+    """What a call of the monitor said, how it ended and how long it took."""
+
+    def __init__(self, stage: Stage, *words: str) -> None:
+        env = {**clean_env(), "HERMES_GREEN_STATE_DIR": str(stage.state)}
+        env.pop("PYTHONPATH")
+        began = time.monotonic()
+        # -S: as cron's python would, it finds nothing that was installed.
+        done = gevent.subprocess.run(
+            [sys.executable, "-S", MONITOR, "--conf", str(stage.conf), *QUICK, *words],
+            env=env, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=150,
+        )  # fmt: skip
+        self.seconds = time.monotonic() - began
+        self.code, self.out = done.returncode, done.stdout.decode()
+
+
+def decisions(stage: Stage) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (stage.home / "var" / "monitor.log").read_text().splitlines()]
+
+
+def test_once_tells_a_fine_gateway_from_a_stopped_one_and_from_none(stage: Stage) -> None:
+    assert Said(stage, "--once").code == 69
+    gateway = stage.gateway()
+    fine = Said(stage, "--once")
+    assert fine.code == 0 and fine.out.startswith("fine"), fine.out
+    os.kill(gateway.pid, signal.SIGSTOP)
+    stale = Said(stage, "--once")
+    assert stale.code == 1 and "stale" in stale.out and str(gateway.pid) in stale.out, stale.out
+    os.kill(gateway.pid, signal.SIGCONT)
+    until(lambda: Said(stage, "--once").code == 0, 20)
+    lines = decisions(stage)
+    assert [line["decision"] for line in lines][:2] == ["fine", "stale"], "69 had no directory to log into"
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", line["time"]) for line in lines)
+
+
+def test_a_hung_gateway_is_killed_within_the_deadline_and_every_lock_is_free(stage: Stage) -> None:
+    gateway = stage.gateway()
+    os.kill(gateway.pid, signal.SIGSTOP)
+    killed = Said(stage, "--force-kill", "--deadline", "1")
+    assert killed.code == 0 and "SIGKILL" in killed.out and "locks are free" in killed.out, killed.out
+    assert killed.seconds < 1 + 10
+    assert gateway.popen.wait(timeout=5) == -signal.SIGKILL
+    assert Said(stage, "--once").code == 69
+
+
+def test_a_child_that_cools_down_or_is_halted_is_reported_and_nothing_is_restarted_for_it(stage: Stage) -> None:
+    scene = Scene(stage, files={"feishu": {"dial_budget": [[1, 600]]}})
+    scene.gateway.kill()
+    scene.change("qq", client_secret="a-wrong-secret-0123")
+    scene.gateway = stage.gateway()
+    scene.until_state("qq", "HALTED", 20)
+    until(lambda: scene.gateway.child("feishu")["cooldown_until"], 20)
+    seen = Said(stage, "--once", "--force-restart")
+    assert seen.code == 0 and "feishu cooling until" in seen.out and "qq HALTED" in seen.out, seen.out
+    assert scene.gateway.popen.poll() is None and scene.gateway.get("/healthz")[0] == 200
+
+
+# --- under a real supervisord ----------------------------------------------------------------------
+
+
+class Supervisor:
+    """supervisord on the shipped file, with this stage's gateway as the program, and the listener switched on."""
+
+    def __init__(self, stage: Stage) -> None:
+        var = stage.home / "var"
+        var.mkdir()
+        shipped = (ROOT / "conf" / "supervisord.conf").read_text()
+        listener = shipped.index(";[eventlistener:")
+        text = shipped[:listener] + re.sub(r"(?m)^;", "", shipped[listener:])
+        text = text.replace("%(here)s/../scripts/monitor_gateway.py", f"{sys.executable} -S {MONITOR}")
+        run = f"{sys.executable} -m hermes_green run --conf %(here)s"
+        text = text.replace("%(here)s/../scripts/run_gateway.sh", run)
+        text = text.replace("directory = %(here)s/..", f"directory = {ROOT}").replace("%(here)s/../var", str(var))
+        (stage.conf / "supervisord.conf").write_text(text)
+        self._log = var / "supervisord.log"
+        self._out = var / "gateway.out.log"
+        argv = [str(Path(sys.executable).parent / "supervisord"), "--nodaemon", "-c", f"{stage.conf}/supervisord.conf"]
+        env = {**clean_env(), "HERMES_GREEN_STATE_DIR": str(stage.state)}
+        self.process = gevent.subprocess.Popen(argv, env=env, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+    def log(self) -> str:
+        return self._log.read_text() if self._log.exists() else ""
+
+    def serving(self, other_than: int = 0) -> int:
+        """The pid of the gateway, once it serves."""
+
+        def pid() -> int:
+            text = self._out.read_text() if self._out.exists() else ""
+            said = re.findall(r"hermes-green ready \S+ pid=(\d+)\n", text)
+            return int(said[-1]) if said and int(said[-1]) != other_than else 0
+
+        return until(pid, 40, "the gateway to serve")
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=60)
+
+
+@pytest.fixture
+def supervisor(stage: Stage) -> Iterator[Supervisor]:
+    running = Supervisor(stage)
+    yield running
+    running.close()
+
+
+def test_five_calls_in_a_minute_restart_a_hung_gateway_once(stage: Stage, supervisor: Supervisor) -> None:
+    first = supervisor.serving()
+    os.kill(first, signal.SIGSTOP)
+    calls = [Said(stage, "--force-restart") for _ in range(5)]
+    assert [call.code for call in calls] == [0, 1, 1, 1, 1], [call.out for call in calls]
+    assert "through supervisord" in calls[0].out and all("refused" in call.out for call in calls[1:])
+    second = supervisor.serving(other_than=first)
+    assert f"is now pid {second}" in calls[0].out
+    assert supervisor.log().count("spawned: 'hermes-green' ") == 2
+    assert Said(stage, "--once").code == 0
+    # Whose end would be another restart is refused as well.
+    assert Said(stage, "--force-kill").code == 1
+    assert Said(stage, "--once").code == 0
+    said = [line["decision"] for line in decisions(stage)]
+    assert said.count("restarted") == 1 and said.count("refused") == 5
+    until(lambda: "process_state_exited" in [line["decision"] for line in decisions(stage)], 10, "the listener's line")
+
+
+def test_a_healthy_gateway_drains_before_it_is_restarted(stage: Stage, supervisor: Supervisor) -> None:
+    first = supervisor.serving()
+    done = Said(stage, "--force-restart")
+    assert done.code == 0 and "SIGKILL" not in done.out, done.out
+    assert supervisor.serving(other_than=first) != first
+    assert re.search(r"exited: hermes-green \(exit status 0; expected\)", supervisor.log())
+
+
+# --- the rest needs only something that looks like a gateway ----------------------------------------
+
+
+class Pretender:
+    """Holds the lock, and answers as told."""
+
+    def __init__(self, stage: Stage) -> None:
+        data = stage.home / "var"
+        self.child = {"id": "qq", "state": "READY", "connected": True}
+        self.asked: list[str] = []
+        self._lock = FileLock(data / "gateway.lock")
+        self._lock.acquire()
+        self._server = WSGIServer(("127.0.0.1", 0), self._answer, log=None)
+        self._server.start()
+        url = f"http://127.0.0.1:{self._server.server_port}"
+        (data / "gateway.json").write_text(json.dumps({"pid": os.getpid(), "http": url}))
+
+    def _answer(self, environ: dict[str, Any], start: Any) -> list[bytes]:
+        start("200 OK", [("Content-Type", "application/json")])
+        if environ["REQUEST_METHOD"] == "POST":
+            self.asked.append(environ["PATH_INFO"])
+        body = {"/healthz": {"store": "ok"}, "/api/status": {"children": [self.child]}}
+        return [json.dumps(body.get(environ["PATH_INFO"], {})).encode()]
+
+    def close(self) -> None:
+        self._server.stop()
+        self._lock.release()
+
+
+def test_a_child_that_is_deaf_makes_the_gateway_stale_and_is_restarted_alone_first(stage: Stage) -> None:
+    pretender = Pretender(stage)
+    try:
+        assert Said(stage, "--once").code == 0
+        pretender.child["connected"] = False
+        deaf = Said(stage, "--once")
+        assert deaf.code == 1 and "stale" in deaf.out and "qq" in deaf.out, deaf.out
+        assert pretender.asked == []
+        tick = "ver:3.0 server:supervisor serial:1 pool:m poolserial:1 eventname:TICK_60 len:15\nwhen:1201063880"
+        argv = [sys.executable, "-S", MONITOR, "--conf", str(stage.conf), *QUICK, "--supervisord"]
+        listener = gevent.subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        out, err = listener.communicate(tick.encode(), timeout=30)
+        assert out == b"READY\nRESULT 2\nOKREADY\n", (out, err)
+        assert pretender.asked == ["/api/adapters/qq/restart"]
+        assert b"stale" in err and b"restart-child: qq" in err
+    finally:
+        pretender.close()
