@@ -92,6 +92,24 @@ class Feed(Protocol):
     def close(self) -> None: ...
 
 
+class Lab(Protocol):
+    """Simulated platforms behind this gateway, where it is being tried. All raise LinkLost (nobody answers
+    there) and ConfError (it refuses); ``platform`` is one of ``platforms``."""
+
+    def platforms(self) -> Sequence[Mapping[str, Any]]:
+        """``[{name, title, kinds, faults: [{id, label, lasts}]}]``."""
+
+    def seen(self, platform: str, since: int = 0) -> dict[str, Any]:
+        """``{now, lines, on, links, sent, violations}``: what users see that has changed since ``since``."""
+
+    def say(self, platform: str, text: str, kind: str = "dm") -> dict[str, Any]:
+        """A user writes; the line."""
+
+    def fault(self, platform: str, id: str) -> None: ...
+
+    def clear(self, platform: str, id: str | None = None) -> None: ...
+
+
 class Chat(Protocol):
     """The page's side of the web adapter's mailbox. ``child``: whose chats they are."""
 

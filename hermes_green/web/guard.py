@@ -17,7 +17,8 @@ from hermes_green.web.exchange import Problem, Request
 
 COOKIE = "hermes_green"
 # What tells nothing that a stranger should not know; /readyz says less to those without the token.
-OPEN_PATHS = frozenset({"/", "/page.css", "/page.js", "/icon.svg", "/healthz", "/readyz", "/api/login"})
+OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/api/login"})
+OPEN_FOLDER = "/page/"  # what the page is made of, as shipped
 
 _HEADERS = {
     "Content-Security-Policy": (
@@ -47,7 +48,8 @@ class Guard:
         """Raises Problem: 421 wrong Host, 403 foreign Origin, 401 no token, 415 wrong content type."""
         self._check_host(request)
         self._check_origin(request)
-        if request.path not in OPEN_PATHS and not self.knows(request):
+        open_to_all = request.path in OPEN_PATHS or request.path.startswith(OPEN_FOLDER)
+        if not open_to_all and not self.knows(request):
             raise Problem(
                 401,
                 "token_needed",

@@ -20,15 +20,16 @@ from hermes_green.core.errors import (
 from hermes_green.core.ports import Line, Sent
 from hermes_green.web import streams
 from hermes_green.web.exchange import Problem, Request, Response, answer, strings
-from hermes_green.web.facade import Chat, Gateway
+from hermes_green.web.facade import Chat, Gateway, Lab
 from hermes_green.web.guard import Guard
+from hermes_green.web.lab import LabViews
 from hermes_green.web.streams import Streams
 
-_PAGE = {
-    "/": ("page.html", "text/html; charset=utf-8"),
-    "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
+_KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
 }
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 REPLAY = 200  # lines of a transcript that a returning listener may have missed
@@ -47,7 +48,7 @@ View = Callable[..., Response]
 
 class Views:
     """The WSGI application. ``chat`` is the page's side of the web chat, or None where it is off;
-    ``metrics`` renders the text for Prometheus."""
+    ``metrics`` renders the text for Prometheus; ``lab``: simulated platforms that the page may play with."""
 
     def __init__(
         self,
@@ -56,15 +57,16 @@ class Views:
         metrics: Callable[[], bytes],
         guard: Guard,
         log: Any,
+        lab: Lab | None = None,
     ) -> None:
+        self._lab = LabViews(lab)
         self.streams = Streams()
         self._gateway = gateway
         self._chat = chat
         self._metrics = metrics
         self._guard = guard
         self._log = log
-        files = resources.files("hermes_green.web") / "page"
-        self._files = {path: ((files / name).read_bytes(), kind) for path, (name, kind) in _PAGE.items()}
+        self._files = dict(_files_of_the_page())
         self._routes = tuple((method, re.compile(pattern), view) for method, pattern, view in self._table())
 
     def __call__(self, environ: Mapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -108,7 +110,8 @@ class Views:
             ("GET", r"/api/sessions", self._sessions),
             ("GET", r"/api/sessions/(?P<id>.+)", self._session),
             ("POST", r"/api/sessions/(?P<id>.+)/reset", self._reset_session),
-            ("GET", r"/(?:page\.css|page\.js|icon\.svg)?", self._file),
+            *self._lab.table(),
+            ("GET", r"/(?:page/[^/]+)?", self._file),
         )
 
     def _respond(self, request: Request) -> Response:
@@ -124,7 +127,7 @@ class Views:
         if allowed:
             names = ", ".join(sorted(allowed))
             raise Problem(405, "wrong_method", f"use {names} here", headers={"Allow": names})
-        raise Problem(404, "no_such_page", f"there is nothing at {request.path[:200]!r}")
+        raise _nothing_at(request.path)
 
     # --- the page ----------------------------------------------------------------------------------
 
@@ -132,6 +135,8 @@ class Views:
         if request.path == "/" and self._guard.accepts(request.query.get("token", "")):
             # The token leaves the address bar, where it could be read over a shoulder.
             return Response(303, b"", {"Location": "/", "Set-Cookie": self._guard.cookie()})
+        if request.path not in self._files:
+            raise _nothing_at(request.path)
         body, kind = self._files[request.path]
         return Response(200, body, {"Content-Type": kind, "Cache-Control": "no-cache"})
 
@@ -284,6 +289,18 @@ def _problem_of(error: HermesError) -> Problem:
     text = f"{error.text or error.code}: {error.action}" if error.action else error.text or error.code
     field = "child" if isinstance(error, UnknownChild) else str(getattr(error, "field", ""))
     return Problem(status, error.code, text, field=field, headers={"Retry-After": "2"} if status == 503 else None)
+
+
+def _files_of_the_page() -> Iterable[tuple[str, tuple[bytes, str]]]:
+    """Path, content and type of everything that the page is made of."""
+    for file in (resources.files("hermes_green.web") / "page").iterdir():
+        kind = _KINDS.get(f".{file.name.rpartition('.')[2]}")
+        if kind:
+            yield ("/" if file.name == "page.html" else f"/page/{file.name}"), (file.read_bytes(), kind)
+
+
+def _nothing_at(path: str) -> Problem:
+    return Problem(404, "no_such_page", f"there is nothing at {path[:200]!r}")
 
 
 def _no_session(id: str) -> Problem:

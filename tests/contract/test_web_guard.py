@@ -1,5 +1,7 @@
 """Who may speak to the web server: Host, Origin, content type and token."""
 
+import re
+
 import pytest
 
 from hermes_green.web.exchange import Problem, Request
@@ -127,7 +129,7 @@ def test_no_token_configured_means_none_is_accepted_as_one(site):
 
 
 def test_every_answer_carries_the_headers_that_keep_browsers_in_line(site):
-    for path in ("/", "/page.js", "/api/status", "/nothing"):
+    for path in ("/", "/page/main.js", "/api/status", "/nothing", "/page/nothing.js"):
         headers = site.get(path).headers
         assert "default-src 'none'" in headers["content-security-policy"]
         assert "unsafe" not in headers["content-security-policy"]
@@ -137,9 +139,15 @@ def test_every_answer_carries_the_headers_that_keep_browsers_in_line(site):
 
 def test_the_page_loads_nothing_from_elsewhere_and_runs_nothing_inline(site):
     page = site.get("/").body.decode()
-    assert page.count("<script") == 1 and 'src="/page.js"' in page
+    assert page.count("<script") == 1 and 'src="/page/main.js"' in page
     assert "<style" not in page and " style=" not in page and " onclick" not in page
-    for path in ("/", "/page.css", "/page.js"):
+    known, coming = set(), ["/", "/page/page.css", "/page/main.js"]
+    while coming:
+        path = coming.pop()
         answer = site.get(path)
-        assert answer.status == 200
-        assert b"://" not in answer.body
+        assert answer.status == 200, path
+        assert b"://" not in answer.body.replace(b"http://www.w3.org/2000/svg", b""), path
+        known.add(path)
+        parts = {f"/page/{name}" for name in re.findall(r'(?:from|import) "\./(\w+\.js)"', answer.body.decode())}
+        coming += parts - known
+    assert "/page/chat.js" in known

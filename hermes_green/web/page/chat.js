@@ -1,0 +1,94 @@
+// Chat: a conversation with the agent that survives reconnects and reloads.
+import { $, fill, fit, make, nearEnd, place, writable } from "./dom.js";
+import { pulse } from "./pulse.js";
+import { clock } from "./times.js";
+import { call, randomId } from "./wire.js";
+
+const MAX_LINES = 500;
+const lines = new Map(); // id -> {id, role, text, at, state, element}
+
+// One chat per browser, unless the address names another: /?chat=NAME
+export const CHAT = chosenChat();
+
+function chosenChat() {
+  const asked = new URLSearchParams(location.search).get("chat");
+  if (asked) return asked;
+  let mine = null;
+  try {
+    mine = localStorage.getItem("chat");
+    if (!mine) {
+      mine = "page-" + randomId().slice(0, 12);
+      localStorage.setItem("chat", mine);
+    }
+  } catch { /* storage is off: everybody shares the default chat */ }
+  return mine || "main";
+}
+
+export function show(line) {
+  const known = lines.get(line.id);
+  if (known) {
+    Object.assign(known, line);
+    draw(known);
+    return;
+  }
+  const box = $("lines");
+  const element = make("li");
+  lines.set(line.id, { ...line, element });
+  const atEnd = nearEnd(box);
+  place(element, line, box);
+  draw(lines.get(line.id));
+  for (const [id, old] of lines) {
+    if (lines.size <= MAX_LINES) break;
+    old.element.remove();
+    lines.delete(id);
+  }
+  if (atEnd || line.role === "user") box.scrollTop = box.scrollHeight;
+}
+
+function draw(line) {
+  const { element } = line;
+  element.className = `${line.role} ${line.state || ""}`;
+  const bubble = make("div", { class: "bubble", dir: "auto" });
+  fill(bubble, line.text);
+  const note = make("div", { class: "note" });
+  if (line.state === "sending") note.textContent = "sending…";
+  else if (line.state === "failed") {
+    note.append(`not sent: ${line.error} `, make("button", { type: "button", onclick: () => deliver(line) }, "Try again"));
+  } else note.textContent = clock(line.at);
+  element.replaceChildren(bubble, note);
+}
+
+// The id is drawn here: sending it twice, or hearing of it by the stream, is one message.
+async function deliver(line) {
+  show({ ...line, state: "sending", error: "" });
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await call("/api/chat", { text: line.text, chat: CHAT }, { "Idempotency-Key": line.id });
+      return show({ ...line, state: "", error: "" });
+    } catch (error) {
+      const passing = !error.status || error.status >= 500;
+      if (!passing || attempt >= 3) return show({ ...line, state: "failed", error: error.message, passing });
+      await new Promise((done) => setTimeout(done, 500 * 2 ** attempt));
+    }
+  }
+}
+
+export async function catchUp() {
+  for (const line of lines.values()) if (line.state === "failed" && line.passing) deliver(line);
+  try {
+    const { lines: past } = await call(`/api/chat?limit=200&chat=${encodeURIComponent(CHAT)}`);
+    for (const line of past) show({ ...line, state: "" });
+  } catch (error) {
+    pulse(error.message, true);
+  }
+}
+
+$("compose").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = $("text").value;
+  if (!text.trim()) return;
+  $("text").value = "";
+  fit($("text"));
+  deliver({ id: randomId(), role: "user", text, at: new Date().toISOString() });
+});
+writable($("text"));

@@ -1,0 +1,135 @@
+// The hand on simulated platforms: only where the gateway was started with `try`.
+import { soon } from "./board.js";
+import { $, button, fill, fit, make, nearEnd, place, writable } from "./dom.js";
+import { pulse } from "./pulse.js";
+import { clock } from "./times.js";
+import { showView, viewed } from "./views.js";
+import { call } from "./wire.js";
+
+const LAB_EVERY = 500;
+const lab = { platform: null, known: new Map(), timer: 0, asked: 0 }; // known: name -> {facts, lines, since}
+
+async function openLab() {
+  let platforms = [];
+  try {
+    ({ platforms } = await call("/api/lab"));
+  } catch {
+    setTimeout(openLab, 2000); // not let in yet, or not running yet
+    return;
+  }
+  if (!platforms.length) return;
+  for (const facts of platforms) lab.known.set(facts.name, { facts, lines: new Map(), since: 0 });
+  $("lab-platforms").replaceChildren(...platforms.map((facts) => {
+    return button(facts.title, () => choosePlatform(facts.name), { "data-name": facts.name });
+  }));
+  for (const id of ["lab", "show-lab"]) $(id).hidden = false;
+  document.body.classList.add("trial");
+  $("lab-faults").open = matchMedia("(min-width: 56.01rem)").matches;
+  choosePlatform(platforms[0].name);
+  showView("lab");
+}
+
+function choosePlatform(name) {
+  lab.platform = name;
+  for (const each of $("lab-platforms").children) {
+    each.setAttribute("aria-pressed", String(each.dataset.name === name));
+  }
+  const { facts, lines } = lab.known.get(name);
+  $("lab-switches").replaceChildren(...facts.faults.map((fault) => labSwitch(name, fault)), clearButton(name));
+  $("lab-lines").replaceChildren(...[...lines.values()].map((line) => line.element));
+  $("lab-lines").scrollTop = $("lab-lines").scrollHeight;
+  $("lab-note").textContent = "";
+  look();
+}
+
+function labSwitch(name, fault) {
+  const act = async (event) => {
+    const on = event.target.getAttribute("aria-pressed") === "true";
+    await tell(name, on ? "clear" : "fault", { fault: fault.id });
+  };
+  return button(fault.label, act, { "data-fault": fault.id, "aria-pressed": fault.lasts ? "false" : null });
+}
+
+function clearButton(name) {
+  return button("Everything works again", () => tell(name, "clear", {}));
+}
+
+async function tell(name, verb, body) {
+  try {
+    await call(`/api/lab/${name}/${verb}`, body);
+    soon();
+    look();
+    return true;
+  } catch (error) {
+    pulse(error.message, true);
+    return false;
+  }
+}
+
+// What has changed on the chosen platform; asked again and again while it is looked at.
+async function look() {
+  clearTimeout(lab.timer);
+  const asked = ++lab.asked;
+  const name = lab.platform;
+  const known = lab.known.get(name);
+  const watched = !document.hidden && viewed() === "lab";
+  if (watched) {
+    try {
+      const seen = await call(`/api/lab/${name}?since=${known.since}`);
+      known.since = seen.now;
+      for (const line of seen.lines) labShow(name, known, line);
+      if (name === lab.platform) labNote(seen);
+    } catch (error) {
+      if (error.status !== 401) $("lab-note").textContent = error.message;
+    }
+  }
+  if (asked === lab.asked) lab.timer = setTimeout(look, LAB_EVERY);
+}
+
+function labShow(name, known, line) {
+  const box = $("lab-lines");
+  const shown = known.lines.get(line.id) || { element: make("li") };
+  const fresh = !known.lines.has(line.id);
+  if (!fresh && shown.text === line.text && shown.growing === line.growing && shown.gone === line.gone) return;
+  const atEnd = nearEnd(box);
+  Object.assign(shown, line);
+  if (line.role === "user") for (const other of known.lines.values()) if (other.chat === line.chat) other.kind = line.kind;
+  const kind = line.kind || [...known.lines.values()].find((each) => each.chat === line.chat && each.kind)?.kind;
+  shown.kind = kind;
+  shown.element.className = `${line.role} ${line.growing ? "growing" : ""} ${line.gone ? "gone" : ""}`;
+  const bubble = make("div", { class: "bubble", dir: "auto" });
+  fill(bubble, line.text || "…");
+  const facts = [clock(line.at * 1000), kind === "group" ? "group" : "direct chat"];
+  if (line.growing) facts.push("being written…");
+  else if (line.changes > 0) facts.push(`changed ${line.changes} times`);
+  if (line.gone) facts.push("taken back");
+  shown.element.replaceChildren(bubble, make("div", { class: "note" }, facts.join(" · ")));
+  if (fresh) {
+    known.lines.set(line.id, shown);
+    if (name === lab.platform) place(shown.element, { at: new Date(line.at * 1000).toISOString() }, box);
+  }
+  if (name === lab.platform && (atEnd || (fresh && line.role === "user"))) box.scrollTop = box.scrollHeight;
+}
+
+function labNote(seen) {
+  for (const each of $("lab-switches").children) {
+    if (each.hasAttribute("aria-pressed")) {
+      each.setAttribute("aria-pressed", String(seen.on.includes(each.dataset.fault)));
+    }
+  }
+  const facts = [`links: ${seen.links}`, `messages sent: ${seen.sent}`, `protocol faults of ours: ${seen.violations}`];
+  $("lab-note").textContent = `— ${facts.join(" · ")}`;
+}
+
+$("lab-compose").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const text = $("lab-text").value;
+  if (!text.trim()) return;
+  if (await tell(lab.platform, "say", { text, kind: $("lab-kind").value })) {
+    $("lab-text").value = "";
+    fit($("lab-text"));
+  }
+});
+writable($("lab-text"));
+$("show-lab").addEventListener("click", look);
+openLab();

@@ -1,0 +1,50 @@
+// Wire: requests to the gateway, and the token that some gateways ask for.
+import { $ } from "./dom.js";
+
+let onEntry = () => {};
+
+export async function call(path, body, headers = {}) {
+  const options = body === undefined
+    ? {}
+    : { method: "POST", headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(body) };
+  const response = await fetch(path, options);
+  const data = await response.json().catch(() => ({}));
+  if (response.ok) return data;
+  if (response.status === 401 && path !== "/api/login") askForToken();
+  const error = new Error((data.error && data.error.text) || `the gateway answered ${response.status}`);
+  error.status = response.status;
+  error.data = data;
+  throw error;
+}
+
+// A child's id may contain a slash, which stays one.
+export function pathOf(id) {
+  return id.split("/").map(encodeURIComponent).join("/");
+}
+
+export function randomId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
+}
+
+function askForToken() {
+  if (!$("login").open) $("login").showModal();
+}
+
+// `entered` is called when the token was right.
+export function guardEntry(entered) {
+  onEntry = entered;
+}
+
+$("login").addEventListener("cancel", (event) => event.preventDefault());
+$("login").querySelector("form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  try {
+    await call("/api/login", { token: $("token").value });
+    $("token").value = "";
+    $("login-error").textContent = "";
+    $("login").close();
+    onEntry();
+  } catch (error) {
+    $("login-error").textContent = error.message;
+  }
+});
