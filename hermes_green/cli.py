@@ -97,6 +97,8 @@ def _parser() -> argparse.ArgumentParser:
     run = words.add("run", verbs.run, "run the gateway in the foreground", "--conf conf")
     run.add_argument("--replace", action="store_true", help="ask the gateway that runs to drain, then take its place")
     run.add_argument("--service", choices=["launchd"], help="who keeps it alive, where that changes the exit code")
+    trial = words.add("try", verbs.try_out, "try it without credentials, on simulated platforms", "--port 8787")
+    trial.add_argument("--port", type=int, help="of the page (default: 8787, or a free one where that is taken)")
     words.add("check", verbs.check, "check the configuration and show what applies", "--conf conf", reads=True)
     status = words.add("status", verbs.status, "show how the gateway and its children are", "--wait READY", reads=True)
     status.add_argument("--wait", metavar="STATE", type=str.upper, choices=list(State), help="until all are so")
@@ -114,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_groups(words)
     words.add("version", verbs.version, "show the version", reads=True)
     sim = words.add("sim", verbs.sim, "run a simulated platform on loopback", "PLATFORM --port 9001")
-    sim.add_argument("platform", metavar="PLATFORM", help="which platform")
+    sim.add_argument("platform", metavar="PLATFORM", help="which platform, or all")
     sim.add_argument("rest", nargs=argparse.REMAINDER, help="its options; PLATFORM --help lists them")
     return parser
 

@@ -29,10 +29,7 @@ OK, FAILED, USAGE, UNAVAILABLE, CONFIG = 0, 1, 2, 69, 78
 
 def run(arguments: Namespace) -> int:
     """Serve until told to stop."""
-    # Until the gateway listens to signals itself, nothing has to be drained: a stop ends the start.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(OK))
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _stop_ends_the_start()
     from hermes_green import app
 
     code = app.run(_conf(arguments), replace=arguments.replace)
@@ -41,6 +38,24 @@ def run(arguments: Namespace) -> int:
         say("stopped with exit code 78, which launchd is told as 0: mend the above, then start it again")
         return OK
     return code
+
+
+def try_out(arguments: Namespace) -> int:
+    """Serve simulated platforms, and a gateway on them, until told to stop; nothing is kept."""
+    _stop_ends_the_start()
+    from hermes_green import app
+    from hermes_green.lab import Lab
+
+    with Lab(arguments.port) as lab:
+        say("every platform is simulated on this machine; type as a user on the page, and break what you like")
+        return app.run(lab.conf, lab=lab)
+
+
+def _stop_ends_the_start() -> None:
+    # Until the gateway listens to signals itself, nothing has to be drained.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(OK))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def sim(arguments: Namespace) -> int:
@@ -310,7 +325,17 @@ def _print(arguments: Namespace, value: Any, lines: Callable[[], Sequence[str]])
 def _status_lines(status: Mapping[str, Any]) -> list[str]:
     head = "hermes-green {version}, pid {pid}, since {started_at}; hub lag {hub_lag_ms} ms".format_map(status)
     work = "inbox {inbox}, outbox {outbox}, dead letters {dead}, turns {turns}".format_map(status)
-    return [head, work, *_child_lines(status["children"])]
+    return [head, work, *_config_lines(status.get("config") or {}), *_child_lines(status["children"])]
+
+
+def _config_lines(told: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the configuration as it was last saved; nothing while all of it applies."""
+    errors = list(told.get("errors") or ())
+    if not told.get("ok", True):
+        errors.insert(0, f"the configuration as saved was not applied ({told.get('at')}); what ran before goes on:")
+    if told.get("restart_required"):
+        errors.append("only a restart applies: " + ", ".join(map(str, told["restart_required"])))
+    return errors
 
 
 def _child_lines(children: Sequence[Mapping[str, Any]]) -> list[str]:

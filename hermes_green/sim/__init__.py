@@ -24,6 +24,9 @@ PLATFORMS: dict[str, str] = {
 }
 
 
+EVERYTHING = "all"
+
+
 def load(platform: str) -> type[Simulator]:
     """The class that simulates ``platform``.
 
@@ -33,7 +36,8 @@ def load(platform: str) -> type[Simulator]:
     try:
         module, _, name = PLATFORMS[platform].partition(":")
     except KeyError:
-        raise ValueError(f"no simulator for {platform!r}; there are: {', '.join(sorted(PLATFORMS))}") from None
+        names = ", ".join([*sorted(PLATFORMS), EVERYTHING])
+        raise ValueError(f"no simulator for {platform!r}; there are: {names}") from None
     found: type[Simulator] = getattr(importlib.import_module(module), name)
     return found
 
@@ -41,8 +45,12 @@ def load(platform: str) -> type[Simulator]:
 def main(platform: str, argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT, in a process that is already monkey-patched. Returns the exit code.
 
-    Prints one line: ``sim <platform> <url> <credentials>``.
+    Prints one line: ``sim <platform> <url> <credentials>``; for ``all`` one for each platform.
     """
+    if platform == EVERYTHING:
+        from hermes_green.sim import town
+
+        return town.main(argv)
     from gevent import signal_handler
     from gevent.event import Event
 
