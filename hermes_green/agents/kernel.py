@@ -57,6 +57,33 @@ def threads() -> int:
         return threading.active_count()
 
 
+class Sessions:
+    """Where Linux shares the processor by session (autogroup), being nice is no use to a process that
+    begins one of its own: the session itself must be told. Asking too often is refused, and done again."""
+
+    def __init__(self) -> None:
+        try:
+            with open("/proc/sys/kernel/sched_autogroup_enabled") as file:
+                self._shared = file.read().strip() == "1"
+        except OSError:
+            self._shared = False
+        self._told = {os.getsid(0)}
+
+    def humble(self, pids: Iterable[int]) -> None:
+        """Let the sessions of these processes come last, ours excepted."""
+        for pid in pids if self._shared else ():
+            try:
+                session = os.getsid(pid)
+                if session not in self._told:
+                    with open(f"/proc/{pid}/autogroup", "w") as file:
+                        file.write("19")
+                    self._told.add(session)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue  # it has ended
+
+
 def children(pid: int) -> list[int]:
     """The living and the dead that were not awaited, one level down."""
     if not LINUX:

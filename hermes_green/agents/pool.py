@@ -219,6 +219,8 @@ def epitaph(why: Mapping[str, Any]) -> str:
     """How a process ended, in one sentence."""
     if "memory" in why:
         return f"its process was ended at {why['memory']:.0f} MB of memory; it may have {why['cap']:.0f}"
+    if "processes" in why:
+        return f"its process was ended when it had {why['processes']} processes; it may have {why['cap']}"
     if "start" in why:
         return f"its process could not be started: {why['start']}"
     if why.get("signal") == 9:

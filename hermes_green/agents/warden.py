@@ -21,7 +21,9 @@ from hermes_green.agents import frames, kernel
 from hermes_green.agents.brood import Brood
 from hermes_green.agents.output import Output
 
-TICK = 0.1  # seconds between two looks at memory, output and orphans
+TICK = 0.1  # seconds between two looks at memory, output and orphans, at least
+SHARE = 0.1  # of its time is the most that looking takes
+FAMILY = 1000  # processes that a ward may have at a time; more is a fork bomb
 LAST = 2.0  # seconds for ending all when the gateway is gone
 _BACKLOG = 4 * 1024 * 1024  # bytes that wait for a gateway that does not read; more lines are dropped
 
@@ -53,7 +55,8 @@ class Warden:
         self._outputs: dict[int, Output] = {}
         self._paused: list[int] = []
         self._over = False
-        self._looked = 0.0
+        self._due = 0.0
+        self._sessions = kernel.Sessions()
         self._woken, self._waking = os.pipe()
 
     def run(self) -> None:
@@ -68,8 +71,11 @@ class Warden:
                 then: Callable[[int], None] = key.data
                 then(mask)
             self._reap()
-            if time.monotonic() - self._looked >= TICK:
+            if time.monotonic() >= self._due:
+                begun = time.monotonic()
                 self._look()
+                now = time.monotonic()
+                self._due = now + max(TICK, (now - begun) / SHARE)
         self._end_all()
 
     # --- the gateway ---
@@ -276,7 +282,7 @@ class Warden:
                 return
             code = os.waitstatus_to_exitcode(status)
             why = {"signal": -code} if code < 0 else {"exit": code}
-            self._looked = 0.0  # it may have left orphans
+            self._due = min(self._due, time.monotonic() + TICK)  # it may have left orphans
             for ward in [ward for ward in self._wards.values() if ward.pid == pid]:
                 self._orphans()  # before its end is told: what it left has no open pipe any more
                 self._gone(ward, why)
@@ -284,19 +290,25 @@ class Warden:
                 self._zygote_ended(brood, why)
 
     def _look(self) -> None:
-        self._looked = time.monotonic()
         self._orphans()
         for descriptor in self._paused:
             self._selector.register(descriptor, selectors.EVENT_READ, lambda mask, which=descriptor: self._read(which))
         self._paused.clear()
-        for ward in [ward for ward in self._wards.values() if ward.cap and ward.pid and not ward.why]:
-            most = max(map(kernel.resident_mb, kernel.family([ward.pid])))
-            if most > ward.cap:
-                ward.why = {"memory": most, "cap": ward.cap}
-                kernel.fell([ward.pid])
+        for ward in [ward for ward in self._wards.values() if ward.pid and not ward.why]:
+            self._inspect(ward, kernel.family([ward.pid]))
         for brood in self._broods.values():
             if brood.late:
                 kernel.fell([brood.pid])
+
+    def _inspect(self, ward: Ward, family: list[int]) -> None:
+        self._sessions.humble(family)
+        most = max(map(kernel.resident_mb, family)) if ward.cap else 0.0
+        if len(family) > FAMILY:
+            ward.why = {"processes": len(family), "cap": FAMILY}
+        elif most > ward.cap:
+            ward.why = {"memory": most, "cap": ward.cap}
+        if ward.why:
+            kernel.fell([ward.pid])
 
     def _orphans(self) -> None:
         """End whatever became our child without being anybody's: a worker or a command left it."""

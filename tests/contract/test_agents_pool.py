@@ -271,6 +271,16 @@ def test_memory_has_a_cap_and_ours_does_not_move(make: Make) -> None:
     assert psutil.Process().memory_info().rss - ours < 5_000_000
 
 
+def test_processes_without_end_end(make: Make, yard: Yard) -> None:
+    agent = make(HOSTILE)
+    said(agent.run(turn("x")))
+    before = len(family(yard._warden._process.pid))
+    begun = time.monotonic()
+    assert "processes; it may have 1000" in fails(agent, "multiply")
+    until(lambda: len(family(yard._warden._process.pid)) <= before, 5)
+    print(f"over after {time.monotonic() - begun:.2f} s")
+
+
 def test_a_worker_serves_so_many_turns_and_is_replaced(make: Make) -> None:
     agent = make("who", max_turns_per_worker=3)
     pids = [said(agent.run(turn())) for _ in range(7)]

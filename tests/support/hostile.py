@@ -73,6 +73,13 @@ def spinners(count_and_mark_and_seconds: str) -> str:
     return "left them"
 
 
+def multiply(mark: str) -> str:
+    """Start processes without end."""
+    while True:
+        if os.fork() == 0:
+            time.sleep(600)
+
+
 def brood(count_and_mark: str) -> str:
     """Leave processes behind as ``children`` does, and go on."""
     children(count_and_mark)
@@ -137,8 +144,8 @@ def sleep(seconds: str) -> str:
 DEEDS = {
     deed.__name__: deed
     for deed in (
-        spin, regex, sort, children, spinners, brood, memory, endless, drops, shout, segfault, leave, suicide,
-        recursion, sleep,
+        spin, regex, sort, children, spinners, multiply, brood, memory, endless, drops, shout, segfault, leave,
+        suicide, recursion, sleep,
     )
 }  # fmt: skip
 
