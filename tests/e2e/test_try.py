@@ -167,7 +167,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 def fits(page: Page) -> bool:
     """Nothing sticks out to the side."""
-    boxes = "['#lab-lines', '#board', '#lab-compose', '#lab-faults', '#lab-platforms', 'header']"
+    boxes = "['#lab', '#lab-lines', '#board', '#lab-compose', '#lab-faults', '#lab-platforms', 'header']"
     return bool(
         page.eval(
             f"document.documentElement.scrollWidth <= innerWidth && {boxes}.every((each) => {{"
@@ -197,7 +197,7 @@ def test_on_the_page_one_writes_as_a_user_of_any_platform_and_breaks_a_line(
         choose(page, platform)
         write(page, WORDS)
         if platform == "wecom":
-            page.until("document.querySelector('#lab-lines .growing')", what="an answer that grows")
+            page.until("!!document.querySelector('#lab-lines .growing')", what="an answer that grows")
             page.picture(tmp_path / "try-growing.png")
         wanted = f"{LINES}.filter((text) => text.trim() === {WORDS!r}).length === 2"
         page.until(wanted, what="the question and its answer", seconds=30)

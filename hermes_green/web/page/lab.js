@@ -101,7 +101,7 @@ function labShow(name, known, line) {
   fill(bubble, line.text || "…");
   const facts = [clock(line.at * 1000), kind === "group" ? "group" : "direct chat"];
   if (line.growing) facts.push("being written…");
-  else if (line.changes > 0) facts.push(`changed ${line.changes} times`);
+  else if (line.changes > 0) facts.push(line.changes === 1 ? "changed once" : `changed ${line.changes} times`);
   if (line.gone) facts.push("taken back");
   shown.element.replaceChildren(bubble, make("div", { class: "note" }, facts.join(" · ")));
   if (fresh) {
