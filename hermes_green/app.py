@@ -9,33 +9,21 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gevent
 from gevent.event import Event
-from gevent.lock import BoundedSemaphore
 from loguru import logger
 
 from hermes_green import __version__
 from hermes_green.adapters.web.mailbox import Mailbox
-from hermes_green.agents.hooks import HookCalls
-from hermes_green.agents.yard import Yard
-from hermes_green.blueprint import (
-    credentials,
-    hide_secrets,
-    hooks_of,
-    load_config,
-    pace_of,
-    policy_of,
-    routes_of,
-    sentences,
-)
+from hermes_green.blueprint import credentials, hide_secrets, load_config, pace_of, policy_of, sentences
 from hermes_green.core.clock import SystemClock, rfc3339
 from hermes_green.core.errors import ConfError, LinkLost, StoreAway, StoreBroken
 from hermes_green.core.ports import Store
 from hermes_green.link.trust import trust
+from hermes_green.live import Live
 from hermes_green.nursery import Nursery
 from hermes_green.ops import log as logs
 from hermes_green.ops.files import write_private
@@ -51,7 +39,6 @@ from hermes_green.runtime.delivery import Delivery
 from hermes_green.runtime.escalation import Escalation
 from hermes_green.runtime.events import Bus
 from hermes_green.runtime.gateway import Gateway, Identity
-from hermes_green.runtime.hooks import Hooks
 from hermes_green.runtime.house import House
 from hermes_green.runtime.lanes import Lanes
 from hermes_green.runtime.media import Media
@@ -60,8 +47,8 @@ from hermes_green.runtime.turn import Turns
 from hermes_green.runtime.upkeep import PULSE, Upkeep
 from hermes_green.runtime.witness import Witness
 from hermes_green.settings.schema import Config
-from hermes_green.settings.show import diff
 from hermes_green.store.sqlite import SqliteStore
+from hermes_green.web.facade import Lab
 from hermes_green.web.guard import Guard
 from hermes_green.web.server import Server
 from hermes_green.web.views import Views
@@ -87,14 +74,12 @@ def open_store(data_dir: Path) -> SqliteStore:
 class Application:
     """One process from its locks to its last line."""
 
-    def __init__(self, config: Config, ownership: Ownership, states: Path) -> None:
+    def __init__(self, config: Config, ownership: Ownership, states: Path, lab: Lab | None = None) -> None:
         self.exit_code = EXIT_OK
-        self._config = config
         self._ownership = ownership
         self._clock = SystemClock()
         self._started_at = self._clock.wall()
         self._over = Event()
-        self._reloading = BoundedSemaphore(1)
         self._offhub = OffHub(2)
         self._renderer = OffHub(1, "render")
         self._notifier = Notifier()
@@ -107,10 +92,7 @@ class Application:
             lambda late, stack: logger.warning("the hub was blocked for {:.2f} s at:\n{}", late, stack),
         )
         self._bus = Bus(self._clock)
-        self._yard = Yard(logger, config.conf_dir.resolve().parent)
-        self._calls = HookCalls(config.hooks, self._yard, logger)
-        self._hooks = Hooks(hooks_of(config, self._calls), logger)
-        self._routes = routes_of(config, self._yard)
+        self._live = Live(config, self._offhub, self._notifier, self._clock)
         self._media = Media(config.data_dir / "media", self._offhub.call, logger)
         self._store: Store = open_store(config.data_dir)
         worker = f"{os.getpid()}-{self._started_at:.0f}"
@@ -126,8 +108,9 @@ class Application:
             worker=worker,
             injected={"web": {"mailbox": self._mailbox}},
         )
+        self._live.connect(self._house, self._nursery, ownership, self._watchdog)
         guard = Guard(config.http.host, config.http.token.reveal())
-        views = Views(self._gateway, self._page_chat, self._metrics.render, guard, logger)
+        views = Views(self._gateway, self._page_chat, self._metrics.render, guard, logger, lab)
         self._escalation = Escalation(
             ledger=Ledger(states / "gateway.ledger", self._clock),
             offhub=self._offhub.call,
@@ -151,12 +134,13 @@ class Application:
             lag_ms=lambda: self._lag.current_ms,
         )
         supervisor = Supervisor(self._clock, logger, witness)
-        self._house = House(**common, bus=self._bus, hooks=self._hooks, supervisor=supervisor, policy=policy_of(config))
+        hooks = self._live.hooks
+        self._house = House(**common, bus=self._bus, hooks=hooks, supervisor=supervisor, policy=policy_of(config))
         house = self._house
-        shared: dict[str, Any] = dict(common, bus=self._bus, hooks=self._hooks, meters=self._metrics, place=house.place)
+        shared: dict[str, Any] = dict(common, bus=self._bus, hooks=hooks, meters=self._metrics, place=house.place)
         turns = Turns(
             **shared,
-            agent=lambda asked: self._routes.agent(asked),
+            agent=self._live.agent,
             wake=house.wake,
             offhub=self._renderer.call,
             rules=lambda: house.policy.turns,
@@ -178,12 +162,12 @@ class Application:
             **common,
             notifier=self._notifier,
             turning=supervisor.ping,
-            summary=self._summary,
+            summary=house.summary,
             retention=lambda: house.policy.retention,
             broken=self._broken,
             alive=self._alive,
-            pulse=lambda: max(0.1, min(PULSE, self._config.supervisor.stall_kill / 4 or PULSE)),
-            sweep=lambda: self._offhub.call(self._media.sweep, self._config.retention.media_days),
+            pulse=lambda: max(0.1, min(PULSE, self._live.config.supervisor.stall_kill / 4 or PULSE)),
+            sweep=lambda: self._offhub.call(self._media.sweep, self._live.config.retention.media_days),
         )
         self._gateway = Gateway(
             **common,
@@ -193,7 +177,8 @@ class Application:
             bus=self._bus,
             offhub=self._renderer.call,
             lag_ms=lambda: self._lag.current_ms,
-            reload=self.reload,
+            reload=self._live.reload,
+            told=self._live.told,
             stop=self.stop,
         )
 
@@ -210,12 +195,13 @@ class Application:
         self._watchdog.start()
         self._server.start()
         self._announce()
-        self._hooks.fire("gateway:startup", {"version": __version__})
+        self._live.hooks.fire("gateway:startup", {"version": __version__})
         # All adapters are imported and built before the first one dials, and the authorities of TLS
         # are read: each of these stops every link that is up.
         trust()
-        pace = pace_of(self._config)
-        members = [self._nursery.build(child, pace, self._house) for child in self._config.children]
+        config = self._live.config
+        pace = pace_of(config)
+        members = [self._nursery.build(child, pace, self._house) for child in config.children]
         # What is loaded by now stays as long as we do. Looking through it again and again for garbage
         # would stop every heartbeat for some 35 ms each time.
         gc.collect()
@@ -223,6 +209,7 @@ class Application:
         for member in members:
             self._house.enlist(member)
         self._house.resume()
+        self._live.begin()
         self._over.wait()
         self._shut_down()
         return self.exit_code
@@ -240,50 +227,45 @@ class Application:
             "http": self._server.url,
             "version": __version__,
             "started_at": rfc3339(self._started_at),
-            "conf": str(self._config.conf_dir),
+            "conf": str(self._live.config.conf_dir),
         }
-        self._offhub.call(write_private, self._config.data_dir / "gateway.json", json.dumps(facts).encode())
+        self._offhub.call(write_private, self._live.config.data_dir / "gateway.json", json.dumps(facts).encode())
         print(f"hermes-green ready {self._server.url} pid={os.getpid()}", flush=True)
-        self._notifier.ready(self._summary())
+        self._notifier.ready(self._house.summary())
 
     def _shut_down(self) -> None:
-        seconds = self._config.supervisor.drain_seconds
+        seconds = self._live.config.supervisor.drain_seconds
         deadline = time.monotonic() + seconds + CLOSE_WITHIN
         self._notifier.stopping("draining")
         self._notifier.extend(seconds + 5)
-        self._hooks.fire("gateway:shutdown", {"version": __version__})
+        self._live.end()
+        self._live.hooks.fire("gateway:shutdown", {"version": __version__})
         self._house.drain(seconds)
         self._server.stop(0.5)
         self._upkeep.close()
         self._escalation.close()
-        self._hooks.close(0.5)
+        self._live.hooks.close(0.5)
         self._lag.stop()
         self._watchdog.stop()
         # What a store that is away has not taken by now was not acknowledged either.
         with gevent.Timeout(max(0.5, deadline - time.monotonic()), False):
             self._store.close()
-        self._routes.close()
-        self._calls.close()
-        self._yard.close()
-        (self._config.data_dir / "gateway.json").unlink(missing_ok=True)
+        self._live.close()
+        (self._live.config.data_dir / "gateway.json").unlink(missing_ok=True)
         self._ownership.release()
         logger.info("stopped")
-
-    def _summary(self) -> str:
-        children = self._house.supervisor.children.values()
-        return ", ".join(f"{child.id} {child.state}" for child in children) or "no children"
 
     def _alive(self) -> None:
         """Everything that must turn has turned; also the moment to look at our own size."""
         self._watchdog.put_off()
-        most = self._config.supervisor.max_rss_mb
+        most = self._live.config.supervisor.max_rss_mb
         if most and resident_mb() > most:
             logger.warning("{:.0f} MB are more than max_rss_mb {:.0f}: asking for a restart", resident_mb(), most)
             self.stop(EXIT_RESTART)
 
     def _probe(self, child: str) -> tuple[bool, str]:
         """One dial of a child in a fresh process."""
-        argv = [sys.executable, "-m", "hermes_green.probe", str(self._config.conf_dir), child]
+        argv = [sys.executable, "-m", "hermes_green.probe", str(self._live.config.conf_dir), child]
         try:
             done = subprocess.run(argv, capture_output=True, timeout=PROBE_TIMEOUT, stdin=subprocess.DEVNULL)
         except subprocess.TimeoutExpired as error:
@@ -292,7 +274,7 @@ class Application:
 
     def _page_chat(self) -> Mailbox | None:
         """The page's side of the web chat, where it is on."""
-        return self._mailbox if any(child.platform == "web" for child in self._config.children) else None
+        return self._mailbox if any(child.platform == "web" for child in self._live.config.children) else None
 
     def _refresh_metrics(self) -> None:
         """Bring up to date what is measured rather than counted."""
@@ -307,72 +289,15 @@ class Application:
         logger.critical("{} {}", error, error.action)
         self.stop(EXIT_CONFIG)
 
-    # --- reload ---
-
     def _on_hup(self) -> None:
-        gevent.spawn(self.reload).name = "reload"
-
-    def reload(self) -> dict[str, Any]:
-        """Apply what changed; ``{ok, changed, restart_required, errors}``. A broken file changes nothing."""
-        with self._reloading:
-            self._notifier.reloading()
-            try:
-                fresh = self._offhub.call(load_config, self._config.conf_dir)
-                credentials(fresh.children)
-            except ConfError as error:
-                logger.error("the configuration was not reloaded: {}", error)
-                return {"ok": False, "changed": [], "restart_required": [], "errors": sentences(error)}
-            finally:
-                self._notifier.ready(self._summary())
-            answer = self._apply(fresh)
-            told = ", ".join(answer["changed"]) or "nothing has changed"
-            if answer["restart_required"]:
-                told += f"; only a restart applies {', '.join(answer['restart_required'])}"
-            logger.info("the configuration was reloaded: {}", told)
-            return answer
-
-    def _apply(self, fresh: Config) -> dict[str, Any]:
-        changes = diff(self._config, fresh)
-        hide_secrets(fresh.children)
-        self._house.repace(policy_of(fresh), pace_of(fresh))
-        if "turns" in changes.groups:
-            self._house.lanes.resize(fresh.turns.max_parallel, fresh.turns.timeout)
-        if {"agent", "routes"} & set(changes.groups):
-            # Turns in progress keep the agent they began with; it is closed when they must be over.
-            gevent.spawn_later(self._config.turns.timeout, self._routes.close).name = "retired-agents"
-            self._routes = routes_of(fresh, self._yard)
-        if "supervisor" in changes.groups:
-            self._watchdog.retune(fresh.supervisor.stall_warn, fresh.supervisor.stall_kill)
-        self._yard.refresh()
-        if "hooks" in changes.groups:
-            self._calls.close()
-            self._calls = HookCalls(fresh.hooks, self._yard, logger)
-            self._hooks.replace(hooks_of(fresh, self._calls))
-        if "log" in changes.groups:
-            logs.set_level(fresh.log.level)
-        for child in fresh.children:
-            self._nursery.set_budget(child)
-        for child in changes.stop:
-            self._house.dismiss(child.id)
-        gone = {child.id: self._house.dismiss(child.id, replaced=True) for child in changes.restart}
-        self._ownership.keep_only(set(credentials(fresh.children)))
-        errors = []
-        for child in (*changes.restart, *changes.start):
-            why = self._nursery.admit(child, pace_of(fresh), self._house, gone.get(child.id))
-            if why:
-                errors.append(f"{child.id}: {why}")
-        # What only a restart applies stays as it is, so that the next reload still tells of it.
-        kept = replace(self._config.log, level=fresh.log.level)
-        self._config = replace(fresh, data_dir=self._config.data_dir, http=self._config.http, log=kept)
-        moved = [child.id for child in (*changes.restart, *changes.start, *changes.stop)]
-        changed = [*changes.groups, *changes.live, *moved]
-        return {"ok": True, "changed": changed, "restart_required": list(changes.restart_required), "errors": errors}
+        gevent.spawn(self._live.reload).name = "reload"
 
 
-def run(conf_dir: Path, *, replace: bool = False) -> int:
+def run(conf_dir: Path, *, replace: bool = False, lab: Lab | None = None) -> int:
     """Run the gateway of a configuration directory until it is asked to stop; the exit code.
 
-    ``replace``: ask another owner of the data directory or of a bot to drain, and take over.
+    ``replace``: ask another owner of the data directory or of a bot to drain, and take over. ``lab``: the
+    simulated platforms behind it, for the page.
     """
     sys.setswitchinterval(0.001)
     try:
@@ -383,7 +308,7 @@ def run(conf_dir: Path, *, replace: bool = False) -> int:
         numbers = config.supervisor
         drain = numbers.drain_seconds + EVICT_SLACK if replace else None
         ownership = own(config.data_dir, states, credentials(config.children), numbers.lock_wait, drain)
-        return Application(config, ownership, states).serve()
+        return Application(config, ownership, states, lab).serve()
     except (ConfError, StoreBroken) as error:
         print("\n".join(sentences(error)), file=sys.stderr, flush=True)
         return EXIT_CONFIG

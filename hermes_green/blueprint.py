@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Iterable, Mapping
 
@@ -16,6 +17,7 @@ from hermes_green.core.options import PlatformOptions
 from hermes_green.core.ports import Retention
 from hermes_green.ops import log as logs
 from hermes_green.ops.lock import credential_id
+from hermes_green.ops.watch import digest
 from hermes_green.runtime import delivery, turn
 from hermes_green.runtime.hooks import Hook
 from hermes_green.runtime.policy import Policy
@@ -33,7 +35,14 @@ def platforms() -> Mapping[str, type[PlatformOptions]]:
 def load_config(conf_dir: Path) -> Config:
     """The whole configuration. Raises ConfErrors with everything that is wrong with it."""
     checks = {name: adapters.package(name).check for name in adapters.names()}
-    return load(conf_dir, platforms(), checks=checks)
+    # Before the files are read: what is saved meanwhile is seen as a change.
+    files = digest(watched(conf_dir))
+    return replace(load(conf_dir, platforms(), checks=checks), files=files)
+
+
+def watched(conf_dir: Path) -> Iterable[Path]:
+    """The files whose change is a change of the configuration."""
+    return conf_dir.glob("*.yaml")
 
 
 def policy_of(config: Config) -> Policy:

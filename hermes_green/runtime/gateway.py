@@ -35,7 +35,8 @@ class Identity:
 
 
 class Gateway:
-    """The composition root hands in how to reload and how to stop. ``records``: what was written down."""
+    """The composition root hands in how to reload and how to stop, and what was ``told`` of the last reading
+    of the configuration. ``records``: what was written down."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class Gateway:
         offhub: Callable[..., Any],
         lag_ms: Callable[[], float],
         reload: Callable[[], dict[str, Any]],
+        told: Callable[[], dict[str, Any]],
         stop: Callable[[], None],
     ) -> None:
         self.records = Records(store, clock, house.resume)
@@ -64,6 +66,7 @@ class Gateway:
         self._offhub = offhub
         self._lag_ms = lag_ms
         self._reload = reload
+        self._told = told
         self._stop = stop
 
     def status(self) -> dict[str, Any]:
@@ -75,6 +78,7 @@ class Gateway:
             hub_lag_ms=self._lag_ms(),
             counts=self._counts(),
             turns=self._house.lanes.active,
+            config=self._told(),
             children=self._supervisor.children,
             clock=self._clock,
             dials=self._dials_of,

@@ -73,6 +73,11 @@ class House:
     def state(self, child: str) -> str:
         return str(self.supervisor.child(child).state)
 
+    def summary(self) -> str:
+        """The children and their states, in one line."""
+        children = self.supervisor.children.values()
+        return ", ".join(f"{child.id} {child.state}" for child in children) or "no children"
+
     def place(self, child: str) -> Child | None:
         """The child, for a turn or a delivery; None when it is not configured any more."""
         return self.supervisor.children.get(child)

@@ -48,11 +48,13 @@ def status(
     hub_lag_ms: float,
     counts: Counts,
     turns: int,
+    config: Mapping[str, Any],
     children: Mapping[str, Child],
     clock: Clock,
     dials: Callable[[str], list[Mapping[str, Any]]],
 ) -> dict[str, Any]:
-    """The status JSON. Fields may be added, none removed."""
+    """The status JSON. Fields may be added, none removed. ``config``: how the last reading of the files
+    ended."""
     return {
         "version": version,
         "pid": pid,
@@ -62,5 +64,6 @@ def status(
         "outbox": counts.outbox,
         "dead": counts.dead,
         "turns": turns,
+        "config": dict(config),
         "children": [child_status(child, clock, dials(id)) for id, child in sorted(children.items())],
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import os
 import re
@@ -66,13 +65,12 @@ def _is_null(tree: Tree) -> bool:
 
 
 class _Reading:
-    """One reading of a directory; collects problems and the digest of what was read."""
+    """One reading of a directory; collects problems."""
 
     def __init__(self, conf_dir: Path, env: Mapping[str, str]) -> None:
         self._dir = Path(conf_dir)
         self._env = env
         self._problems: list[Problem] = []
-        self._digest = hashlib.sha256()
 
     def outline(self) -> Outline:
         self._need_directory()
@@ -97,9 +95,7 @@ class _Reading:
         values.update(
             data_dir=self._data_dir(gateway), routes=tuple(gateway.routes), hooks=tuple(gateway.hooks)
         )
-        return Config(
-            conf_dir=self._dir, children=tuple(children), files=self._digest.hexdigest(), **values
-        )
+        return Config(conf_dir=self._dir, children=tuple(children), **values)
 
     def _need_directory(self) -> None:
         if not self._dir.is_dir():
@@ -114,9 +110,7 @@ class _Reading:
         for path in (self._dir / f"{name}.yaml", self._dir / f"{name}.local.yaml"):
             if not os.path.lexists(path):
                 continue
-            source = Source(path, known, self._problems)
-            table = merged(table, source.read())
-            self._digest.update(f"{path.name} {len(source.data)} ".encode() + source.data)
+            table = merged(table, Source(path, known, self._problems).read())
         return table
 
     def _gateway(self, table: Table) -> Gateway:

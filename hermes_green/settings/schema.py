@@ -215,6 +215,7 @@ class Gateway:
     delivery: Delivery = key(Delivery(), help="how replies reach the platforms", live=True)
     retention: RetentionOptions = key(RetentionOptions(), help="how long what is finished is kept", live=True)
     hooks: list[Hook] = key(factory=list, help="what is called when something happens", live=True)
+    watch: bool = key(True, help="apply a file of the configuration when it is saved", live=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,7 @@ class Outline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The whole configuration, valid. ``files`` is a digest of what was read, for noticing changes."""
+    """The whole configuration, valid. ``files`` is a digest of its files, for whoever notices changes."""
 
     conf_dir: Path
     data_dir: Path
@@ -255,5 +256,6 @@ class Config:
     delivery: Delivery
     retention: RetentionOptions
     hooks: tuple[Hook, ...]
+    watch: bool
     children: tuple[ChildConfig, ...]
-    files: str
+    files: str = ""

@@ -45,7 +45,7 @@ WAYS = {"post": by_post, "command": by_command, "signal": by_signal}
 
 @pytest.mark.parametrize("way", WAYS)
 def test_each_kind_of_change_touches_exactly_what_it_is_about(stage, seed, way):
-    scene = Scene(stage, gateway={"supervisor": QUICK})
+    scene = Scene(stage, gateway={"supervisor": QUICK, "watch": False})
     reload = WAYS[way]
     only_its_own_child(scene, reload)
     live_keys(scene, reload)
@@ -171,7 +171,7 @@ def test_reloads_that_restart_a_child_in_the_middle_of_its_work_lose_and_double_
 
 
 def test_a_platform_added_to_a_running_gateway_comes_up_and_a_bot_owned_elsewhere_halts_alone(stage, seed, tmp_path):
-    scene = Scene(stage, platforms=("feishu",))
+    scene = Scene(stage, platforms=("feishu",), gateway={"watch": False})
     sim = stage.sim("qq", "--heartbeat-interval", "5")
     scene.sims["qq"] = sim
     owner = type(stage)(tmp_path / "owner")

@@ -87,6 +87,7 @@ class FakeGateway:
         return {
             "version": "0.1.0", "pid": os.getpid(), "started_at": rfc3339(time.time()), "hub_lag_ms": 1.2,
             "inbox": 0, "outbox": 0, "dead": len(self.letters), "turns": 0, "children": self.children,
+            "config": {"ok": True, "errors": [], "restart_required": [], "at": rfc3339(time.time())},
         }  # fmt: skip
 
     def health(self) -> dict[str, Any]:

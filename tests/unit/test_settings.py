@@ -98,6 +98,7 @@ def test_an_empty_directory_means_the_defaults_of_the_contract(tmp_path: Path) -
             "media_days": 7,
         },
         "hooks": [],
+        "watch": True,
     }
 
 
@@ -288,14 +289,6 @@ def test_what_an_adapter_says_against_its_settings_stands_at_the_key_it_names(tm
     (problem,) = caught.value.problems
     assert (problem.spot.line, problem.nearest) == (3, "ring")
     assert "ten letters" in str(problem)
-
-
-def test_the_digest_changes_with_the_files(tmp_path: Path) -> None:
-    write(tmp_path, gateway="locale: en\n")
-    first = read(tmp_path).files
-    assert read(tmp_path).files == first
-    write(tmp_path, gateway="locale: en \n")
-    assert read(tmp_path).files != first
 
 
 def test_the_outline_needs_no_variable_but_its_own(tmp_path: Path) -> None:

@@ -29,10 +29,22 @@ export async function board() {
     if (focused) for (const each of $("children").querySelectorAll("button")) {
       if (each.getAttribute("aria-label") === focused) each.focus();
     }
+    troubles(status.config);
     totals(status);
   } catch (error) {
     pulse(error.message, true);
   }
+}
+
+// What is wrong with the configuration as it was last saved, until it is mended; said once, not every 5 s.
+let told = "";
+
+function troubles(config) {
+  const wrong = config && !config.ok ? config.errors : [];
+  if (wrong.join("\n") === told) return;
+  told = wrong.join("\n");
+  const head = "The configuration as saved was not applied; what ran before goes on:";
+  $("trouble").replaceChildren(...(wrong.length ? [head, ...wrong] : []).map((text) => make("p", { class: "why" }, text)));
 }
 
 function card(child) {
