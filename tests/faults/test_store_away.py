@@ -56,7 +56,7 @@ def test_a_locked_store_makes_intake_wait_and_nothing_else_and_all_are_answered_
             asking = gevent.spawn(told, scene)
             away = until(lambda: (h := scene.gateway.get("/healthz"))[1]["store"] != "ok" and h, 15, "healthz away")
             assert away[0] == 200 and away[1]["store"].startswith("away")
-            assert away[1]["hub_lag_ms"] < 250, "the hub does not wait in the database"
+            assert away[1]["hub_lag_ms"] < 1000, "the hub does not wait in the database"
             asking.get(timeout=20)
             gevent.sleep(max(0, began + (40 if long_run else 10) - time.monotonic()))
             assert [scene.texts(platform) for platform in scene.sims] == [["before"], ["before"]]
