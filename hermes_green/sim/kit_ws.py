@@ -146,6 +146,7 @@ class Link:
                     data, self._bytes = b"".join(self._bytes), []
                     self._hand_over(data)
             elif isinstance(event, Ping):
+                self.sim.log.add("ping", link=self.id)
                 if not self.sim.faults.on("mute_acks"):
                     self._emit(event.response())
             elif isinstance(event, Pong):

@@ -58,8 +58,8 @@ class Load:
         except AssertionError:
             pass  # judge() says what is missing
 
-    def judge(self) -> str:
-        """"" when each question was answered exactly once and in order, else what is wrong."""
+    def faults(self) -> dict[str, list[str]]:
+        """lost, twice, out of order, strangers -> what of it happened, each beginning with its platform."""
         answered = self.answered()
         lost, twice, disorder = [], [], []
         for chat, texts in self.asked.items():
@@ -70,13 +70,13 @@ class Load:
             firsts = list(dict.fromkeys(got))
             if firsts != [text for text in texts if text in counts]:
                 disorder.append(f"{chat}: {firsts}")
-        strangers = set(answered) - set(self.asked)
-        wrong = []
-        faults = {"lost": lost, "twice": twice, "out of order": disorder, "strangers": list(strangers)}
-        for name, found in faults.items():
-            if found:
-                wrong.append(f"{name} {len(found)}: {found[:5]}")
-        return "; ".join(wrong)
+        strangers = sorted(set(answered) - set(self.asked))
+        return {"lost": lost, "twice": twice, "out of order": disorder, "strangers": strangers}
+
+    def judge(self) -> str:
+        """"" when each question was answered exactly once and in order, else what is wrong."""
+        found = self.faults().items()
+        return "; ".join(f"{name} {len(cases)}: {cases[:5]}" for name, cases in found if cases)
 
 
 def beside(*work: Callable[[], Any]) -> list[Any]:

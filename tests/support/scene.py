@@ -24,6 +24,8 @@ ARGUMENTS = {
     "qq": ("--hold-order", "--heartbeat-interval", "5"),
     "telegram": ("--hold-order",),
     "wecom": ("--hold-order",),
+    "dingtalk": ("--hold-order",),
+    "slack": ("--hold-order",),
 }
 
 

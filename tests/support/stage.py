@@ -143,9 +143,12 @@ class Model(Process):
 class Gateway(Process):
     """The gateway on a configuration directory."""
 
-    def __init__(self, conf: Path, state: Path, *args: str, wait: float = 30.0) -> None:
-        argv = [sys.executable, "-m", "hermes_green", "run", "--conf", str(conf), *args]
-        env = {"HERMES_GREEN_STATE_DIR": str(state)}
+    def __init__(
+        self, conf: Path, state: Path, *args: str, wait: float = 30.0, program: str = "hermes_green",
+        more: Mapping[str, str] = {},
+    ) -> None:  # fmt: skip
+        argv = [sys.executable, "-m", program, "run", "--conf", str(conf), *args]
+        env = {"HERMES_GREEN_STATE_DIR": str(state), **more}
         super().__init__(argv, r"^hermes-green ready (\S+)", conf.parent / "gateway.log", env, wait)
 
     def get(self, path: str) -> tuple[int, Any]:
@@ -169,6 +172,8 @@ class Stage:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self.program = "hermes_green"  # the module that is run as a gateway
+        self.env: dict[str, str] = {}  # what gateways are told beside the usual
         self.conf = home / "conf"
         self.state = home / "state"
         self.conf.mkdir(parents=True, exist_ok=True)
@@ -186,7 +191,8 @@ class Stage:
         return self._keep(Model(self.home))
 
     def gateway(self, *args: str, wait: float = 30.0) -> Gateway:
-        return self._keep(Gateway(self.conf, self.state, *args, wait=wait))
+        gateway = Gateway(self.conf, self.state, *args, wait=wait, program=self.program, more=self.env)
+        return self._keep(gateway)
 
     def _keep(self, process: Any) -> Any:
         self._started.append(process)

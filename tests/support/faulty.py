@@ -1,0 +1,58 @@
+"""A gateway with what the faults need inside: a disk that is slow on demand, and a count of what lives in it.
+
+``python -m tests.support.faulty run ...`` is the gateway. The file that HERMES_GREEN_FAULTY names may say how
+many seconds each commit takes; at SIGUSR2 the file beside it (".live") is told how many greenlets there are.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+CONTROL = Path(os.environ.get("HERMES_GREEN_FAULTY", os.devnull))
+
+
+def slow_commit() -> None:
+    """Runs on the writer's thread before each commit."""
+    from gevent import monkey
+
+    try:
+        seconds = float(CONTROL.read_text() or 0)
+    except (OSError, ValueError):
+        return
+    monkey.get_original("time", "sleep")(seconds)
+
+
+def count_live(*_: Any) -> None:
+    """Write down the number of greenlets that have begun and not ended."""
+    import greenlet
+
+    gc.collect()
+    alive = sum(1 for each in gc.get_objects() if isinstance(each, greenlet.greenlet) and not each.dead)
+    fresh = CONTROL.with_suffix(".fresh")
+    fresh.write_text(str(alive))
+    fresh.rename(CONTROL.with_suffix(".live"))
+
+
+def main() -> int:
+    """Patch as the gateway does, put the faults in, and be the gateway."""
+    from hermes_green import __main__
+
+    __main__._patch()
+    from hermes_green import app
+    from hermes_green.store.sqlite import SqliteStore
+
+    def open_store(data_dir: Path) -> SqliteStore:
+        return SqliteStore(data_dir / "gateway.sqlite3", before_commit=slow_commit)
+
+    app.open_store = open_store
+    signal.signal(signal.SIGUSR2, count_live)
+    return __main__.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
