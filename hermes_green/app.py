@@ -50,6 +50,7 @@ from hermes_green.settings.schema import Config
 from hermes_green.store.sqlite import SqliteStore
 from hermes_green.web.facade import Lab
 from hermes_green.web.guard import Guard
+from hermes_green.web.history import History
 from hermes_green.web.server import Server
 from hermes_green.web.views import Views
 
@@ -110,7 +111,10 @@ class Application:
         )
         self._live.connect(self._house, self._nursery, ownership, self._watchdog)
         guard = Guard(config.http.host, config.http.token.reveal())
-        views = Views(self._gateway, self._page_chat, self._metrics.render, guard, logger, lab)
+        self._history = History(
+            self._metrics.spreads, lambda: self._lag.current_ms, lambda: self._upkeep.counts, self._clock
+        )
+        views = Views(self._gateway, self._page_chat, self._metrics.render, guard, logger, lab, self._history)
         self._escalation = Escalation(
             ledger=Ledger(states / "gateway.ledger", self._clock),
             offhub=self._offhub.call,
@@ -192,6 +196,7 @@ class Application:
         for sign, then in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, self._on_hup)):
             gevent.signal_handler(sign, then)
         self._lag.start()
+        self._history.start()
         self._watchdog.start()
         self._server.start()
         self._announce()
@@ -245,6 +250,7 @@ class Application:
         self._upkeep.close()
         self._escalation.close()
         self._live.hooks.close(0.5)
+        self._history.stop()
         self._lag.stop()
         self._watchdog.stop()
         # What a store that is away has not taken by now was not acknowledged either.

@@ -98,6 +98,10 @@ class Metrics:
         """One sample of the hub's lateness."""
         self._lag.observe(seconds)
 
+    def spreads(self) -> dict[str, dict[float, float]]:
+        """Turns and deliveries so far: upper bound of their duration (s) -> how many took no longer."""
+        return {"turn": _spread(self._turn), "delivery": _spread(self._delivery)}
+
     def forget(self, child: str) -> None:
         """The child is gone from the configuration: its series go too."""
         self._reasons.pop(child, None)
@@ -130,3 +134,12 @@ class Metrics:
         for entry in [entry for entry in known if entry[0] is metric]:
             known.discard(entry)
             metric.remove(*entry[1])
+
+
+def _spread(histogram: Histogram) -> dict[float, float]:
+    found: dict[float, float] = {}
+    for sample in (sample for family in histogram.collect() for sample in family.samples):
+        if sample.name.endswith("_bucket"):
+            bound = float(sample.labels["le"])
+            found[bound] = found.get(bound, 0.0) + sample.value
+    return found

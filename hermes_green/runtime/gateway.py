@@ -78,6 +78,7 @@ class Gateway:
             hub_lag_ms=self._lag_ms(),
             counts=self._counts(),
             turns=self._house.lanes.active,
+            locale=self._house.policy.locale,
             config=self._told(),
             children=self._supervisor.children,
             clock=self._clock,

@@ -48,6 +48,7 @@ def status(
     hub_lag_ms: float,
     counts: Counts,
     turns: int,
+    locale: str,
     config: Mapping[str, Any],
     children: Mapping[str, Child],
     clock: Clock,
@@ -64,6 +65,8 @@ def status(
         "outbox": counts.outbox,
         "dead": counts.dead,
         "turns": turns,
+        "oldest_undelivered": counts.oldest_undelivered,
+        "locale": locale,
         "config": dict(config),
         "children": [child_status(child, clock, dials(id)) for id, child in sorted(children.items())],
     }

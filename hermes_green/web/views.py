@@ -22,6 +22,7 @@ from hermes_green.web import streams
 from hermes_green.web.exchange import Problem, Request, Response, answer, strings
 from hermes_green.web.facade import Chat, Gateway, Lab
 from hermes_green.web.guard import Guard
+from hermes_green.web.history import INTERVAL, History
 from hermes_green.web.lab import LabViews
 from hermes_green.web.streams import Streams
 
@@ -48,7 +49,8 @@ View = Callable[..., Response]
 
 class Views:
     """The WSGI application. ``chat`` is the page's side of the web chat, or None where it is off;
-    ``metrics`` renders the text for Prometheus; ``lab``: simulated platforms that the page may play with."""
+    ``metrics`` renders the text for Prometheus; ``history``: the last hour of it; ``lab``: simulated platforms that
+    the page may play with."""
 
     def __init__(
         self,
@@ -58,12 +60,14 @@ class Views:
         guard: Guard,
         log: Any,
         lab: Lab | None = None,
+        history: History | None = None,
     ) -> None:
         self._lab = LabViews(lab)
         self.streams = Streams()
         self._gateway = gateway
         self._chat = chat
         self._metrics = metrics
+        self._history = history
         self._guard = guard
         self._log = log
         self._files = dict(_files_of_the_page())
@@ -96,6 +100,7 @@ class Views:
             ("GET", r"/readyz", self._readyz),
             ("GET", r"/metrics", self._render_metrics),
             ("GET", r"/api/status", self._status),
+            ("GET", r"/api/history", self._past),
             ("POST", r"/api/login", self._login),
             ("POST", r"/api/send", self._send),
             ("GET", r"/api/send/(?P<id>.+)", self._sent),
@@ -161,6 +166,14 @@ class Views:
 
     def _status(self, request: Request) -> Response:
         return answer(self._gateway.status())
+
+    def _past(self, request: Request) -> Response:
+        """The last hour, or what came after the point ``since``."""
+        since = request.query.get("since", "0")
+        if not since.isdecimal() or len(since) > 15:
+            raise Problem(422, "bad_value", "since must be the number `n` of a point", field="since")
+        points = self._history.since(int(since)) if self._history is not None else []
+        return answer({"interval": INTERVAL, "points": points})
 
     def _events(self, request: Request) -> Response:
         """The gateway's events; with ``chat`` that chat's answers instead; with ``all=1`` those, what

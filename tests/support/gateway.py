@@ -20,6 +20,7 @@ from hermes_green.core.errors import KeyReused, StoreAway, UnknownChat, UnknownC
 from hermes_green.core.model import Message, Part, Peer
 from hermes_green.core.ports import DeadLetter, Line, Sent, SessionInfo
 from hermes_green.web.guard import Guard
+from hermes_green.web.history import History
 from hermes_green.web.server import Server
 from hermes_green.web.views import Views
 from tests.support.port import FakeContext, FakePort, Run
@@ -78,6 +79,7 @@ class FakeGateway:
     letters: list[DeadLetter] = field(default_factory=list)
     lines: list[tuple[str, Line]] = field(default_factory=list)
     talks: dict[str, list[str]] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)  # fields of the status beside these
 
     def happen(self, name: str, **data: Any) -> None:
         for ears in self.ears:
@@ -87,7 +89,9 @@ class FakeGateway:
         return {
             "version": "0.1.0", "pid": os.getpid(), "started_at": rfc3339(time.time()), "hub_lag_ms": 1.2,
             "inbox": 0, "outbox": 0, "dead": len(self.letters), "turns": 0, "children": self.children,
+            "oldest_undelivered": None, "locale": "en",
             "config": {"ok": True, "errors": [], "restart_required": [], "at": rfc3339(time.time())},
+            **self.more,
         }  # fmt: skip
 
     def health(self) -> dict[str, Any]:
@@ -183,14 +187,16 @@ class Answer:
 class Site:
     """Gateway (fake), mailbox, web adapter (both real, on a FakePort) and server on a free port."""
 
-    def __init__(self, token: str = "", host: str = "127.0.0.1", port: int = 0, chat: bool = True) -> None:
+    def __init__(self, token: str = "", host: str = "127.0.0.1", port: int = 0, chat: bool = True,
+                 history: History | None = None) -> None:  # fmt: skip
         self.gateway = FakeGateway()
         self.mailbox = Mailbox()
         self.ctx = FakeContext("web", log=logging.getLogger("web"))
         self.adapter = create(Settings(), self.ctx, self.mailbox)
         self.run = Run(self.adapter, port=FakePort(self.ctx)).until_ready()
         box = self.mailbox if chat else None
-        self.views = Views(self.gateway, lambda: box, lambda: b"hermes_green_up 1\n", Guard(host, token), logger)
+        self.views = Views(self.gateway, lambda: box, lambda: b"hermes_green_up 1\n", Guard(host, token), logger,
+                           history=history)  # fmt: skip
         self.server = Server(host, port, self.views, logger)
         self.server.start()
 
