@@ -195,14 +195,8 @@ class Application:
             logger.info("found {} turns cut in the middle, {} replies undelivered", found.cut, found.undelivered)
         for sign, then in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, self._on_hup)):
             gevent.signal_handler(sign, then)
-        self._lag.start()
-        self._history.start()
-        self._watchdog.start()
-        self._server.start()
-        self._announce()
-        self._live.hooks.fire("gateway:startup", {"version": __version__})
-        # All adapters are imported and built before the first one dials, and the authorities of TLS
-        # are read: each of these stops every link that is up.
+        # All adapters are imported and built, and the authorities of TLS are read, before anybody is
+        # served or dialled: each of these stops the hub for a while.
         trust()
         config = self._live.config
         pace = pace_of(config)
@@ -211,6 +205,12 @@ class Application:
         # would stop every heartbeat for some 35 ms each time.
         gc.collect()
         gc.freeze()
+        self._lag.start()
+        self._history.start()
+        self._watchdog.start()
+        self._server.start()
+        self._announce()
+        self._live.hooks.fire("gateway:startup", {"version": __version__})
         for member in members:
             self._house.enlist(member)
         self._house.resume()

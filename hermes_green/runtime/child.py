@@ -271,7 +271,8 @@ class Child:
         if isinstance(error, (AuthRejected, Displaced, ConfError)):
             self._reject(error)
             return
-        self.losses += 1
+        if run.ready_at is not None:
+            self.losses += 1
         if error is None or isinstance(error, (LinkLost, Throttled)):
             self._go(Event.LOST, self._reason_of(error))
             if self._successor is not None:

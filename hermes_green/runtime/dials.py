@@ -71,7 +71,8 @@ class DialBook:
         """
         reserve = 0 if handover else self._reserve
         try:
-            if not self._booted:
+            # A child that dials nobody (the page) has no distance to keep.
+            if not self._booted and self._budgets:
                 self._booted = True
                 self._space_boots(reserve)
             if not handover:

@@ -12,7 +12,7 @@ def test_a_fault_of_ours_is_proved_by_a_fresh_process_and_ends_in_75_once(stage)
     right = credentials(sim)
     stage.write("feishu", {**right, "api_base": "http://127.0.0.1:9"})
     gateway = stage.gateway()
-    until(lambda: gateway.child("feishu")["losses"] >= 1, 10)
+    until(lambda: gateway.child("feishu")["state"] == "WAITING", 10)
     # What is wrong in our process is right on the disk, so a fresh one connects.
     stage.write("feishu", right)
     assert until(lambda: gateway.popen.poll() is not None or None, 30)
