@@ -25,6 +25,10 @@ class Told:
         """No more."""
         self._what = None
 
+    def names(self, path: str) -> bool:
+        """Whether it was told for such a path, and not for all."""
+        return bool(self._path) and self._path in path
+
     def take(self, path: str) -> Any:
         """What to answer to a call of ``path``, or None; uses up one of its times."""
         if self._what is None or self._left == 0 or time.monotonic() > self._until or self._path not in path:

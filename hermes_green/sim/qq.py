@@ -8,7 +8,8 @@ forgets the session, with 4004 kills the tokens. ``duplicate`` pushes a message 
 again what the client has not stated to have.
 
 Own kinds of the record: token, identify, resume, resume_refused, link_refused, late, abandoned and
-lost (messages that no client will get any more), said, typing, upload, recall, send_refused.
+lost (messages that no client will get any more), said, typing, upload, recall, send_refused; draft, stream and
+rolled_back (a stream begins, grows, falls back to its first frame; its end is a send).
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from typing import Any, Callable
 import gevent
 
 from hermes_green.sim.kit import Answer, Link, Request, Simulator
+from hermes_green.sim.kit_told import Told
 from hermes_green.sim.qq_events import KNOWN_INTENTS, PRIVATE_INTENTS
 from hermes_green.sim.qq_gateway import Gateway
 from hermes_green.sim.qq_replies import REPLIES, WINDOWS, Pace, Refusal, Replies, Tokens
 from hermes_green.sim.qq_rest import SEND, TOKEN_PATH, Rest
 from hermes_green.sim.qq_session import Identifies, Session, Sessions
+from hermes_green.sim.qq_streams import STREAM, Streams
 from hermes_green.sim.qq_users import Users
 
 NOT_RESUMABLE = frozenset({4001, 4002, 4006, 4007, *range(4010, 4016), *range(4900, 4916)})
@@ -43,6 +46,8 @@ class Options:
     that answer nothing are taken. ``hold_order``: a chat's next message waits until the one before has
     arrived: a heartbeat or RESUME stated its number, or it was answered. ``bad_session``: a RESUME of an unknown
     session is answered by ``close`` 4006 or by ``op9``. ``channel_rate``: sends a second in a guild channel.
+    ``stream_timeout``: a stream without a frame for so long, and without its last, is rolled back to its first.
+    ``free_typing``: the working sign is not one of the replies.
     """
 
     app_id: str = "102000001"
@@ -64,16 +69,8 @@ class Options:
     hold_order: bool = False
     bad_session: str = "close"
     channel_rate: int = 5
-
-
-@dataclass(slots=True)
-class _ApiError:
-    """A refusal told by a fault."""
-
-    refusal: Refusal
-    path: str
-    until: float
-    left: int | None
+    stream_timeout: float = 60.0
+    free_typing: bool = False
 
 
 class QQSim(Simulator):
@@ -97,8 +94,11 @@ class QQSim(Simulator):
         self.pace = Pace(self.options.channel_rate)
         self.users = Users(self, self.options.hold_order)
         self.gateway = Gateway(self)
+        self.streams = Streams(self)
+        # The bot's messages as people see them: id -> chat and text.
+        self.shelf: dict[str, tuple[str, str]] = {}
         self._discovered = False
-        self._api_error: _ApiError | None = None
+        self._told = Told()
         self._rest = Rest(self)
         self._janitor: Any = None
 
@@ -118,9 +118,8 @@ class QQSim(Simulator):
             "identifies": self._limit_identifies,
         }
         if name == "api_error":
-            until = time.monotonic() + seconds if seconds is not None else float("inf")
             path = str(args.pop("path", ""))
-            self._api_error = _ApiError(Refusal(**args), path, until, count)
+            self._told.set(Refusal(**args), path, seconds, count)
         elif name in own:
             own[name](**args)
         else:
@@ -133,7 +132,7 @@ class QQSim(Simulator):
     def clear(self, name: str = "") -> None:
         """End the fault ``name``, or all of them."""
         if name in ("", "api_error"):
-            self._api_error = None
+            self._told.clear()
         super().clear(name)
 
     def state(self) -> dict[str, Any]:
@@ -169,14 +168,10 @@ class QQSim(Simulator):
 
     def api_error(self, path: str) -> Refusal | None:
         """What the fault ``api_error`` says about a request; about the token only when its path is named."""
-        told = self._api_error
-        if told is None or time.monotonic() > told.until or told.left == 0:
+        if path == TOKEN_PATH and not self._told.names(path):
             return None
-        if told.path not in path or (not told.path and path == TOKEN_PATH):
-            return None
-        if told.left is not None:
-            told.left -= 1
-        return told.refusal
+        refusal: Refusal | None = self._told.take(path)
+        return refusal
 
     # -- the kit's questions
 
@@ -195,9 +190,18 @@ class QQSim(Simulator):
         return self._discovered or not known
 
     def is_send(self, request: Request) -> bool:
-        return request.method == "POST" and SEND.fullmatch(request.path) is not None
+        path = request.path
+        return request.method == "POST" and (SEND.fullmatch(path) or STREAM.fullmatch(path)) is not None
+
+    def shown(self) -> dict[str, list[str]]:
+        """The bot's messages as they stand; a stream rolled back to its blank is an empty one."""
+        chats: dict[str, list[str]] = {}
+        for chat, text in self.shelf.values():
+            chats.setdefault(chat, []).append(text.strip())
+        return chats
 
     def throttled(self, request: Request, after: float) -> Answer:
+        self.streams.consume(request)
         body = {"code": 1100308, "message": "触发频率限制", "err_code": 1100308, "trace_id": secrets.token_hex(16)}
         return Answer(429, body, {"Retry-After": f"{after:g}"})
 
@@ -224,6 +228,7 @@ class QQSim(Simulator):
     def _expire(self) -> None:
         while True:
             gevent.sleep(0.2)
+            self.streams.expire()
             for session in self.sessions.expire(time.monotonic()):
                 self.log.add("expired", session=session.id)
                 self.users.abandon(session)

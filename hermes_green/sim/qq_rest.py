@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping
 from hermes_green.sim.kit import Answer, Request
 from hermes_green.sim.qq_events import BOT_ID, BOT_NAME
 from hermes_green.sim.qq_replies import BAD_MEDIA, BAD_SEQ, DUPLICATE, MISMATCH, OFFLINE, TOO_FAST, Refusal
+from hermes_green.sim.qq_streams import STREAM
 from hermes_green.sim.qq_users import stamp
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ SCENES = {"users": "c2c", "groups": "group", "channels": "guild", "dms": "direct
 TEXT, MARKDOWN, ARK, EMBED, NOTIFY, MEDIA = 0, 2, 3, 4, 6, 7
 FILE_TTL = 3600
 NOT_FOUND = Refusal(404, 10001, "no such interface")
+NO_MESSAGE = Refusal(404, 10008, "unknown message")
 NO_BODY = Refusal(400, 11251, "the body is no JSON object")
 WRONG_TYPE = Refusal(415, 11281, "Content-Type is not application/json")
 
@@ -53,6 +55,7 @@ class Rest:
 
     def answer(self, request: Request) -> Answer:
         """The answer to any request that is no WebSocket and no control."""
+        fresh = self._sim.streams.consume(request)
         told = self._sim.api_error(request.path)
         if told is not None:
             return self._refused(told)
@@ -63,23 +66,23 @@ class Rest:
         refusal = self._unauthorised(request)
         if refusal is not None:
             return self._refused(refusal)
-        handler = self._handler(request)
+        handler = self._handler(request, fresh)
         return self._refused(handler) if isinstance(handler, Refusal) else handler()
 
-    def _handler(self, request: Request) -> Callable[[], Answer] | Refusal:
+    def _handler(self, request: Request, fresh: bool) -> Callable[[], Answer] | Refusal:
         """What answers an authorised request."""
         path = request.path
         if request.method == "GET":
             read = {"/gateway": self._gateway, "/gateway/bot": self._gateway_bot, "/users/@me": self._me}
             return read.get(path, NOT_FOUND)
         if request.method == "DELETE" and (match := RECALL.fullmatch(path)):
-            self._sim.log.add("recall", chat=match["chat"], message_id=match["message"])
-            return lambda: Answer(200, {})
+            chat, message = match["chat"], match["message"]
+            return lambda: self._recall(chat, message)
         if request.method == "PUT" and (match := INTERACTION.fullmatch(path)):
             self._sim.log.add("interaction_ack", id=match["id"], body=request.body.decode("utf-8", "replace"))
             return lambda: Answer(204)
-        send, files = SEND.fullmatch(path), FILES.fullmatch(path)
-        if request.method != "POST" or not (send or files):
+        send, files, stream = SEND.fullmatch(path), FILES.fullmatch(path), STREAM.fullmatch(path)
+        if request.method != "POST" or not (send or files or stream):
             return NOT_FOUND
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             self._sim.violation("a POST that is not application/json", path=path)
@@ -91,6 +94,8 @@ class Rest:
             return NO_BODY
         if files:
             return lambda: self._file(SCENES[files["kind"]], body)
+        if stream:
+            return lambda: self._stream(stream["id"], body, fresh)
         assert send is not None
         scene = SCENES[send["v2"] or send["v1"]]
         return lambda: self._send(scene, send["id"] or send["id1"], body)
@@ -163,6 +168,21 @@ class Rest:
         self._sim.log.add("upload", scene=scene, file_type=body["file_type"], size=size, url=body.get("url") or "")
         return Answer(200, {"file_uuid": secrets.token_hex(16), "file_info": info, "ttl": FILE_TTL})
 
+    def _stream(self, chat: str, body: Mapping[str, Any], fresh: bool) -> Answer:
+        taken = self._sim.streams.take(chat, body, fresh)
+        if isinstance(taken, Answer):
+            return taken
+        self._sim.log.add("send_refused", chat=chat, code=taken.code, message=taken.message, body=dict(body))
+        return self._refused(taken)
+
+    def _recall(self, chat: str, message: str) -> Answer:
+        found = self._sim.shelf.pop(message, None)
+        if found is None or found[0] != chat:
+            return self._refused(NO_MESSAGE)
+        self._sim.streams.recalled(message)
+        self._sim.log.add("recall", chat=chat, message_id=message)
+        return Answer(200, {})
+
     def _send(self, scene: str, chat: str, body: Mapping[str, Any]) -> Answer:
         sent = _draft(scene, chat, body)
         refusal = sent if isinstance(sent, Refusal) else self._judge(sent)
@@ -182,7 +202,7 @@ class Rest:
             return BAD_MEDIA
         if sent.scene == "guild" and not self._sim.pace.allows(sent.chat, now):
             return TOO_FAST
-        counts = sent.kind != NOTIFY
+        counts = sent.kind != NOTIFY or not self._sim.options.free_typing
         return self._sim.replies.judge(sent.scene, sent.chat, sent.msg_id, sent.event_id, sent.seq, now, counts)
 
     def _done(self, sent: Draft, refusal: Refusal | None) -> Answer:
@@ -205,6 +225,7 @@ class Rest:
             return self._refused(refusal)
         if kind == "send":
             self._sim.sent += 1
+            self._sim.shelf[id] = (sent.chat, sent.text)
             self._sim.users.arrived([sent.msg_id], "answer")
         at = stamp()
         if sent.scene in ("c2c", "group"):

@@ -530,16 +530,19 @@ def asked(rig: Rig, sim: QQSim, chat_type: str = "dm") -> tuple[Any, Run, Inboun
     return adapter, run, taken(run, 1)[0]
 
 
-@pytest.mark.parametrize("chat_type", ["dm", "group"])
-def test_a_long_answer_goes_out_in_five_numbered_parts(rig, chat_type):
+@pytest.mark.parametrize("chat_type, parts", [("dm", 4), ("group", 5)])
+def test_a_long_answer_goes_out_in_numbered_parts(rig, chat_type, parts):
     sim = rig.sim()
     adapter, run, inbound = asked(rig, sim, chat_type)
     payloads = adapter.render(Reply("words and words. " * 3000, inbound.peer, inbound.reply_ref))
-    assert len(payloads) == adapter.caps.of(inbound.peer.chat_type).parts == 5
+    assert len(payloads) == adapter.caps.of(inbound.peer.chat_type).parts == parts
+    adapter.typing(inbound.peer, run.port.link)
+    adapter.typing(inbound.peer, run.port.link)
+    assert len(sim.record(kind="typing")) == (1 if chat_type == "dm" else 0), "a minute long, once for a message"
     for n, payload in enumerate(payloads, 1):
         adapter.send(Part("0" * 32, n, n - 1, inbound.peer, payload, inbound.reply_ref), run.port.link)
     sent = sim.record(kind="send")
-    assert [entry["msg_seq"] for entry in sent] == [1, 2, 3, 4, 5]
+    assert [entry["msg_seq"] for entry in sent] == list(range(1, parts + 1))
     assert not any(entry["duplicate"] for entry in sent) and "left out" in sent[-1]["text"]
     with pytest.raises(SendRefused):
         adapter.send(part_of(inbound, seq=6), run.port.link)

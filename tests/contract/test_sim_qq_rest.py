@@ -122,14 +122,15 @@ def test_five_replies_are_allowed_and_a_repetition_of_the_fifth_is_still_a_dupli
     assert reply(sim, said, msg_seq=5).json()["code"] == 40054005
 
 
-def test_typing_uses_a_number_and_no_reply(make: Make) -> None:
-    sim = make(replies=1)
+@pytest.mark.parametrize("free", [True, False])
+def test_typing_uses_a_number_and_one_of_the_replies_unless_it_is_free(make: Make, free: bool) -> None:
+    sim = make(replies=1, free_typing=free)
     Client(sim).identify()
     said = sim.say(text="hello")
     notify = {"msg_type": 6, "input_notify": {"input_type": 1, "input_second": 60}, "content": None}
     assert reply(sim, said, **notify).status_code == 200
     assert reply(sim, said, msg_seq=1).json()["code"] == 40054005
-    assert reply(sim, said, msg_seq=2).status_code == 200
+    assert reply(sim, said, msg_seq=2).status_code == (200 if free else 400)
     assert len(sim.record(kind="typing")) == 1
 
 

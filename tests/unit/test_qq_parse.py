@@ -45,7 +45,7 @@ def test_a_direct_message_is_answered_under_its_own_id():
     inbound = read("C2C_MESSAGE_CREATE", C2C)
     assert inbound.keys == ("ROBOT1.0_abc",) and inbound.message_id == "ROBOT1.0_abc"
     assert (inbound.peer.child, inbound.peer.chat_id, inbound.peer.chat_type) == ("qq/a", "U0", "dm")
-    assert inbound.peer.user_id == "U0" and inbound.peer.extra == {"kind": "c2c"}
+    assert inbound.peer.user_id == "U0" and inbound.peer.extra == {"kind": "c2c", "msg_id": "ROBOT1.0_abc"}
     assert inbound.text == "123" and inbound.mentioned
     assert inbound.reply_ref == {"msg_id": "ROBOT1.0_abc"}
     assert inbound.sent_at == 1699249038.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hermes_green.adapters.qq.render import LIMIT, PARTS, render
+from hermes_green.adapters.qq.render import C2C_PARTS, LIMIT, PARTS, SHOWN, heads, render, streamed
 from hermes_green.core.model import Attachment, Peer, Reply
 from tests.support.dialects import RICH
 
@@ -34,17 +34,22 @@ def test_a_long_reply_is_cut_within_the_limit():
     assert "left out" not in found[-1]
 
 
-def test_what_exceeds_five_parts_is_left_out_and_the_last_part_says_how_much():
+GROUP = Peer("qq", "G", "group", extra={"kind": "group"})
+
+
+def test_what_exceeds_the_parts_is_left_out_and_the_last_part_says_how_much():
     found = texts("\n\n".join([PARAGRAPH] * 60))
-    assert len(found) == PARTS and all(len(text) <= LIMIT for text in found)
+    assert len(found) == C2C_PARTS == 4, "the working sign is the fifth"
+    found = [each["content"] for each in render(Reply("\n\n".join([PARAGRAPH] * 60), GROUP))]
+    assert len(found) == PARTS == 5 and all(len(text) <= LIMIT for text in found)
     missing = int(re.search(r"\[… (\d+) more characters left out / 余下 (\d+) 字未发送\]$", found[-1]).group(1))
     assert sum(map(len, found)) + missing >= 60 * len(PARAGRAPH.strip())
 
 
 def test_parts_already_spent_on_a_message_leave_fewer():
     whole = "\n\n".join([PARAGRAPH] * 60)
-    assert len(texts(whole, seq_used=3)) == 2
-    assert "left out" in texts(whole, seq_used=3)[-1]
+    assert len(texts(whole, seq_used=2)) == 2
+    assert "left out" in texts(whole, seq_used=2)[-1]
 
 
 def test_with_all_parts_spent_one_more_is_made_for_the_platform_to_judge():
@@ -59,3 +64,38 @@ def test_media_that_cannot_be_sent_are_named():
     media = (Attachment("image", name="a.png"), Attachment("audio"))
     assert texts("look", media=media) == ["look\n[image] a.png\n[audio]"]
     assert texts("", media=media[:1]) == ["[image] a.png"]
+
+
+def test_the_first_text_of_a_direct_chat_has_its_markdown_beside_it():
+    media = (Attachment("image", name="a.png"),)
+    (payload,) = render(Reply("**hi**\n", PEER, media=media))
+    assert payload == {"content": "hi\n[image] a.png", "markdown": "**hi**\n[image] a.png"}
+    assert render(Reply("**hi**", GROUP)) == ({"content": "hi"},)
+
+
+def test_what_a_stream_shows_is_the_beginning_of_the_first_text_at_any_time():
+    code = "```py\n" + "x = 1\n" * 120 + "```\n\n"
+    for whole in ("\n\n".join([PARAGRAPH] * 12), code * 12, "y" * 20000, "  " + PARAGRAPH * 3 + "\n", "z\n" * 4000):
+        payloads = render(Reply(whole, PEER))
+        first = payloads[0]["markdown"]
+        assert len(first) <= LIMIT and all(first.startswith(streamed(whole[:n])) for n in range(0, len(whole), 499))
+        assert all("markdown" not in each for each in payloads[1:])
+
+
+def test_code_that_is_cut_is_closed_and_opened_again_and_no_word_is_lost():
+    text = PARAGRAPH * 3 + "\n\n```py\n" + "x = 1\n" * 400 + "```\nend"
+    head, tail = heads(text)
+    assert SHOWN <= len(head) <= LIMIT
+    assert head.count("```") == 2 and tail.startswith("```py\nx = 1") and tail.endswith("```\nend")
+    assert head.count("x = 1") + tail.count("x = 1") == 400
+
+
+def test_media_are_sent_as_far_as_the_replies_allow_and_others_are_named(tmp_path):
+    media = tuple(Attachment("file", name=f"{n}.txt", path=f"/{n}.txt", size=9) for n in range(5))
+    payloads = render(Reply("look", PEER, media=media))
+    assert payloads[0]["content"] == "look\n[file] 3.txt\n[file] 4.txt"
+    assert [each["media"]["name"] for each in payloads[1:]] == ["0.txt", "1.txt", "2.txt"]
+    big = Attachment("file", name="big.bin", path="/big.bin", size=42 * 2**20)
+    assert texts("", media=(big,)) == ["[file] big.bin (42.0 MiB > 10 MiB)"]
+    channel = Peer("qq", "C", "channel", extra={"kind": "channel"})
+    assert render(Reply("", channel, media=media[:1])) == ({"content": "[file] 0.txt"},)

@@ -160,4 +160,3 @@ class FeishuAdapter:
     def close(self) -> None:
         """Close the pooled HTTP connections."""
         self._rest.close()
-

@@ -173,13 +173,11 @@ class Rest:
             "GET", target, headers=self._bearer(token), first=FILE_READ, pause=FILE_READ, total=FILE_TOTAL
         )
         try:
-            if answer.status != 200 or answer.headers.get("Content-Type", "").startswith("application/json"):
+            if answer.status != 200:
                 said = take(Answer(answer.status, answer.headers, answer.read(_REFUSAL)))
-                if said.code is not None or answer.status != 200:
-                    if said.code in STALE_TOKEN:
-                        self._tokens.drop(token)
-                    raise LinkLost(f"the platform did not give the file ({said})", status=said.status, code=str(said.code))
-                raise LinkLost("the platform answered with JSON in place of a file", code="no_file")
+                if said.code in STALE_TOKEN:
+                    self._tokens.drop(token)
+                raise LinkLost(f"the platform did not give the file ({said})", status=said.status, code="no_file")
             yield from answer.pieces()
         finally:
             answer.close()

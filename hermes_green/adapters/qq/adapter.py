@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from collections import OrderedDict
+from typing import Any, Callable, Iterator, Mapping, TypeVar
 
 from hermes_green.adapters.qq import wire
 from hermes_green.adapters.qq.conversation import Conversation, Standing
 from hermes_green.adapters.qq.cursor import MEMO, Session
-from hermes_green.adapters.qq.render import LIMIT, PARTS, UNIT, render
-from hermes_green.adapters.qq.rest import BUSY, Rest, body_of, send_error
+from hermes_green.adapters.qq.files import Files
+from hermes_green.adapters.qq.render import C2C_PARTS, LIMIT, PARTS, UNIT, render
+from hermes_green.adapters.qq.rest import BUSY, Rest
 from hermes_green.adapters.qq.settings import Settings, intents_of
+from hermes_green.adapters.qq.streams import Streams
 from hermes_green.core.clock import Clock, SystemClock
-from hermes_green.core.errors import AuthRejected, SendCollision, SendRetry, Throttled
+from hermes_green.core.errors import AuthRejected, SendCollision, SendRefused, SendRetry, Throttled
 from hermes_green.core.model import Caps, CapsTable, Part, Peer, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
 from hermes_green.link.websocket import DialOptions, UpgradeRefused, WebSocket, dial
@@ -19,8 +22,18 @@ from hermes_green.link.websocket import DialOptions, UpgradeRefused, WebSocket, 
 # bot-docs send.md: a message may be answered for 60 min in direct chats, for 5 min elsewhere, and a
 # repeated (msg_id, msg_seq) is recognised as long. Guild direct messages share the table's "dm";
 # their 5 min are the platform's to say (304027). Guild messages have no documented msg_seq.
-_C2C = Caps(limit=LIMIT, unit=UNIT, parts=PARTS, reply_window=3600.0, key_lifetime=3600.0)
-_GROUP = Caps(limit=LIMIT, unit=UNIT, parts=PARTS, reply_window=300.0, key_lifetime=300.0)
+_C2C = Caps(
+    limit=LIMIT,
+    unit=UNIT,
+    parts=C2C_PARTS,
+    streaming=True,
+    draft_every=0.5,
+    typing=True,
+    media=True,
+    reply_window=3600.0,
+    key_lifetime=3600.0,
+)
+_GROUP = Caps(limit=LIMIT, unit=UNIT, parts=PARTS, media=True, reply_window=300.0, key_lifetime=300.0)
 _CHANNEL = Caps(
     limit=LIMIT,
     unit=UNIT,
@@ -35,6 +48,8 @@ _PREFIXES: Mapping[str, tuple[Any, str]] = {
     "channel": ("channel", wire.Kind.CHANNEL),
     "dm": ("dm", wire.Kind.GUILD_DM),
 }
+REMEMBERED = 1_000
+T = TypeVar("T")
 
 
 class QQAdapter:
@@ -47,6 +62,9 @@ class QQAdapter:
         self._ctx = ctx
         self._clock = clock or SystemClock()
         self._rest = Rest(settings, self._clock)
+        self._streams = Streams(self._rest, ctx)
+        self._files = Files(self._rest, self._clock)
+        self._signed: OrderedDict[str, None] = OrderedDict()  # messages that had a working sign
         self._standing = Standing()
 
     def run(self, port: Port) -> None:
@@ -76,35 +94,75 @@ class QQAdapter:
                 raise Throttled("the gateway asks to wait", after=BUSY, code="429") from refused
             raise
 
+    # --- sends -----------------------------------------------------------------------------------
+
     def send(self, part: Part, link: Any) -> Receipt:
-        """POST one text; its (msg_id, msg_seq) is the row's own on every attempt."""
-        path, body = wire.path_of(part.peer), wire.message(part)
+        """Finish the draft the part carries, or POST it; its (msg_id, msg_seq) is the row's own on every
+        attempt."""
         if link is None and self.caps.of(part.peer.chat_type).send_needs_link:
             raise SendRetry("guild channels take messages only while the gateway link is up", after=1.0)
-        try:
-            answer = self._rest.post(path, body)
-        except AuthRejected as rejected:
-            raise self._rejected(rejected) from rejected
-        said = body_of(answer)
-        # 201 and 202: taken, and published once it was audited; their code says so.
-        if answer.status in (201, 202) or (answer.status < 300 and said.get("id")):
-            return Receipt(str(said.get("id") or ""), self._clock.wall())
-        error = send_error(answer, said)
-        if isinstance(error, SendCollision):
-            if part.attempt > 1:
-                return Receipt("", self._clock.wall())  # an earlier attempt, whose answer was lost, arrived
-            self._ctx.count("sends", "collision")
-        if isinstance(error, AuthRejected):
-            raise self._rejected(error)
-        raise error
+        return Receipt(self._guarded(lambda: self._deliver(part)), self._clock.wall())
 
-    def _rejected(self, error: AuthRejected) -> SendRetry:
-        """Halt the child; the message waits for a human."""
-        self._ctx.reject(error)
-        return SendRetry(error.text, after=BUSY, scope="account", code=error.code, action=error.action)
+    def _deliver(self, part: Part) -> str:
+        if part.handle:
+            finished = self._streams.finish(part.handle, part)
+            if finished:
+                return finished
+        path = wire.path_of(part.peer)
+        body = wire.message(part, self._files.bring(part) if "media" in part.payload else "")
+        try:
+            said = self._rest.call("POST", path, body)
+        except SendCollision:
+            if part.attempt > 1:
+                return ""  # an earlier attempt, whose answer was lost, arrived
+            self._ctx.count("sends", "collision")
+            raise
+        return str(said.get("id") or "")
+
+    def _guarded(self, call: Callable[[], T]) -> T:
+        """Refused credentials halt the child; the message waits for a human."""
+        try:
+            return call()
+        except AuthRejected as error:
+            self._ctx.reject(error)
+            raise SendRetry(
+                error.text, after=BUSY, scope="account", code=error.code, action=error.action
+            ) from error
+
+    # --- what a chat sees of a turn that runs ----------------------------------------------------
+
+    def draft_open(self, peer: Peer, ref: Mapping[str, Any], key: str, seq: int, link: Any) -> Mapping[str, Any]:
+        """Begin a stream, which only answers in direct chats can be."""
+        msg_id = str(ref.get("msg_id") or "")
+        if wire.kind_of(peer) != wire.Kind.C2C or not msg_id:
+            raise SendRefused("QQ streams nothing but answers in direct chats", code="stream")
+        return self._guarded(lambda: self._streams.open(peer.chat_id, msg_id, seq))
+
+    def draft_update(self, handle: Mapping[str, Any], text: str, n: int, link: Any) -> None:
+        """Show the text so far."""
+        self._guarded(lambda: self._streams.show(handle, text))
+
+    def typing(self, peer: Peer, link: Any) -> None:
+        """Shown for a minute, or until the answer; once for a message, because it is one of the five replies
+        that a message may have."""
+        msg_id = str(peer.extra.get("msg_id") or "")
+        if wire.kind_of(peer) != wire.Kind.C2C or not msg_id or msg_id in self._signed:
+            return
+        self._signed[msg_id] = None
+        while len(self._signed) > REMEMBERED:
+            self._signed.popitem(last=False)
+        self._guarded(lambda: self._rest.call("POST", wire.path_of(peer), wire.working(msg_id)))
+
+    # --- files -----------------------------------------------------------------------------------
+
+    def fetch(self, ref: Mapping[str, Any]) -> Iterator[bytes]:
+        """The bytes of what a user sent; voice is SILK, as QQ has it. Raises LinkLost."""
+        return self._rest.download(str(ref.get("url") or ""))
+
+    # --- the rest --------------------------------------------------------------------------------
 
     def render(self, reply: Reply) -> tuple[Mapping[str, Any], ...]:
-        """Texts of at most 4,000 characters, five to a message."""
+        """Texts of at most 4,000 characters, then files; five to a message."""
         return render(reply)
 
     def peer_of(self, chat: str) -> Peer | None:

@@ -51,6 +51,7 @@ CODES: Mapping[int | str, Code] = MappingProxyType(
             "Register the address on q.qq.com > development settings > message URLs.",
         ),
         304018: Code(SendRetry, "guild sends need the gateway link, which was down", after=2.0),
+        50002: Code(SendRetry, "the stream grows too fast", after=1.0),
         304027: _WINDOW,
         304082: _MEDIA,
         304083: _MEDIA,

@@ -65,7 +65,8 @@ def parse(frame: Frame, child: str, bot_id: str = "") -> Inbound | None:
             chat_type=chat_type,
             user_id=user_id,
             user_name=_text(author, "username") or None,
-            extra={"kind": kind},
+            # The working sign answers a message, too.
+            extra={"kind": kind, "msg_id": message_id} if kind == Kind.C2C else {"kind": kind},
         ),
         message_id=message_id,
         text=text,

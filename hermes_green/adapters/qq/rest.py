@@ -1,13 +1,13 @@
 """Rest: the HTTP half of the platform: token, gateway discovery and sends.
 
 Sources: bot-docs dev-prepare/interface-framework/api-use.md (token), openapi/wss/shard_url_get.md
-(gateway), server-inter/message/send-receive/send.md (sends), botgo token/token_source.go.
+(gateway), server-inter/message/send-receive/send.md and rich-media.md (sends), botgo token/token_source.go.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any, Iterator, Mapping
 
 from hermes_green.adapters.qq import wire
 from hermes_green.adapters.qq.codes import CODES, RATE_CODES, TOKEN_CODES
@@ -109,23 +109,45 @@ class Rest:
 
     # --- for sends --------------------------------------------------------------------------
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Answer:
-        """POST a message; a token that turns out to be refused is replaced once.
+    def call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, read: float | None = None
+    ) -> Mapping[str, Any]:
+        """One call, and the JSON object of its answer; a token that turns out to be refused is replaced once.
 
         Raises:
-            SendError: no answer. Whatever the answer says is the caller's.
-            AuthRejected: the credentials were refused when a token was asked for.
+            SendError: see ``core.errors``.
+            AuthRejected: the credentials were refused.
         """
         token = self._tokens.for_send()
-        answer = self._post(path, body, token)
+        answer = self._ask(method, path, body, token, read)
         if token_refused(answer.status, body_of(answer)):
             self.drop(token)
-            answer = self._post(path, body, self._tokens.for_send())
-        return answer
+            answer = self._ask(method, path, body, self._tokens.for_send(), read)
+        said = body_of(answer)
+        # 201 and 202: taken, and published once it was audited; their code says so.
+        if answer.status in (201, 202) or (answer.status < 300 and (said.get("id") or not said.get("code"))):
+            return said
+        raise send_error(answer, said)
 
-    def _post(self, path: str, body: Mapping[str, Any], token: str) -> Answer:
+    def download(self, url: str) -> Iterator[bytes]:
+        """The bytes at an address that the platform gave out; it asks for no token.
+
+        Raises:
+            LinkLost: they could not be had.
+        """
+        answer = self._http.stream("GET", url, first=20.0, pause=20.0, total=300.0)
         try:
-            return self._http.request("POST", path, json=body, headers=_bearer(token))
+            if answer.status != 200:
+                raise LinkLost(f"QQ did not give the file (HTTP {answer.status})", status=answer.status)
+            yield from answer.pieces()
+        finally:
+            answer.close()
+
+    def _ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None, token: str, read: float | None
+    ) -> Answer:
+        try:
+            return self._http.request(method, path, json=body, headers=_bearer(token), read=read)
         except LinkError as error:
             raise as_send_error(error) from error
         except ConfError as error:

@@ -65,6 +65,8 @@ PATHS: Mapping[str, str] = MappingProxyType(
         Kind.GUILD_DM: "/dms/{}/messages",
     }
 )
+_TEXT, _NOTIFY, _MEDIA = 0, 6, 7
+SIGN_SECONDS, SIGN_SEQ = 60, 1_000_000
 _KIND_OF_TYPE = {"dm": Kind.C2C, "group": Kind.GROUP, "channel": Kind.CHANNEL}
 
 
@@ -149,18 +151,31 @@ def path_of(peer: Peer) -> str:
     return PATHS[kind_of(peer)].format(quote(peer.chat_id, safe=""))
 
 
-def message(part: Part) -> dict[str, Any]:
-    """The body of a text message.
+def files_path(peer: Peer) -> str:
+    """Where to POST a file for a peer; guilds have no such address."""
+    return path_of(peer).removesuffix("messages") + "files"
+
+
+def message(part: Part, file_info: str = "") -> dict[str, Any]:
+    """The body of a text message, or of one that shows an uploaded file.
 
     ``msg_seq`` is the row's own number, so that a repeated send is recognised; the platform takes it
     with a ``msg_id`` only.
     """
-    body: dict[str, Any] = {"content": str(part.payload.get("content", "")), "msg_type": 0}
-    msg_id = part.reply_ref.get("msg_id")
+    body: dict[str, Any] = {"content": str(part.payload.get("content", "")), "msg_type": _TEXT}
+    if file_info:  # with a blank, because some versions refuse an empty content
+        body = {"content": " ", "msg_type": _MEDIA, "media": {"file_info": file_info}}
+    msg_id = part.reply_ref.get("msg_id") or part.reply_ref.get("message_id")
     if msg_id:
         body["msg_id"] = msg_id
         body["msg_seq"] = part.reply_seq
     return body
+
+
+def working(msg_id: str) -> dict[str, Any]:
+    """The body of a working sign, with a number that no reply has."""
+    notify = {"input_type": 1, "input_second": SIGN_SECONDS}
+    return {"msg_type": _NOTIFY, "input_notify": notify, "msg_id": msg_id, "msg_seq": SIGN_SEQ}
 
 
 # --- close codes -------------------------------------------------------------------------------
