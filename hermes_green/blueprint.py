@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Iterable, Mapping
+from typing import Any, Iterable, Mapping, get_args
 
 from loguru import logger
 
 from hermes_green.adapters import registry as adapters
+from hermes_green.agents import hookdirs
 from hermes_green.agents import registry as agents
 from hermes_green.agents.hooks import HookCalls
 from hermes_green.agents.yard import Yard
@@ -23,6 +26,7 @@ from hermes_green.runtime.hooks import Hook
 from hermes_green.runtime.policy import Policy
 from hermes_green.runtime.redial import Pace
 from hermes_green.runtime.routes import Route, Routes
+from hermes_green.settings import schema
 from hermes_green.settings.load import load
 from hermes_green.settings.schema import ChildConfig, Config
 
@@ -37,7 +41,26 @@ def load_config(conf_dir: Path) -> Config:
     checks = {name: adapters.package(name).check for name in adapters.names()}
     # Before the files are read: what is saved meanwhile is seen as a change.
     files = digest(watched(conf_dir))
-    return replace(load(conf_dir, platforms(), checks=checks), files=files)
+    config = load(conf_dir, platforms(), checks=checks)
+    hooks, notes = _dropped_in(config)
+    named = tuple(replace(hook, run=agents.hook_target(hook.run)) for hook in config.hooks)
+    return replace(config, files=files, hooks=(*named, *hooks), notes=tuple(notes))
+
+
+def _dropped_in(config: Config) -> tuple[list[schema.Hook], list[str]]:
+    """The hooks of the hooks' directory, and what is to be said about it."""
+    found, notes = hookdirs.find(config.conf_dir.resolve().parent / os.path.expanduser(config.hooks_dir))
+    happen = get_args(schema.HookEvent)
+    hooks = []
+    for each in found:
+        foreign = [event for event in each.events if not any(fnmatchcase(own, event) for own in happen)]
+        if foreign:
+            notes.append(f"the hook {each.name} wants {', '.join(foreign)}, which never happens here")
+        for event in each.events:
+            if event not in foreign:
+                more: dict[str, Any] = {} if each.timeout is None else {"timeout": each.timeout}
+                hooks.append(schema.Hook(event=event, run=each.target, name=each.name, **more))  # type: ignore[arg-type]
+    return hooks, notes
 
 
 def watched(conf_dir: Path) -> Iterable[Path]:
@@ -75,7 +98,7 @@ def routes_of(config: Config, yard: Yard) -> Routes:
 
 def hooks_of(config: Config, calls: HookCalls) -> list[Hook]:
     """The hooks of a configuration."""
-    return [Hook(hook.event, hook.run, calls.call(hook), hook.timeout) for hook in config.hooks]
+    return [Hook(hook.event, hook.run, calls.call(hook), hook.timeout, hook.name) for hook in config.hooks]
 
 
 def pace_of(config: Config) -> Pace:

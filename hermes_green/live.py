@@ -54,7 +54,7 @@ class Live:
         self._clock = clock
         self._reloading = BoundedSemaphore(1)
         self._watch = Watch(lambda: watched(config.conf_dir), config.files, self.reload, offhub, logger)
-        self._told = self._telling({"ok": True, "errors": [], "restart_required": []})
+        self._told = self._telling({"ok": True, "errors": list(config.notes), "restart_required": []})
         self._house: House
         self._nursery: Nursery
         self._ownership: Ownership
@@ -66,6 +66,8 @@ class Live:
 
     def begin(self) -> None:
         """From now on saved files are applied, where that is wanted."""
+        for note in self.config.notes:
+            logger.warning("{}", note)
         self._watch.set(self.config.watch)
 
     def end(self) -> None:
@@ -83,8 +85,9 @@ class Live:
         return self._routes.agent(asked)
 
     def told(self) -> dict[str, Any]:
-        """How the last reading of the files ended: ``{ok, errors, restart_required, at}``."""
-        return self._told
+        """``config``: how the last reading of the files ended, ``{ok, errors, restart_required, at}``;
+        ``hooks``: how each has done."""
+        return {"config": self._told, "hooks": self.hooks.tallies()}
 
     def reload(self) -> dict[str, Any]:
         """Apply what changed; ``{ok, changed, restart_required, errors}``. A broken file changes nothing."""
@@ -106,6 +109,8 @@ class Live:
                 if answer["restart_required"]:
                     told += f"; only a restart applies {', '.join(answer['restart_required'])}"
                 logger.info("the configuration was reloaded: {}", told)
+                for error in answer["errors"]:
+                    logger.warning("{}", error)
             return answer
 
     def _telling(self, answer: dict[str, Any]) -> dict[str, Any]:
@@ -136,7 +141,7 @@ class Live:
             logs.set_level(fresh.log.level)
         if "watch" in changes.groups:
             self._watch.set(fresh.watch)
-        errors = self._move(fresh, changes)
+        errors = [*fresh.notes, *self._move(fresh, changes)]
         # What only a restart applies stays as it is, so that the next reload still tells of it.
         kept = replace(self.config.log, level=fresh.log.level)
         self.config = replace(fresh, data_dir=self.config.data_dir, http=self.config.http, log=kept)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import importlib.util
 import inspect
 import os
+import sys
 from dataclasses import replace
+from types import ModuleType
 from typing import Any, Callable, Iterable, Iterator
 
 from hermes_green.core.model import Attachment, Delta
@@ -16,12 +20,13 @@ class BadTarget(Exception):
 
 
 def resolve(target: str) -> Callable[..., Any]:
-    """The callable ``package.module:function``. Raises BadTarget, and whatever its import raises."""
-    module, _, path = target.partition(":")
+    """The callable ``package.module:function`` or ``/path/of/a/file.py:function``. Raises BadTarget, and
+    whatever its import raises."""
+    module, _, path = target.rpartition(":")
     if not module or not path:
         raise BadTarget(f'"{target}" must have the form package.module:function')
     try:
-        found: Any = importlib.import_module(module)
+        found: Any = _from_file(module) if module.endswith(".py") else importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is not None and (module == error.name or module.startswith(error.name + ".")):
             raise BadTarget(f'there is no module "{error.name}" beside conf/ or on PYTHONPATH') from None
@@ -35,6 +40,35 @@ def resolve(target: str) -> Callable[..., Any]:
         raise BadTarget(f'"{target}" cannot be called')
     made: Callable[..., Any] = found
     return made
+
+
+def _from_file(path: str) -> ModuleType:
+    """The module that a file holds, loaded once. Raises BadTarget, and whatever its import raises."""
+    name = f"hook_{hashlib.sha256(path.encode()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not os.path.isfile(path):
+        raise BadTarget(f"there is no file {path}")
+    module = importlib.util.module_from_spec(spec)
+    # Before it runs: annotations that name its own classes are looked up there.
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def given(value: Any) -> Any:
+    """What a hook that ran inside the gateway answered. Raises TypeError: it is async, which needs a
+    process of its own."""
+    if inspect.isawaitable(value):
+        if inspect.iscoroutine(value):
+            value.close()
+        raise TypeError("it is async: that needs isolation: process")
+    return value
 
 
 def deltas(answer: Any) -> Iterator[Delta]:

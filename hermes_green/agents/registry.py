@@ -20,6 +20,7 @@ OUTSIDE = {
     "command": "hermes_green.agents.command",
 }
 GROUP = "hermes_green.agents"
+HOOKS = "hermes_green.hooks"
 
 
 class TypedOptions(Protocol):
@@ -27,6 +28,23 @@ class TypedOptions(Protocol):
 
     @property
     def type(self) -> str: ...
+
+
+def hook_target(run: str | list[str]) -> str | list[str]:
+    """What a hook runs: a single word is the name under which another package offers one.
+
+    Raises:
+        ConfError: none does.
+    """
+    if not isinstance(run, str) or ":" in run:
+        return run
+    for point in entry_points(group=HOOKS, name=run):
+        return point.value
+    raise ConfError(
+        f'no package offers a hook called "{run}"',
+        code="hook",
+        action="In hooks, write run as package.module:function, or as a list for a program and its arguments.",
+    )
 
 
 def create(options: TypedOptions, log: Any, yard: Yard) -> Agent:

@@ -7,13 +7,14 @@ whose standard input is the socket. Whatever happens to it is one failed turn.
 from __future__ import annotations
 
 import faulthandler
+import inspect
 import io
 import os
 import select
 import socket
 import sys
 import traceback
-from typing import Any, Iterator, Mapping, NoReturn
+from typing import Any, Awaitable, Iterator, Mapping, NoReturn
 
 from hermes_green.agents import calling, frames, kernel
 from hermes_green.agents.sources import Sources
@@ -90,7 +91,11 @@ class Worker:
     def _call(self, frame: Mapping[str, Any]) -> None:
         fn = calling.resolve(frame["target"])
         if frame["kind"] == "hook":
-            fn(frame["event"], frame["context"])
+            answer = fn(frame["event"], frame["context"])
+            if inspect.isawaitable(answer):
+                answer = _awaited(answer)
+            if answer is not None:
+                self._tell({"answer": answer})
             return
         for delta in calling.deltas(fn(frames.turn_in(frame["turn"]))):
             self._pass_on(delta)
@@ -112,6 +117,16 @@ class Worker:
             self._sock.sendall(data)
         except OSError as error:
             raise _Unheard from error
+
+
+def _awaited(answer: Awaitable[Any]) -> Any:
+    """What an async hook gives; its loop ends with it."""
+    import asyncio  # only here, so that workers without such hooks stay small
+
+    async def whole() -> Any:
+        return await answer
+
+    return asyncio.run(whole())
 
 
 def has_children() -> bool:

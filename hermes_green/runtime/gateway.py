@@ -35,8 +35,8 @@ class Identity:
 
 
 class Gateway:
-    """The composition root hands in how to reload and how to stop, and what was ``told`` of the last reading
-    of the configuration. ``records``: what was written down."""
+    """The composition root hands in how to reload and how to stop, and what is ``told`` of the configuration:
+    ``{config, hooks}`` for the status. ``records``: what was written down."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Gateway:
             counts=self._counts(),
             turns=self._house.lanes.active,
             locale=self._house.policy.locale,
-            config=self._told(),
+            **self._told(),
             children=self._supervisor.children,
             clock=self._clock,
             dials=self._dials_of,

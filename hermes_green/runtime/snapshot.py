@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Mapping, Sequence
 
 from hermes_green.core.clock import Clock, rfc3339
 from hermes_green.core.machine import State
@@ -50,12 +50,13 @@ def status(
     turns: int,
     locale: str,
     config: Mapping[str, Any],
+    hooks: Sequence[Mapping[str, Any]],
     children: Mapping[str, Child],
     clock: Clock,
     dials: Callable[[str], list[Mapping[str, Any]]],
 ) -> dict[str, Any]:
     """The status JSON. Fields may be added, none removed. ``config``: how the last reading of the files
-    ended."""
+    ended; ``hooks``: each with how often it was called, failed, and was late."""
     return {
         "version": version,
         "pid": pid,
@@ -68,5 +69,6 @@ def status(
         "oldest_undelivered": counts.oldest_undelivered,
         "locale": locale,
         "config": dict(config),
+        "hooks": list(hooks),
         "children": [child_status(child, clock, dials(id)) for id, child in sorted(children.items())],
     }

@@ -193,6 +193,7 @@ class Hook:
     run: str | list[str] = key(help='"package.module:function", or a program and its arguments')
     timeout: float = key(5, help="seconds after which it is given up", minimum=0.05)
     isolation: Isolation = key("process", help="where a Python callable runs")
+    name: str = key("", help="what it is called in the log; empty: what it runs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +216,9 @@ class Gateway:
     delivery: Delivery = key(Delivery(), help="how replies reach the platforms", live=True)
     retention: RetentionOptions = key(RetentionOptions(), help="how long what is finished is kept", live=True)
     hooks: list[Hook] = key(factory=list, help="what is called when something happens", live=True)
+    hooks_dir: str = key(
+        "hooks", help="a directory of hooks, each <name>/HOOK.yaml with handler.py; relative as data_dir is", live=True
+    )
     watch: bool = key(True, help="apply a file of the configuration when it is saved", live=True)
 
 
@@ -241,7 +245,8 @@ class Outline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The whole configuration, valid. ``files`` is a digest of its files, for whoever notices changes."""
+    """The whole configuration, valid. ``files`` is a digest of its files, for whoever notices changes;
+    ``notes`` are sentences about what was left out."""
 
     conf_dir: Path
     data_dir: Path
@@ -256,6 +261,8 @@ class Config:
     delivery: Delivery
     retention: RetentionOptions
     hooks: tuple[Hook, ...]
+    hooks_dir: str
     watch: bool
     children: tuple[ChildConfig, ...]
     files: str = ""
+    notes: tuple[str, ...] = ()

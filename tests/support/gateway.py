@@ -90,7 +90,7 @@ class FakeGateway:
             "version": "0.1.0", "pid": os.getpid(), "started_at": rfc3339(time.time()), "hub_lag_ms": 1.2,
             "inbox": 0, "outbox": 0, "dead": len(self.letters), "turns": 0, "children": self.children,
             "oldest_undelivered": None, "locale": "en",
-            "config": {"ok": True, "errors": [], "restart_required": [], "at": rfc3339(time.time())},
+            "config": {"ok": True, "errors": [], "restart_required": [], "at": rfc3339(time.time())}, "hooks": [],
             **self.more,
         }  # fmt: skip
 

@@ -98,6 +98,7 @@ def test_an_empty_directory_means_the_defaults_of_the_contract(tmp_path: Path) -
             "media_days": 7,
         },
         "hooks": [],
+        "hooks_dir": "hooks",
         "watch": True,
     }
 
