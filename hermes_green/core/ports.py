@@ -206,6 +206,9 @@ class Store(Protocol):
     def sessions_waiting(self) -> Mapping[str, int]:
         """session_id -> number of rows neither leased nor ended."""
 
+    def sessions_cut(self) -> frozenset[str]:
+        """Sessions with a waiting row whose turn had begun and never ended: they are rerun one at a time."""
+
     def lease_session(
         self,
         session_id: str,

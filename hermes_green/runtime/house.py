@@ -163,7 +163,7 @@ class House:
         lanes = self._store.lanes_waiting()
         if waiting or lanes:
             self._log.info("taking up {} waiting messages and {} chats with replies", sum(waiting.values()), len(lanes))
-        self.lanes.offer_all(waiting)
+        self.lanes.offer_all(waiting, self._store.sessions_cut())
         self.delivery.wake_all(lanes)
 
     def drain(self, seconds: float) -> None:

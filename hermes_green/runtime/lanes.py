@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Collection, Mapping
 
 import gevent
 from gevent.event import Event
@@ -21,10 +22,11 @@ LEASE_SLACK = 120.0
 @dataclass(slots=True)
 class Lane:
     """One session's greenlet while it has work; forgotten when it has none. ``foreseen``: of its
-    pending rows, those not yet known to be committed."""
+    pending rows, those not yet known to be committed; ``cut``: the next one was in a turn when a process died."""
 
     pending: int = 0
     foreseen: int = 0
+    cut: bool = False
     busy: Lease | None = None
     greenlet: gevent.Greenlet | None = None
     turn: gevent.Greenlet | None = None
@@ -104,9 +106,10 @@ class Lanes:
             lane.greenlet = gevent.spawn(self._work, session_id, lane)
             lane.greenlet.name = f"lane-{session_id}"
 
-    def offer_all(self, waiting: Mapping[str, int]) -> None:
-        """Take up what a boot found."""
+    def offer_all(self, waiting: Mapping[str, int], cut: Collection[str] = ()) -> None:
+        """Take up what a boot found; the next turn of the sessions in ``cut`` has died with a process before."""
         for session_id, rows in waiting.items():
+            self._lanes.setdefault(session_id, Lane()).cut = session_id in cut
             self.offer(session_id, rows)
 
     def resize(self, max_parallel: int, timeout: float) -> None:
@@ -138,8 +141,9 @@ class Lanes:
     def _work(self, session_id: str, lane: Lane) -> None:
         try:
             while lane.pending > 0 and not self._draining:
-                with self._room:
-                    self._one(session_id, lane)
+                # Alone before the lease: an attempt must not be counted for a turn that waits for its turn.
+                with self._alone if lane.cut else nullcontext(), self._room:
+                    self._one(session_id, lane, alone=lane.cut)
         finally:
             lane.greenlet = None
             if lane.pending <= 0 or self._draining:
@@ -147,7 +151,7 @@ class Lanes:
             if not any(other.greenlet is not None for other in self._lanes.values()):
                 self._idle.set()
 
-    def _one(self, session_id: str, lane: Lane) -> None:
+    def _one(self, session_id: str, lane: Lane, alone: bool) -> None:
         """Work on the session's next row."""
         known = lane.pending
         if self._draining:
@@ -164,10 +168,11 @@ class Lanes:
             # Rows offered while we asked are not among those the store has denied.
             lane.pending -= known
             return
+        lane.cut = False
         lane.busy = lease
         self._active += 1
         try:
-            if lease.attempt > 1:
+            if lease.attempt > 1 and not alone:
                 with self._alone:
                     self._guard(lease, lane)
             else:

@@ -38,6 +38,11 @@ class Inbox(Engine):
         """See ``Store.memo``."""
         return self._reader.ask(_memo, child, name)
 
+    def sessions_cut(self) -> frozenset[str]:
+        """See ``Store.sessions_cut``."""
+        cut: frozenset[str] = self._reader.ask(leasing.sessions_cut)
+        return cut
+
     def sessions_waiting(self) -> Mapping[str, int]:
         """See ``Store.sessions_waiting``; a lease that has run out counts as none."""
         waiting: Mapping[str, int] = self._reader.ask(leasing.sessions_waiting, self._now)

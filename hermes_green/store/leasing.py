@@ -30,6 +30,12 @@ def sessions_waiting(connection: sqlite3.Connection, now: float) -> Mapping[str,
     return dict(connection.execute(query, (WAITING, now)).fetchall())
 
 
+def sessions_cut(connection: sqlite3.Connection) -> frozenset[str]:
+    """See ``Store.sessions_cut``."""
+    query = "SELECT DISTINCT session_id FROM inbox WHERE state < 2 AND state = ? AND attempt > 0"
+    return frozenset(session for (session,) in connection.execute(query, (WAITING,)))
+
+
 def lease_session(
     connection: sqlite3.Connection,
     session_id: str,

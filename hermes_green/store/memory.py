@@ -65,6 +65,11 @@ class MemoryInbox(MemoryOutbox, MemoryLines):
                 waiting[row.session_id] = waiting.get(row.session_id, 0) + 1
         return waiting
 
+    def sessions_cut(self) -> frozenset[str]:
+        """See ``Store.sessions_cut``."""
+        self._check()
+        return frozenset(row.session_id for row in self._inbox.values() if row.state == "waiting" and row.attempt > 0)
+
     def lease_session(
         self,
         session_id: str,

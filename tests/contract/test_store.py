@@ -177,6 +177,17 @@ def test_a_lease_that_ran_out_shows_as_waiting(store):
     assert store.sessions_waiting() == {"feishu:oc_1": 1}
 
 
+def test_a_session_whose_turn_was_cut_is_told_apart_from_one_that_waits_or_was_parked(store):
+    take(store, message(1), message(2, chat="oc_2"), message(3, chat="oc_3"), message(4, chat="oc_3"))
+    store.lease_session("feishu:oc_1", "w", 60, NOW)
+    store.release(store.lease_session("feishu:oc_2", "w", 60, NOW), NOW)
+    assert store.sessions_cut() == frozenset()
+    store.recover(NOW)
+    assert store.sessions_cut() == {"feishu:oc_1"}
+    store.commit_turn(store.lease_session("feishu:oc_1", "w", 60, NOW), TurnEnd("done"), NOW)
+    assert store.sessions_cut() == frozenset()
+
+
 def test_a_renewed_lease_keeps_others_away_for_longer(store):
     take(store, message(1))
     lease = store.lease_session("feishu:oc_1", "a", 10, NOW)

@@ -1,0 +1,46 @@
+"""Turns that a crash cut run one at a time, and no attempt is counted for those that wait for theirs."""
+
+from __future__ import annotations
+
+import gevent
+import pytest
+
+from hermes_green.core.clock import SystemClock
+from hermes_green.store.memory import MemoryStore
+from tests.support.children import eventually
+from tests.support.rooms import Rooms, ScriptedAgent
+
+
+@pytest.fixture
+def open_rooms():
+    opened = []
+
+    def start(store, agent=None):
+        opened.append(Rooms(store, *([agent] if agent else [])))
+        return opened[-1]
+
+    yield start
+    for rooms in opened:
+        rooms.close()
+
+
+def test_the_turn_that_kills_the_process_takes_no_attempt_from_those_that_wait(open_rooms):
+    store = MemoryStore()
+    first = open_rooms(store, ScriptedAgent(lambda turn: gevent.sleep(30)))
+    for number in range(5):
+        first.say(f"m{number}", chat=f"c{number}")
+    eventually(lambda: first.agent.running == 5)
+    for _ in range(2):  # as if the process had died, twice
+        store.recover(SystemClock().wall())
+        assert len(store.sessions_cut()) == 5
+        after = open_rooms(store, ScriptedAgent(lambda turn: gevent.sleep(30)))
+        after.lanes.offer_all(store.sessions_waiting(), store.sessions_cut())
+        eventually(lambda: after.agent.running == 1)
+        gevent.sleep(0.05)
+        assert after.agent.most == 1 and len(store.sessions_waiting()) == 4
+    store.recover(SystemClock().wall())
+    last = open_rooms(store)
+    last.lanes.offer_all(store.sessions_waiting(), store.sessions_cut())
+    eventually(lambda: len(last.agent.turns) == 4 and store.dead())
+    assert [turn.attempt for turn in last.agent.turns] == [2, 2, 2, 2]
+    assert [letter.text for letter in store.dead()] == ["m0"]
