@@ -121,7 +121,8 @@ class Cards:
         options = body.get("cardUpdateOptions")
         by_key = isinstance(options, dict) and options.get("updateCardDataByKey") is True
         card.values = {**card.values, **values} if by_key else values
-        self._sim.log.add("card_update", chat=card.chat, track=card.track, values=dict(card.values))
+        text = "\n".join(value for name, value in card.values.items() if name != "flowStatus")
+        self._sim.log.add("card_update", chat=card.chat, track=card.track, text=text, values=dict(card.values))
         return Answer(200, {"success": True, "result": True})
 
     def _card(self, body: dict[str, Any]) -> Card:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Iterable, Mapping
 
 # Growing answers go by the id of their message, their card or their stream.
-_NEW = frozenset({"send", "draft", "stream", "edit", "patch"})
+_NEW = frozenset({"send", "draft", "stream", "edit", "patch", "card_update"})
 _IDS = ("message_id", "track", "key")
 
 

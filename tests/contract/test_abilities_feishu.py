@@ -215,9 +215,15 @@ def test_what_a_user_sent_is_fetched(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     "name, kind, shown",
-    [("a.png", "image", "image"), ("报告 1.pdf", "file", "file"), ("v.opus", "audio", "audio"), ("m.mp4", "video", "media"),
-     ("x.ogg", "audio", "file"), ("big.png", "image", "file")],
-)  # fmt: skip
+    [
+        ("a.png", "image", "image"),
+        ("big.png", "image", "file"),
+        ("报告 1.pdf", "file", "file"),
+        ("v.opus", "audio", "audio"),
+        ("x.ogg", "audio", "file"),
+        ("m.mp4", "video", "media"),
+    ],
+)
 def test_a_file_of_the_agent_is_sent_once(bench: Bench, tmp_path: Any, name: str, kind: Any, shown: str) -> None:
     inbound = bench.hear(bench.ready(), "a file, please")
     path = tmp_path / name
