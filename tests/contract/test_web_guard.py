@@ -139,9 +139,12 @@ def test_every_answer_carries_the_headers_that_keep_browsers_in_line(site):
 
 def test_the_page_loads_nothing_from_elsewhere_and_runs_nothing_inline(site):
     page = site.get("/").body.decode()
-    assert page.count("<script") == 1 and 'src="/page/main.js"' in page
+    assert re.findall(r"<script[^>]*>", page) == [
+        '<script src="/page/first.js">',
+        '<script type="module" src="/page/main.js">',
+    ]
     assert "<style" not in page and " style=" not in page and " onclick" not in page
-    known, coming = set(), ["/", "/page/page.css", "/page/main.js"]
+    known, coming = set(), ["/", "/page/page.css", "/page/first.js", "/page/main.js"]
     while coming:
         path = coming.pop()
         answer = site.get(path)

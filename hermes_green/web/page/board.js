@@ -1,11 +1,17 @@
-// Board: how every child is, and what may be done about it.
+// Board: how every child is, what waits, and what may be done about it.
+import { ask } from "./ask.js";
 import { $, button, make } from "./dom.js";
-import { pulse } from "./pulse.js";
-import { clock, span } from "./times.js";
+import { notice, pulse } from "./pulse.js";
+import { known, onLanguage, otherwise, t } from "./text.js";
+import { clock, exactly, span } from "./times.js";
 import { call, pathOf } from "./wire.js";
 
+const EVERY = 5000; // ms
 const LOOKS = { READY: "good", STARTING: "wait", WAITING: "wait", STOPPING: "wait", HALTED: "bad", FAILED: "bad" };
+const VERBS = ["start", "restart", "stop"];
+const cards = new Map(); // child id -> card
 let timer = 0;
+let status = null;
 let online = () => true;
 
 export function boardWhile(connected) {
@@ -19,77 +25,152 @@ export function soon() {
 
 export async function board() {
   clearTimeout(timer);
-  timer = setTimeout(board, document.hidden ? 60000 : 5000);
+  timer = setTimeout(board, document.hidden ? 12 * EVERY : EVERY);
   try {
-    const status = await call("/api/status");
-    const ready = status.children.filter((child) => child.state === "READY").length;
-    if (online()) pulse(`${ready} of ${status.children.length} ready · version ${status.version}`, false);
-    const focused = document.activeElement && document.activeElement.getAttribute("aria-label");
-    $("children").replaceChildren(...status.children.map(card));
-    if (focused) for (const each of $("children").querySelectorAll("button")) {
-      if (each.getAttribute("aria-label") === focused) each.focus();
-    }
-    troubles(status.config);
-    totals(status);
+    status = await call("/api/status");
+    otherwise(status.locale);
+    draw();
   } catch (error) {
-    pulse(error.message, true);
+    if (error.status !== 401) pulse(error.status ? error.message : t("lost"), true);
   }
+}
+
+function draw() {
+  if (!status) return;
+  const ready = status.children.filter((child) => child.state === "READY").length;
+  if (online()) pulse(t("pulse", { ready, all: status.children.length, version: status.version }), false);
+  // Cards are changed in place: what is being clicked, read or selected stays.
+  for (const [id, card] of cards) {
+    if (status.children.some((child) => child.id === id)) continue;
+    card.element.remove();
+    cards.delete(id);
+  }
+  for (const child of status.children) {
+    if (!cards.has(child.id)) cards.set(child.id, new Card(child.id));
+    cards.get(child.id).draw(child);
+  }
+  const order = status.children.map((child) => cards.get(child.id).element);
+  if (order.some((element, place) => $("children").children[place] !== element)) $("children").append(...order);
+  troubles(status.config);
+  totals();
 }
 
 // What is wrong with the configuration as it was last saved, until it is mended; said once, not every 5 s.
 let told = "";
 
 function troubles(config) {
-  const wrong = config && !config.ok ? config.errors : [];
-  if (wrong.join("\n") === told) return;
-  told = wrong.join("\n");
-  const head = "The configuration as saved was not applied; what ran before goes on:";
-  $("trouble").replaceChildren(...(wrong.length ? [head, ...wrong] : []).map((text) => make("p", { class: "why" }, text)));
+  const wrong = config && config.errors && config.errors.length ? config.errors : [];
+  const head = config && config.ok ? t("config.partly") : t("config.wrong");
+  const restart = config && config.restart_required && config.restart_required.length
+    ? [t("config.restart", { names: config.restart_required.join(", ") })] : [];
+  const said = [...(wrong.length ? [head, ...wrong] : []), ...restart];
+  if (said.join("\n") === told) return;
+  told = said.join("\n");
+  $("trouble").replaceChildren(...said.map((text) => make("p", { class: "why" }, text)));
 }
 
-function card(child) {
-  const ready = child.state === "READY";
-  const silent = ready && !child.connected;
+class Card {
+  constructor(id) {
+    this.id = id;
+    this.state = make("span", { class: "state" });
+    this.why = make("p", { class: "why" });
+    this.action = make("p", { class: "action" });
+    this.facts = make("dl", { class: "facts" });
+    this.marks = make("p", { class: "marks" });
+    this.buttons = VERBS.map((verb) => button("", () => this.act(verb), { "data-verb": verb }));
+    this.element = make("li", { "data-child": id },
+      make("div", { class: "head" }, make("span", {}, id), this.state),
+      this.why, this.action, this.facts, this.marks, make("div", { class: "verbs" }, this.buttons));
+  }
+
+  draw(child) {
+    const ready = child.state === "READY";
+    const silent = ready && !child.connected;
+    const reason = child.reason || {};
+    this.element.className = silent ? "wait" : LOOKS[child.state] || "";
+    say(this.state, silent ? t("state.silent") : stateOf(child));
+    say(this.why, silent ? t("child.silent") : ready ? "" : reasonOf(child));
+    say(this.action, !ready && reason.action ? t("child.todo", { action: reason.action }) : "");
+    facts(this.facts, [
+      [t("child.since"), clock(child.since)],
+      [t("child.proof"), ago(child.last_proof_age)],
+      [t("child.inbound"), ago(child.last_inbound_age)],
+      [t("child.link"), child.link_age === null ? "" : span(child.link_age)],
+      [t("child.dials"), (child.dials || []).map((dial) => t("child.dials.of", { ...dial, window: span(dial.window) })).join(" · ")],
+    ]);
+    const marks = [];
+    if (child.cooldown_until) marks.push(t("child.cooling", { time: exactly(child.cooldown_until) }));
+    if (child.losses) marks.push(t("child.losses", { count: child.losses }));
+    if (child.restarts) marks.push(t("child.restarts", { count: child.restarts }));
+    if (child.suspect) marks.push(t("child.suspect"));
+    say(this.marks, marks.join(" · "));
+    const offered = ["STOPPED", "IDLE"].includes(child.state) ? ["start"] : ["restart", "stop"];
+    for (const each of this.buttons) {
+      const { verb } = each.dataset;
+      const hadFocus = document.activeElement === each;
+      each.hidden = !offered.includes(verb);
+      say(each, t(`verb.${verb}`));
+      each.setAttribute("aria-label", t("verb.of", { verb: t(`verb.${verb}`), child: this.id }));
+      // The button that was used has gone: the focus goes to what has come instead.
+      if (hadFocus && each.hidden) this.buttons.find((other) => offered.includes(other.dataset.verb)).focus();
+    }
+  }
+
+  async act(verb) {
+    if (!await ask(t(`${verb}.ask`, { child: this.id }), t(`verb.${verb}`), verb === "stop")) return;
+    for (const each of this.buttons) each.setAttribute("aria-disabled", "true");
+    try {
+      const child = await call(`/api/adapters/${pathOf(this.id)}/${verb}`, {});
+      const why = child.state === "READY" ? "" : reasonOf(child);
+      notice(t("child.done", { child: this.id, state: stateOf(child), why }), child.state === "HALTED" || child.state === "FAILED");
+    } catch (error) {
+      notice(error.message, true);
+    }
+    for (const each of this.buttons) each.removeAttribute("aria-disabled");
+    soon();
+  }
+}
+
+function stateOf(child) {
+  return known(`state.${child.state}`, child.state || "");
+}
+
+function reasonOf(child) {
   const reason = child.reason || {};
-  const why = ready ? "" : [reason.text, reason.action].filter(Boolean).join(" — ");
-  const facts = [`since ${clock(child.since)}`];
-  if (child.cooldown_until) facts.push(`cooling down until ${new Date(child.cooldown_until).toLocaleTimeString()}`);
-  for (const dial of child.dials || []) facts.push(`dials ${dial.used} of ${dial.limit} in ${span(dial.window)}`);
-  if (child.last_inbound_age !== null) facts.push(`last message ${span(child.last_inbound_age)} ago`);
-  if (child.losses) facts.push(`links lost: ${child.losses}`);
-  if (child.restarts) facts.push(`restarts: ${child.restarts}`);
-  if (child.suspect) facts.push("suspect: the platform may have stopped routing to this bot");
-  return make("li", { class: silent ? "wait" : LOOKS[child.state] || "" },
-    make("div", { class: "head" }, make("span", {}, child.id),
-      make("span", { class: "state" }, silent ? "READY, silent" : child.state)),
-    why ? make("p", { class: "why" }, why) : null,
-    make("p", { class: "facts" }, facts.join(" · ")),
-    verbs(child));
+  return known(`reason.${reason.code}`, reason.text || "");
 }
 
-function verbs(child) {
-  const running = !["STOPPED", "IDLE"].includes(child.state);
-  const offered = running ? ["restart", "stop"] : ["start"];
-  return make("div", { class: "verbs" }, offered.map((verb) => {
-    const act = async (event) => {
-      if (verb === "stop" && !confirm(`Stop ${child.id}? It stays stopped until it is started again.`)) return;
-      event.target.disabled = true;
-      try {
-        await call(`/api/adapters/${pathOf(child.id)}/${verb}`, {});
-      } catch (error) {
-        pulse(error.message, true);
-      }
-      soon();
-    };
-    return button(verb[0].toUpperCase() + verb.slice(1), act, { "aria-label": `${verb} ${child.id}` });
-  }));
+function ago(seconds) {
+  return seconds === null ? t("child.never") : t("child.ago", { span: span(seconds) });
 }
 
-function totals(status) {
-  const facts = [
-    ["Waiting for an answer", status.inbox], ["Answering now", status.turns], ["Waiting for delivery", status.outbox],
-    ["Dead letters", status.dead], ["Hub lag", `${status.hub_lag_ms} ms`], ["Process", status.pid],
-    ["Up since", clock(status.started_at)],
-  ];
-  $("totals").replaceChildren(...facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, String(value))]));
+function totals() {
+  const oldest = status.oldest_undelivered;
+  facts($("totals"), [
+    [t("total.inbox"), status.inbox], [t("total.turns"), status.turns], [t("total.outbox"), status.outbox],
+    [t("total.oldest"), oldest === null || oldest === undefined ? t("total.none") : span(oldest)],
+    [t("total.dead"), status.dead, status.dead ? "bad" : ""], [t("total.lag"), `${status.hub_lag_ms} ms`],
+    [t("total.up"), clock(status.started_at)], [t("total.pid"), status.pid],
+  ]);
+  say($("dead-count"), status.dead ? ` ${status.dead}` : "");
 }
+
+// Pairs of a name and a value, changed in place; those without a value are left out.
+function facts(list, pairs) {
+  const shown = pairs.filter(([, value]) => value !== "");
+  while (list.children.length > shown.length) list.lastElementChild.remove();
+  while (list.children.length < shown.length) list.append(make("div", {}, make("dt"), make("dd")));
+  shown.forEach(([name, value, kind], place) => {
+    const [term, detail] = list.children[place].children;
+    say(term, name);
+    say(detail, String(value));
+    detail.className = kind || "";
+  });
+}
+
+function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+  if (element.tagName === "P") element.hidden = !text;
+}
+
+onLanguage(draw);

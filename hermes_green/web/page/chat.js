@@ -1,6 +1,8 @@
 // Chat: a conversation with the agent that survives reconnects and reloads.
 import { $, fill, fit, make, nearEnd, place, writable } from "./dom.js";
+import { recall, remember } from "./memory.js";
 import { pulse } from "./pulse.js";
+import { onLanguage, t } from "./text.js";
 import { clock } from "./times.js";
 import { call, randomId } from "./wire.js";
 
@@ -13,15 +15,10 @@ export const CHAT = chosenChat();
 function chosenChat() {
   const asked = new URLSearchParams(location.search).get("chat");
   if (asked) return asked;
-  let mine = null;
-  try {
-    mine = localStorage.getItem("chat");
-    if (!mine) {
-      mine = "page-" + randomId().slice(0, 12);
-      localStorage.setItem("chat", mine);
-    }
-  } catch { /* storage is off: everybody shares the default chat */ }
-  return mine || "main";
+  const mine = recall("chat") || "page-" + randomId().slice(0, 12);
+  remember("chat", mine);
+  // Where storage is off, everybody shares the default chat.
+  return recall("chat") || "main";
 }
 
 export function show(line) {
@@ -51,9 +48,10 @@ function draw(line) {
   const bubble = make("div", { class: "bubble", dir: "auto" });
   fill(bubble, line.text);
   const note = make("div", { class: "note" });
-  if (line.state === "sending") note.textContent = "sending…";
+  if (line.state === "sending") note.textContent = t("chat.sending");
   else if (line.state === "failed") {
-    note.append(`not sent: ${line.error} `, make("button", { type: "button", onclick: () => deliver(line) }, "Try again"));
+    const again = make("button", { type: "button", onclick: () => deliver(line) }, t("chat.again"));
+    note.append(t("chat.failed", { error: line.error }), " ", again);
   } else note.textContent = clock(line.at);
   element.replaceChildren(bubble, note);
 }
@@ -92,3 +90,4 @@ $("compose").addEventListener("submit", (event) => {
   deliver({ id: randomId(), role: "user", text, at: new Date().toISOString() });
 });
 writable($("text"));
+onLanguage(() => { for (const line of lines.values()) draw(line); });

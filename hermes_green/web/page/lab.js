@@ -1,9 +1,10 @@
 // The hand on simulated platforms: only where the gateway was started with `try`.
 import { soon } from "./board.js";
 import { $, button, fill, fit, make, nearEnd, place, writable } from "./dom.js";
-import { pulse } from "./pulse.js";
+import { notice } from "./pulse.js";
+import { known as knownText, onLanguage, t } from "./text.js";
 import { clock } from "./times.js";
-import { showView, viewed } from "./views.js";
+import { offer, onView, showView, viewed } from "./views.js";
 import { call } from "./wire.js";
 
 const LAB_EVERY = 500;
@@ -22,11 +23,10 @@ async function openLab() {
   $("lab-platforms").replaceChildren(...platforms.map((facts) => {
     return button(facts.title, () => choosePlatform(facts.name), { "data-name": facts.name });
   }));
-  for (const id of ["lab", "show-lab"]) $(id).hidden = false;
-  document.body.classList.add("trial");
+  offer("lab", true);
   $("lab-faults").open = matchMedia("(min-width: 56.01rem)").matches;
   choosePlatform(platforms[0].name);
-  showView("lab");
+  if (!location.hash) showView("lab");
 }
 
 function choosePlatform(name) {
@@ -47,11 +47,12 @@ function labSwitch(name, fault) {
     const on = event.target.getAttribute("aria-pressed") === "true";
     await tell(name, on ? "clear" : "fault", { fault: fault.id });
   };
-  return button(fault.label, act, { "data-fault": fault.id, "aria-pressed": fault.lasts ? "false" : null });
+  const label = knownText(`fault.${fault.id}`, fault.label);
+  return button(label, act, { "data-fault": fault.id, "aria-pressed": fault.lasts ? "false" : null });
 }
 
 function clearButton(name) {
-  return button("Everything works again", () => tell(name, "clear", {}));
+  return button(t("lab.clear"), () => tell(name, "clear", {}));
 }
 
 async function tell(name, verb, body) {
@@ -61,7 +62,7 @@ async function tell(name, verb, body) {
     look();
     return true;
   } catch (error) {
-    pulse(error.message, true);
+    notice(error.message, true);
     return false;
   }
 }
@@ -69,6 +70,7 @@ async function tell(name, verb, body) {
 // What has changed on the chosen platform; asked again and again while it is looked at.
 async function look() {
   clearTimeout(lab.timer);
+  if (!lab.platform) return;
   const asked = ++lab.asked;
   const name = lab.platform;
   const known = lab.known.get(name);
@@ -96,19 +98,23 @@ function labShow(name, known, line) {
   if (line.role === "user") for (const other of known.lines.values()) if (other.chat === line.chat) other.kind = line.kind;
   const kind = line.kind || [...known.lines.values()].find((each) => each.chat === line.chat && each.kind)?.kind;
   shown.kind = kind;
-  shown.element.className = `${line.role} ${line.growing ? "growing" : ""} ${line.gone ? "gone" : ""}`;
-  const bubble = make("div", { class: "bubble", dir: "auto" });
-  fill(bubble, line.text || "…");
-  const facts = [clock(line.at * 1000), kind === "group" ? "group" : "direct chat"];
-  if (line.growing) facts.push("being written…");
-  else if (line.changes > 0) facts.push(line.changes === 1 ? "changed once" : `changed ${line.changes} times`);
-  if (line.gone) facts.push("taken back");
-  shown.element.replaceChildren(bubble, make("div", { class: "note" }, facts.join(" · ")));
+  labDraw(shown);
   if (fresh) {
     known.lines.set(line.id, shown);
     if (name === lab.platform) place(shown.element, { at: new Date(line.at * 1000).toISOString() }, box);
   }
   if (name === lab.platform && (atEnd || (fresh && line.role === "user"))) box.scrollTop = box.scrollHeight;
+}
+
+function labDraw(shown) {
+  shown.element.className = `${shown.role} ${shown.growing ? "growing" : ""} ${shown.gone ? "gone" : ""}`;
+  const bubble = make("div", { class: "bubble", dir: "auto" });
+  fill(bubble, shown.text || "…");
+  const facts = [clock(shown.at * 1000), t(shown.kind === "group" ? "kind.group" : "kind.dm")];
+  if (shown.growing) facts.push(t("lab.growing"));
+  else if (shown.changes > 0) facts.push(t(shown.changes === 1 ? "lab.once" : "lab.changed", { count: shown.changes }));
+  if (shown.gone) facts.push(t("lab.gone"));
+  shown.element.replaceChildren(bubble, make("div", { class: "note" }, facts.join(" · ")));
 }
 
 function labNote(seen) {
@@ -117,8 +123,7 @@ function labNote(seen) {
       each.setAttribute("aria-pressed", String(seen.on.includes(each.dataset.fault)));
     }
   }
-  const facts = [`links: ${seen.links}`, `messages sent: ${seen.sent}`, `protocol faults of ours: ${seen.violations}`];
-  $("lab-note").textContent = `— ${facts.join(" · ")}`;
+  $("lab-note").textContent = t("lab.note", seen);
 }
 
 $("lab-compose").addEventListener("submit", async (event) => {
@@ -131,5 +136,10 @@ $("lab-compose").addEventListener("submit", async (event) => {
   }
 });
 writable($("lab-text"));
-$("show-lab").addEventListener("click", look);
+onView("lab", look);
+onLanguage(() => {
+  if (!lab.platform) return;
+  for (const { lines } of lab.known.values()) for (const shown of lines.values()) labDraw(shown);
+  choosePlatform(lab.platform);
+});
 openLab();

@@ -1,15 +1,44 @@
-// Views: which of the page's sections is looked at.
+// Views: which of the page's sections is looked at; the address keeps it (#dead).
 import { $ } from "./dom.js";
 
-const NAMES = ["lab", "chat", "board"];
+const NAMES = ["lab", "chat", "board", "dead", "sessions", "events", "pairing"];
+const shown = new Map(); // view -> what to do when it comes into sight
 
-export function showView(view) {
-  document.querySelector("main").dataset.view = view;
-  for (const name of NAMES) $(`show-${name}`).setAttribute("aria-pressed", String(name === view));
+// `load` is called whenever the view comes into sight, and by `refresh`.
+export function onView(view, load) {
+  shown.set(view, load);
 }
 
 export function viewed() {
   return document.querySelector("main").dataset.view;
 }
 
-for (const view of NAMES) $(`show-${view}`).addEventListener("click", () => showView(view));
+export function showView(view) {
+  if (location.hash !== `#${view}`) history.replaceState(null, "", `#${view}`);
+  turn();
+}
+
+// What is in sight may have changed.
+export function refresh(...views) {
+  if (!views.length || views.includes(viewed())) shown.get(viewed())?.();
+}
+
+export function turn() {
+  const asked = location.hash.slice(1);
+  const view = NAMES.includes(asked) && !$(`show-${asked}`).hidden ? asked : "chat";
+  document.querySelector("main").dataset.view = view;
+  for (const name of NAMES) {
+    if (name === view) $(`show-${name}`).setAttribute("aria-current", "page");
+    else $(`show-${name}`).removeAttribute("aria-current");
+  }
+  refresh();
+}
+
+// A view that not every gateway has.
+export function offer(view, there) {
+  if ($(`show-${view}`).hidden === !there) return;
+  $(`show-${view}`).hidden = !there;
+  if (location.hash === `#${view}` || viewed() === view) turn();
+}
+
+addEventListener("hashchange", turn);

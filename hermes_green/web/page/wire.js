@@ -1,8 +1,10 @@
 // Wire: requests to the gateway, and the token that some gateways ask for.
 import { $ } from "./dom.js";
+import { known, t } from "./text.js";
 
 let onEntry = () => {};
 
+// Raises an Error with the sentence to show, `status` (none when nobody answered) and `data`.
 export async function call(path, body, headers = {}) {
   const options = body === undefined
     ? {}
@@ -11,7 +13,8 @@ export async function call(path, body, headers = {}) {
   const data = await response.json().catch(() => ({}));
   if (response.ok) return data;
   if (response.status === 401 && path !== "/api/login") askForToken();
-  const error = new Error((data.error && data.error.text) || `the gateway answered ${response.status}`);
+  const said = data.error || {};
+  const error = new Error(known(`error.${said.code}`, said.text || t("answered", { status: response.status })));
   error.status = response.status;
   error.data = data;
   throw error;
