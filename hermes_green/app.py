@@ -150,7 +150,8 @@ class Application:
             rules=lambda: house.policy.turns,
             progress=house.progress,
             media=self._media,
-            admit=house.admits,
+            admit=house.door.admits,
+            spent=house.door.limits.spent,
         )
         lanes = Lanes(
             **common,
@@ -159,7 +160,7 @@ class Application:
             worker=worker,
             max_parallel=config.turns.max_parallel,
             timeout=config.turns.timeout,
-            history=lambda: house.policy.turns.history_turns,
+            manner=lambda: house.policy.manner(self._clock.wall()),
         )
         house.connect(lanes, turns, Delivery(**shared, rules=lambda: house.policy.delivery))
         self._upkeep = Upkeep(

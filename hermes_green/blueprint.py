@@ -17,18 +17,18 @@ from hermes_green.agents.hooks import HookCalls
 from hermes_green.agents.yard import Yard
 from hermes_green.core.errors import ConfError
 from hermes_green.core.options import PlatformOptions
-from hermes_green.core.ports import Retention
+from hermes_green.core.ports import Agent, Retention
 from hermes_green.ops import log as logs
 from hermes_green.ops.lock import credential_id
 from hermes_green.ops.watch import digest
-from hermes_green.runtime import delivery, turn
+from hermes_green.runtime import delivery, limits, sessions, turn
 from hermes_green.runtime.hooks import Hook
 from hermes_green.runtime.policy import Policy
 from hermes_green.runtime.redial import Pace
-from hermes_green.runtime.routes import Route, Routes
+from hermes_green.runtime.routes import Prompted, Route, Routes, WithFallback
 from hermes_green.settings import schema
 from hermes_green.settings.load import load
-from hermes_green.settings.schema import ChildConfig, Config
+from hermes_green.settings.schema import AgentOptions, ChildConfig, Config, Limit, MaybeAgent, Reset
 
 
 def platforms() -> Mapping[str, type[PlatformOptions]]:
@@ -58,8 +58,9 @@ def _dropped_in(config: Config) -> tuple[list[schema.Hook], list[str]]:
             notes.append(f"the hook {each.name} wants {', '.join(foreign)}, which never happens here")
         for event in each.events:
             if event not in foreign:
-                more: dict[str, Any] = {} if each.timeout is None else {"timeout": each.timeout}
-                hooks.append(schema.Hook(event=event, run=each.target, name=each.name, **more))  # type: ignore[arg-type]
+                hook: Any = schema.Hook  # whose events mypy knows one by one
+                more = {} if each.timeout is None else {"timeout": each.timeout}
+                hooks.append(hook(event=event, run=each.target, name=each.name, **more))
     return hooks, notes
 
 
@@ -75,8 +76,21 @@ def policy_of(config: Config) -> Policy:
     return Policy(
         locale=config.locale,
         queue_per_session=config.turns.queue_per_session,
+        busy_input_mode=config.turns.busy_input_mode,
+        merge_window=config.turns.merge_window,
+        sessions=sessions.Rules(
+            _reset(config.sessions.dm),
+            _reset(config.sessions.group),
+            {chat: _reset(rule) for chat, rule in config.sessions.chats.items()},
+        ),
+        limits=limits.Rules(_limit(config.limits.user), _limit(config.limits.chat)),
         turns=turn.Rules(
-            config.turns.timeout, config.turns.on_crash, config.turns.poison_limit, history, config.locale
+            config.turns.timeout,
+            config.turns.on_crash,
+            config.turns.poison_limit,
+            history,
+            config.locale,
+            config.sessions.history_tokens,
         ),
         delivery=delivery.Rules(config.delivery.give_up_after, config.delivery.on_unknown),
         retention=Retention(
@@ -87,13 +101,32 @@ def policy_of(config: Config) -> Policy:
     )
 
 
+def _reset(rule: Reset) -> sessions.Reset:
+    return sessions.Reset(rule.reset, rule.idle_minutes, rule.daily_at)
+
+
+def _limit(rule: Limit) -> limits.Limit:
+    return limits.Limit(rule.messages_per_minute, rule.turns_per_day, rule.tokens_per_day)
+
+
 def routes_of(config: Config, yard: Yard) -> Routes:
     """The agents of a configuration."""
-    routes = [
-        Route(agents.create(route.agent, logger, yard), route.child, route.chat, route.user, route.prefix)
-        for route in config.routes
-    ]
-    return Routes(agents.create(config.agent, logger, yard), routes)
+    default = _agent(config.agent, config.fallback, yard)
+    own, routes = [default], []
+    for route in config.routes:
+        agent = default
+        if route.agent is not None:
+            agent = _agent(route.agent, route.fallback, yard)
+            own.append(agent)
+        if route.system_prompt:
+            agent = Prompted(agent, route.system_prompt)
+        routes.append(Route(agent, route.child, route.chat, route.user, route.prefix))
+    return Routes(default, routes, own)
+
+
+def _agent(options: AgentOptions, fallback: MaybeAgent, yard: Yard) -> Agent:
+    first = agents.create(options, logger, yard)
+    return first if fallback is None else WithFallback(first, agents.create(fallback, logger, yard), logger)
 
 
 def hooks_of(config: Config, calls: HookCalls) -> list[Hook]:

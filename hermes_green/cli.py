@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any, Sequence
 
-from hermes_green import verbs
+from hermes_green import record_verbs, verbs
 from hermes_green.core.errors import ConfError, HermesError, StoreBroken
 from hermes_green.core.machine import State
 from hermes_green.remote import NotRunning, Silent
@@ -127,14 +127,23 @@ def _add_groups(words: _Words) -> None:
     for name in ("restart", "stop", "start"):
         adapters.add(name, verbs.adapters_command, f"{name} a child", "web").add_argument("name", metavar="NAME")
     dead = words.group("dead", "list, retry or drop what was given up", "list")
-    dead.add("list", verbs.dead_list, "list dead letters", reads=True).add_argument("--limit", type=int, default=100)
-    for name, help in (("retry", "try a dead letter again"), ("drop", "forget a dead letter")):
-        dead.add(name, verbs.dead_command, help, "out-17").add_argument("id", metavar="ID")
-    sessions = words.group("sessions", "list, show or reset conversations", "list")
-    listing = sessions.add("list", verbs.sessions_list, "list conversations", reads=True)
+    listing = dead.add("list", record_verbs.dead_list, "list dead letters", reads=True)
     listing.add_argument("--limit", type=int, default=100)
-    show = sessions.add("show", verbs.sessions_show, "show a conversation", "web|main", reads=True)
+    for name, help in (("retry", "try a dead letter again"), ("drop", "forget a dead letter")):
+        dead.add(name, record_verbs.dead_command, help, "out-17").add_argument("id", metavar="ID")
+    sessions = words.group("sessions", "list, show or reset conversations", "list")
+    listing = sessions.add("list", record_verbs.sessions_list, "list conversations", reads=True)
+    listing.add_argument("--limit", type=int, default=100)
+    show = sessions.add("show", record_verbs.sessions_show, "show a conversation", "web|main", reads=True)
     show.add_argument("id", metavar="ID")
+    show.add_argument("--archived", action="store_true", help="what /new, /undo and resets have put aside")
     show.add_argument("--limit", type=int, default=20, help="most exchanges (default: 20)")
-    reset = sessions.add("reset", verbs.sessions_reset, "begin a conversation anew", "web|main")
+    reset = sessions.add("reset", record_verbs.sessions_reset, "begin a conversation anew", "web|main")
     reset.add_argument("id", metavar="ID")
+    pairing = words.group("pairing", "list who waits to be let in, approve or revoke", "list")
+    pairing.add("list", record_verbs.pairing_list, "list who waits with a code, and who was let in", reads=True)
+    approve = pairing.add("approve", record_verbs.pairing_approve, "let in who was told a code", "ABCD-EFGH")
+    approve.add_argument("code", metavar="CODE")
+    revoke = pairing.add("revoke", record_verbs.pairing_revoke, "let somebody out again", "web ou_7d8a6e6df762")
+    revoke.add_argument("child", metavar="CHILD")
+    revoke.add_argument("user", metavar="USER")

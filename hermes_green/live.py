@@ -109,8 +109,8 @@ class Live:
                 if answer["restart_required"]:
                     told += f"; only a restart applies {', '.join(answer['restart_required'])}"
                 logger.info("the configuration was reloaded: {}", told)
-                for error in answer["errors"]:
-                    logger.warning("{}", error)
+                for what in answer["errors"]:
+                    logger.warning("{}", what)
             return answer
 
     def _telling(self, answer: dict[str, Any]) -> dict[str, Any]:
@@ -121,7 +121,7 @@ class Live:
         """Raises ConfError, and then nothing has changed."""
         credentials(fresh.children)
         changes = diff(self.config, fresh)
-        routes = routes_of(fresh, self.yard) if {"agent", "routes"} & set(changes.groups) else None
+        routes = routes_of(fresh, self.yard) if {"agent", "fallback", "routes"} & set(changes.groups) else None
         hide_secrets(fresh.children)
         self._house.repace(policy_of(fresh), pace_of(fresh))
         if "turns" in changes.groups:

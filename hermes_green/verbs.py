@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence
 
 from hermes_green import __version__
-from hermes_green.core.clock import rfc3339
 from hermes_green.core.errors import HermesError
 from hermes_green.core.machine import State
 from hermes_green.remote import POLL, Answer, NotRunning, Remote, Silent, quoted
@@ -67,7 +66,7 @@ def sim(arguments: Namespace) -> int:
 
 def version(arguments: Namespace) -> int:
     """Say which release this is."""
-    _print(arguments, {"version": __version__}, lambda: [f"hermes-green {__version__}"])
+    show(arguments, {"version": __version__}, lambda: [f"hermes-green {__version__}"])
     return OK
 
 
@@ -90,7 +89,7 @@ def check(arguments: Namespace) -> int:
             print(json.dumps({"ok": False, "errors": [_problem(each) for each in error.problems]}, ensure_ascii=False))
         raise
     shown = effective(config)
-    _print(arguments, {"ok": True, **shown}, lambda: [yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)])
+    show(arguments, {"ok": True, **shown}, lambda: [yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)])
     return OK
 
 
@@ -102,8 +101,8 @@ def status(arguments: Namespace) -> int:
     """0: every child is READY (or as ``--wait`` wants it); 1: some are not."""
     if arguments.wait:
         return _wait(arguments)
-    said = _asked(_remote(arguments).get("/api/status"))
-    _print(arguments, said, lambda: _status_lines(said))
+    said = body_of(_remote(arguments).get("/api/status"))
+    show(arguments, said, lambda: _status_lines(said))
     return OK if _all_in(said, State.READY) else FAILED
 
 
@@ -115,7 +114,7 @@ def _wait(arguments: Namespace) -> int:
     while True:
         missing: Exception | None = None
         try:
-            said = _asked(remote.get("/api/status"))
+            said = body_of(remote.get("/api/status"))
             if _all_in(said, wanted):
                 break
         except (NotRunning, Silent) as error:
@@ -125,7 +124,7 @@ def _wait(arguments: Namespace) -> int:
                 raise missing
             break
         time.sleep(POLL)
-    _print(arguments, said, lambda: _status_lines(said or {}))
+    show(arguments, said, lambda: _status_lines(said or {}))
     return OK if said is not None and _all_in(said, wanted) else FAILED
 
 
@@ -166,94 +165,24 @@ def send(arguments: Namespace) -> int:
     if arguments.reply_to:
         body["reply_to"] = arguments.reply_to
     headers = {"Idempotency-Key": arguments.key} if arguments.key else {}
-    sent = _asked(_remote(arguments).post("/api/send", body, headers))
-    _print(arguments, sent, lambda: [f"{sent['id']} {sent['state']}"])
+    sent = body_of(_remote(arguments).post("/api/send", body, headers))
+    show(arguments, sent, lambda: [f"{sent['id']} {sent['state']}"])
     return OK
 
 
 def adapters_list(arguments: Namespace) -> int:
     """Show the children."""
-    children = _asked(_remote(arguments).get("/api/status"))["children"]
-    _print(arguments, children, lambda: _child_lines(children))
+    children = body_of(_remote(arguments).get("/api/status"))["children"]
+    show(arguments, children, lambda: _child_lines(children))
     return OK
 
 
 def adapters_command(arguments: Namespace) -> int:
     """Restart, stop or start one child, and say what came of it."""
-    child = _asked(_remote(arguments).post(f"/api/adapters/{quoted(arguments.name)}/{arguments.command}"))
+    child = body_of(_remote(arguments).post(f"/api/adapters/{quoted(arguments.name)}/{arguments.command}"))
     why = "" if child["state"] == State.READY else _why(child)
     print(f"{child['id']} {child['state']}" + (f": {why}" if why else ""))
     return OK
-
-
-def dead_list(arguments: Namespace) -> int:
-    """Show what was given up."""
-    letters = _recorded(
-        arguments,
-        lambda remote: _asked(remote.get(f"/api/dead?limit={arguments.limit}"))["dead"],
-        lambda store: [{**asdict(each), "at": rfc3339(each.at)} for each in store.dead(arguments.limit)],
-        [],
-    )
-    columns = ("id", "at", "child", "chat_id", "reason", "text")
-    _print(arguments, letters, lambda: _table(columns, letters) if letters else ["no dead letters"])
-    return OK
-
-
-def dead_command(arguments: Namespace) -> int:
-    """Retry or drop one dead letter."""
-    def settle(store: Any) -> bool:
-        return bool(getattr(store, f"dead_{arguments.command}")(arguments.id, time.time()))
-
-    path = f"/api/dead/{quoted(arguments.id)}/{arguments.command}"
-    done = _recorded(arguments, lambda remote: _found(remote.post(path)), settle, False)
-    if not done:
-        say(f"no dead letter has the id {arguments.id}; hermes-green dead list shows them")
-    return OK if done else FAILED
-
-
-def sessions_list(arguments: Namespace) -> int:
-    """Show the conversations."""
-    sessions = _recorded(
-        arguments,
-        lambda remote: _asked(remote.get(f"/api/sessions?limit={arguments.limit}"))["sessions"],
-        lambda store: [{**asdict(each), "last_at": rfc3339(each.last_at)} for each in store.sessions(arguments.limit)],
-        [],
-    )
-    columns = ("session_id", "last_at", "messages", "child", "chat_id")
-    _print(arguments, sessions, lambda: _table(columns, sessions) if sessions else ["no sessions"])
-    return OK
-
-
-def sessions_show(arguments: Namespace) -> int:
-    """Show what the agent remembers of one."""
-    def local(store: Any) -> dict[str, Any] | None:
-        lines = [asdict(line) for line in store.history(arguments.id, arguments.limit)]
-        return {"session_id": arguments.id, "history": lines} if lines else None
-
-    def asked(remote: Remote) -> Any:
-        answer = remote.get(f"/api/sessions/{quoted(arguments.id)}?turns={arguments.limit}")
-        return _asked(answer) if _found(answer) else None
-
-    session = _recorded(arguments, asked, local, None)
-    if session is None:
-        say(f"no session has the id {arguments.id}; hermes-green sessions list shows them")
-        return FAILED
-    _print(arguments, session, lambda: [f"{line['role']}: {line['text']}" for line in session["history"]])
-    return OK
-
-
-def sessions_reset(arguments: Namespace) -> int:
-    """Make the agent forget one."""
-    path = f"/api/sessions/{quoted(arguments.id)}/reset"
-    done = _recorded(
-        arguments,
-        lambda remote: _found(remote.post(path)),
-        lambda store: store.reset_session(arguments.id, time.time()),
-        False,
-    )
-    if not done:
-        say(f"no session has the id {arguments.id}; hermes-green sessions list shows them")
-    return OK if done else FAILED
 
 
 # --- means -----------------------------------------------------------------------------------------
@@ -263,46 +192,19 @@ def _conf(arguments: Namespace) -> Path:
     return Path(arguments.conf)
 
 
-def _outline(arguments: Namespace) -> Outline:
+def outline_of(arguments: Namespace) -> Outline:
     return load_outline(_conf(arguments))
 
 
 def _remote(arguments: Namespace) -> Remote:
-    return Remote(_outline(arguments))
+    return Remote(outline_of(arguments))
 
 
-def _recorded(
-    arguments: Namespace, ask: Callable[[Remote], Any], look: Callable[[Any], Any], nothing: Any
-) -> Any:
-    """What is written down: from the running gateway, or out of its store while none runs."""
-    outline = _outline(arguments)
-    try:
-        return ask(Remote(outline))
-    except NotRunning:
-        pass
-    if not outline.data_dir.is_dir():
-        return nothing
-    from hermes_green import app
-
-    store = app.open_store(outline.data_dir)
-    try:
-        return look(store)
-    finally:
-        store.close()
-
-
-def _asked(answer: Answer) -> Any:
+def body_of(answer: Answer) -> Any:
     """The body of a good answer. Raises HermesError with the gateway's own words."""
     if not answer.ok or answer.body is None:
         raise HermesError(answer.error())
     return answer.body
-
-
-def _found(answer: Answer) -> bool:
-    if answer.status == 404:
-        return False
-    _asked(answer)
-    return True
 
 
 def say(text: str) -> None:
@@ -315,7 +217,7 @@ def sentence(error: HermesError) -> str:
     return f"{error.text}; {error.action}" if error.action else error.text
 
 
-def _print(arguments: Namespace, value: Any, lines: Callable[[], Sequence[str]]) -> None:
+def show(arguments: Namespace, value: Any, lines: Callable[[], Sequence[str]]) -> None:
     if arguments.json:
         print(json.dumps(value, ensure_ascii=False))
     else:
@@ -344,7 +246,7 @@ def _child_lines(children: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = []
     for child in children:
         rows.append({**child, "reason": "" if child["state"] == State.READY else _why(child)})
-    return _table(("id", "state", "since", "restarts", "losses", "reason"), rows)
+    return table(("id", "state", "since", "restarts", "losses", "reason"), rows)
 
 
 def _why(child: Mapping[str, Any]) -> str:
@@ -352,7 +254,7 @@ def _why(child: Mapping[str, Any]) -> str:
     return "; ".join(part for part in (reason.get("text"), reason.get("action")) if part)
 
 
-def _table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[str]:
     cells = [list(columns), *([" ".join(str(row[name]).split()) for name in columns] for row in rows)]
     widths = [max(len(line[n]) for line in cells) for n in range(len(columns))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells]

@@ -131,7 +131,8 @@ class Openai:
 
     def _body(self, turn: Turn) -> Mapping[str, Any]:
         options = self._options
-        messages = [{"role": "system", "content": options.system_prompt}] if options.system_prompt else []
+        prompt = turn.system_prompt or options.system_prompt
+        messages = [{"role": "system", "content": prompt}] if prompt else []
         if options.session == "local" and options.history_turns:
             lines = turn.history[-2 * options.history_turns :]
             messages += [{"role": line.role, "content": line.text} for line in lines]

@@ -96,6 +96,10 @@ class AgentTimeout(AgentError):
     """The agent exceeded one of its deadlines."""
 
 
+class TurnTimeout(AgentTimeout):
+    """The turn's whole time is spent: no other agent is asked in its place."""
+
+
 class AgentFailed(AgentError):
     """The agent answered with an error, or its answer broke off."""
 

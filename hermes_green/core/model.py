@@ -159,7 +159,9 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One call of an agent. ``id`` is stable over reruns, ``attempt`` counts them from 1."""
+    """One call of an agent. ``id`` is stable over reruns, ``attempt`` counts them from 1. ``session_id``
+    is another one each time that the conversation begins anew. ``system_prompt``: the route's; "": the
+    agent's own."""
 
     id: str
     attempt: int
@@ -176,6 +178,7 @@ class Turn:
     attachments: tuple[Attachment, ...] = ()
     history: tuple[Message, ...] = ()
     locale: str = "en"
+    system_prompt: str = ""
 
 
 class Unit(StrEnum):

@@ -171,7 +171,12 @@ class Adapter(Protocol):
 
 
 class Agent(Protocol):
-    """Whatever answers. A turn is cancelled by killing the greenlet that iterates."""
+    """Whatever answers. A turn is cancelled by killing the greenlet that iterates.
+
+    Optional ability, declared and never probed for: an agent with ``steers = True`` has ``steer(turn_id,
+    text) -> bool``, which gives a turn that runs one more message of the user's; True: the answer will
+    heed it. It may wait for 5 s.
+    """
 
     def run(self, turn: Turn) -> Iterator[Delta]:
         """The answer, piece by piece.

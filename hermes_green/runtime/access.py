@@ -16,13 +16,14 @@ class Verdict(StrEnum):
     PAIR = "pair"
 
 
-def judge(inbound: Inbound, access: Access) -> Verdict:
+def judge(inbound: Inbound, access: Access, paired: bool = False) -> Verdict:
     """The verdict for one message.
 
     Listed users may always write in direct chats. Strangers in groups, and groups not listed, are
     ignored in silence; so is a group message that does not address the bot where that is required, and
     one of somebody whom the group's own list does not name.
-    In direct chats only ``pairing`` answers a stranger, with one line that says how to be let in.
+    In direct chats only ``pairing`` answers a stranger, with one line that says how to be let in;
+    whoever was let in so (``paired``) may write there, and nowhere else.
     """
     peer = inbound.peer
     known = peer.user_id is not None and (peer.user_id in access.users or peer.user_id in access.admins)
@@ -31,7 +32,9 @@ def judge(inbound: Inbound, access: Access) -> Verdict:
             return Verdict.SILENT
         if access.dm == "open" or known:
             return Verdict.ALLOW
-        return Verdict.PAIR if access.dm == "pairing" else Verdict.SILENT
+        if access.dm == "pairing":
+            return Verdict.ALLOW if paired else Verdict.PAIR
+        return Verdict.SILENT
     if access.within(peer.chat_id).require_mention and not inbound.mentioned:
         return Verdict.SILENT
     own = access.overrides.get(peer.chat_id)

@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, Protocol, Sequence
 
+from hermes_green.core.errors import HermesError, UnknownChild
 from hermes_green.core.model import Inbound, Peer
 from hermes_green.core.ports import Lease, TurnEnd
 from hermes_green.runtime import texts
-from hermes_green.runtime.access import Verdict, judge
-from hermes_green.runtime.commands import Command, recognise
+from hermes_green.runtime.access import Verdict
+from hermes_green.runtime.commands import Command, recognise, spoken
+from hermes_green.runtime.door import Door
 from hermes_green.runtime.express import Express
 from hermes_green.runtime.lanes import Lanes
+from hermes_green.runtime.limits import Over
+from hermes_green.runtime.pairing import PairingRefused, spoken as in_halves
 from hermes_green.runtime.policy import Policy
 from hermes_green.runtime.turn import Turns
 
+ADMINS = frozenset({"adapters", "approve"})
+
+
+class Crew(Protocol):
+    """Who keeps the children. All raise UnknownChild."""
+
+    def state(self, id: str) -> str: ...
+
+    def board(self) -> Sequence[str]:
+        """A line for each child."""
+
+    def command(self, id: str, verb: str) -> None: ...
+
 
 class House(Protocol):
-    """What the desk asks about a child, and the rules in force."""
+    """What the desk asks, and the rules in force."""
 
     policy: Policy
+    door: Door
+
+    @property
+    def supervisor(self) -> Crew: ...
 
     def express(self, child: str) -> Express: ...
-
-    def state(self, child: str) -> str: ...
 
 
 class Desk:
@@ -36,38 +55,74 @@ class Desk:
 
     def foresee(self, inbound: Inbound, session_id: str) -> None:
         """A message is being committed: what will certainly be a turn may be leased along with it."""
-        if judge(inbound, self._house.policy.access_of(inbound.peer.child)) is Verdict.ALLOW:
+        if self._house.door.passes(inbound):
             command = recognise(inbound.text)
             if command is None or not command.immediate:
                 self._lanes.foresee(session_id)
 
     def route(self, row: int, inbound: Inbound, session_id: str) -> None:
         """Send one new row on its way."""
-        child = inbound.peer.child
-        verdict = judge(inbound, self._house.policy.access_of(child))
+        peer = inbound.peer
+        door = self._house.door
+        verdict = door.verdict(inbound)
         if verdict is not Verdict.ALLOW:
-            self._express(child, row, self._refusal(verdict, inbound.peer))
+            self._express(peer.child, row, self._refusal(verdict, peer))
             return
         command = recognise(inbound.text)
-        if command is not None and command.immediate:
-            self._express(child, row, self._command(command, session_id, inbound.peer))
-            return
-        if self._lanes.waiting(session_id) >= self._house.policy.queue_per_session:
-            self._express(child, row, self._crowded)
+        immediate = command is not None and command.immediate
+        # Whoever has written too much may still stop what that has begun.
+        over = None if command is not None and command.name == "stop" else door.limits.admit(peer, not immediate)
+        if over is not None:
+            self._express(peer.child, row, self._enough(over))
+        elif command is not None and immediate:
+            self._express(peer.child, row, self._command(command, session_id, peer))
+        elif self._lanes.waiting(session_id) >= self._house.policy.queue_per_session:
+            self._express(peer.child, row, self._crowded)
+        else:
+            self._enter(row, inbound, command, session_id)
+
+    def _enter(self, row: int, inbound: Inbound, command: Command | None, session_id: str) -> None:
+        """To the session's lane, in the mode in force; commands wait for their turn in every mode."""
+        mode = self._house.policy.busy_input_mode if command is None else command.name
+        busy = self._lanes.busy(session_id)
+        if mode == "steer" and busy is not None:
+            text = spoken(inbound.text)
+            self._house.express(inbound.peer.child).later(lambda: self._steer(busy, row, text, session_id))
             return
         self._lanes.offer(session_id)
+        if mode == "interrupt" and busy is not None:
+            self._lanes.cancel(session_id, interrupt=True)
+
+    def _steer(self, busy: Lease, row: int, text: str, session_id: str) -> None:
+        if not self._turns.steer(busy, row, text):
+            self._lanes.offer(session_id)
 
     def _express(self, child: str, row: int, work: Callable[[Lease], None]) -> None:
         self._house.express(child).do(row, work)
 
+    # --- what ends a row without the agent ---
+
     def _refusal(self, verdict: Verdict, peer: Peer) -> Callable[[Lease], None]:
-        if verdict is Verdict.PAIR:
-            text = texts.say("unpaired", self._house.policy.locale, user=peer.user_id or "?")
+        def work(lease: Lease) -> None:
+            asked = None
+            if verdict is Verdict.PAIR and peer.user_id is not None:
+                asked = self._house.door.pairing.ask(peer.child, peer.user_id, peer.user_name or "")
+            if asked is None:
+                self._turns.end(lease, TurnEnd("refused", reason="not allowed"))
+                return
+            text = texts.say("unpaired", self._locale, code=in_halves(asked.code), user=asked.user)
+            self._turns.reply(lease, text, refused=True)
+
+        return work
+
+    def _enough(self, over: Over) -> Callable[[Lease], None]:
+        if over.first:
+            text = texts.say(f"over_{over.span}", self._locale)
             return lambda lease: self._turns.reply(lease, text, refused=True)
-        return lambda lease: self._turns.end(lease, TurnEnd("refused", reason="not allowed"))
+        return lambda lease: self._turns.end(lease, TurnEnd("refused", reason=f"over the limit of the {over.span}"))
 
     def _crowded(self, lease: Lease) -> None:
-        text = texts.say("crowded", self._house.policy.locale)
+        text = texts.say("crowded", self._locale)
         self._turns.reply(lease, text, dead="too many waiting in this session")
 
     def _command(self, command: Command, session_id: str, peer: Peer) -> Callable[[Lease], None]:
@@ -76,8 +131,18 @@ class Desk:
 
         return work
 
+    # --- commands answered at once ---
+
+    @property
+    def _locale(self) -> str:
+        return self._house.policy.locale
+
     def _answer(self, command: Command, session_id: str, peer: Peer) -> str:
-        locale = self._house.policy.locale
+        locale = self._locale
+        if command.name in ADMINS:
+            if not self._house.door.is_admin(peer):
+                return texts.say("admins_only", locale)
+            return self._adapters(command.rest) if command.name == "adapters" else self._approve(command.rest, peer)
         if command.name == "stop":
             return texts.say("stopped" if self._lanes.cancel(session_id) else "nothing", locale)
         if command.name == "status":
@@ -87,10 +152,34 @@ class Desk:
                 "status",
                 locale,
                 child=peer.child,
-                state=self._house.state(peer.child),
+                state=self._house.supervisor.state(peer.child),
                 busy=texts.say("yes" if busy else "no", locale),
                 waiting=str(max(0, waiting - int(busy))),
             )
         if command.name == "whoami":
             return texts.say("whoami", locale, child=peer.child, chat=peer.chat_id, user=peer.user_id or "?")
         return texts.say("help", locale)
+
+    def _adapters(self, rest: str) -> str:
+        """``/adapters``, ``/adapters restart NAME``."""
+        verb, _, name = rest.partition(" ")
+        if not verb:
+            return "\n".join(self._house.supervisor.board())
+        if verb not in {"restart", "重启"} or not name.strip():
+            return texts.say("help", self._locale)
+        try:
+            self._house.supervisor.command(name.strip(), "restart")
+        except UnknownChild as error:
+            return texts.say("unknown_child", self._locale, child=error.id, known=", ".join(error.known))
+        return texts.say("restarting", self._locale, child=name.strip())
+
+    def _approve(self, code: str, peer: Peer) -> str:
+        """``/approve CODE``, for those who wait at the bot that the admin writes to."""
+        try:
+            paired = self._house.door.pairing.approve(code, peer.child)
+        except PairingRefused as error:
+            return texts.say("pairing_locked" if error.code == "pairing_locked" else "pairing_code", self._locale)
+        except HermesError as error:
+            self._log.warning("nobody can be let in now: {}", error)
+            return texts.say("later", self._locale)
+        return texts.say("approved", self._locale, user=paired.name or paired.user)

@@ -25,14 +25,18 @@ class Express:
         self._clock = clock
         self._log = log
         self._worker = worker
-        self._queue: JoinableQueue[tuple[int, Callable[[Lease], None]]] = JoinableQueue(BOUND)
+        self._queue: JoinableQueue[tuple[str, Callable[[], None]]] = JoinableQueue(BOUND)
         self._greenlet = gevent.spawn(self._run)
         self._greenlet.name = f"express-{child}"
 
     def do(self, row: int, work: Callable[[Lease], None]) -> None:
         """Queue one row; waits for room. Who waits is the intake, whose queue fills up meanwhile, so that
         the platform keeps what we cannot take."""
-        self._queue.put((row, work))
+        self._queue.put((f"row {row}", lambda: self._one(row, work)))
+
+    def later(self, job: Callable[[], None]) -> None:
+        """Queue something else that may wait for the store or an agent, in the same order."""
+        self._queue.put(("a message for a running turn", job))
 
     def close(self, grace: float = 0.0) -> None:
         """End the greenlet after at most ``grace`` seconds; rows not yet closed stay waiting."""
@@ -41,13 +45,13 @@ class Express:
 
     def _run(self) -> None:
         while True:
-            row, work = self._queue.get()
+            what, job = self._queue.get()
             try:
-                self._one(row, work)
+                job()
             except LeaseLost as error:
-                self._log.error("row {} was taken by somebody else: {}", row, error)
+                self._log.error("{} was taken by somebody else: {}", what, error)
             except Exception:  # border: one row's failure must not end the express greenlet
-                self._log.exception("row {} could not be closed", row)
+                self._log.exception("{} could not be closed", what)
             finally:
                 self._queue.task_done()
 

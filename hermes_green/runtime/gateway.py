@@ -36,7 +36,7 @@ class Identity:
 
 class Gateway:
     """The composition root hands in how to reload and how to stop, and what is ``told`` of the configuration:
-    ``{config, hooks}`` for the status. ``records``: what was written down."""
+    ``{config, hooks}`` for the status. ``records``: what was written down; ``pairing``: who was let in."""
 
     def __init__(
         self,
@@ -55,6 +55,7 @@ class Gateway:
         stop: Callable[[], None],
     ) -> None:
         self.records = Records(store, clock, house.resume)
+        self.pairing = house.door.pairing
         self._identity = identity
         self._house = house
         self._upkeep = upkeep

@@ -12,16 +12,19 @@ from hermes_green.core.errors import HermesError
 from hermes_green.core.machine import State
 from hermes_green.core.model import Inbound, Peer, lane_of
 from hermes_green.core.ports import Lease, Store
-from hermes_green.runtime.access import Verdict, judge, session_of
+from hermes_green.runtime import saved
+from hermes_green.runtime.access import session_of
 from hermes_green.runtime.child import Child
 from hermes_green.runtime.delivery import Delivery
 from hermes_green.runtime.desk import Desk
 from hermes_green.runtime.dials import DialBook
+from hermes_green.runtime.door import Door
 from hermes_green.runtime.drafts import Draft, Progress, Sign
 from hermes_green.runtime.events import Bus
 from hermes_green.runtime.express import Express
 from hermes_green.runtime.hooks import Hooks
 from hermes_green.runtime.lanes import Lanes
+from hermes_green.runtime.limits import Limits
 from hermes_green.runtime.policy import Policy
 from hermes_green.runtime.redial import Pace
 from hermes_green.runtime.supervisor import Supervisor
@@ -43,7 +46,8 @@ class Member:
 
 
 class House:
-    """Two-step construction: ``connect`` brings the parts that themselves ask the house."""
+    """Two-step construction: ``connect`` brings the parts that themselves ask the house. It reads who was
+    let in, and the counts of the day, from the store."""
 
     def __init__(
         self, *, store: Store, clock: Clock, log: Any, bus: Bus, hooks: Hooks, supervisor: Supervisor, policy: Policy
@@ -56,6 +60,13 @@ class House:
         self._log = log
         self._bus = bus
         self._hooks = hooks
+        self._counts = saved.Later(store, clock, log, saved.LIMITS, lambda: self.door.limits.state())
+        counts = saved.read(store, saved.LIMITS)
+        self.door = Door(
+            lambda: self.policy,
+            saved.pairing(store, clock),
+            Limits(clock, lambda: self.policy.limits, counts, self._counts.touch),
+        )
         self.lanes: Lanes
         self.delivery: Delivery
         self._desk: Desk
@@ -70,9 +81,6 @@ class House:
     def express(self, child: str) -> Express:
         return self.members[child].express
 
-    def state(self, child: str) -> str:
-        return str(self.supervisor.child(child).state)
-
     def summary(self) -> str:
         """The children and their states, in one line."""
         children = self.supervisor.children.values()
@@ -81,10 +89,6 @@ class House:
     def place(self, child: str) -> Child | None:
         """The child, for a turn or a delivery; None when it is not configured any more."""
         return self.supervisor.children.get(child)
-
-    def admits(self, inbound: Inbound) -> bool:
-        """Whether a sender may have a turn now."""
-        return judge(inbound, self.policy.access_of(inbound.peer.child)) is Verdict.ALLOW
 
     def session(self, peer: Peer) -> str:
         """The conversation a message of this peer belongs to now."""
@@ -178,6 +182,7 @@ class House:
         self.supervisor.stop_all(timeout=3.0)
         ends = [gevent.spawn(self._release, member) for member in self.members.values()]
         gevent.joinall(ends, timeout=1.5)
+        self._counts.close()
         self.supervisor.close()
 
     def _release(self, member: Member) -> None:

@@ -12,21 +12,37 @@ from gevent.lock import BoundedSemaphore
 
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import LeaseLost, StoreAway
-from hermes_green.core.ports import Lease, Store
+from hermes_green.core.ports import Lease, Resets, Store
 
 STORE_RETRY = 0.5
 # A lease outlives its turn by this much, so that ending the turn is always still ours.
 LEASE_SLACK = 120.0
+# A burst that does not end is cut into turns after so many merge windows.
+BURST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How rows become turns now. ``history``: turns of it handed out with a lease (None: none). ``join``:
+    rows that came within so many seconds of one another are one turn (None: never). ``window``: seconds
+    without another row before a turn begins. ``resets``: which sessions begin anew first."""
+
+    history: int | None = None
+    join: float | None = None
+    window: float = 0.0
+    resets: Resets | None = None
 
 
 @dataclass(slots=True)
 class Lane:
     """One session's greenlet while it has work; forgotten when it has none. ``foreseen``: of its
-    pending rows, those not yet known to be committed; ``cut``: the next one was in a turn when a process died."""
+    pending rows, those not yet known to be committed; ``last``: when the newest was offered;
+    ``cut``: the next one was in a turn when a process died."""
 
     pending: int = 0
     foreseen: int = 0
     cut: bool = False
+    last: float = 0.0
     busy: Lease | None = None
     greenlet: gevent.Greenlet | None = None
     turn: gevent.Greenlet | None = None
@@ -34,6 +50,7 @@ class Lane:
 
 class Lanes:
     """Leases rows and runs ``turn(lease)`` for each; at most one turn a session, ``max_parallel`` in all.
+    ``cancelled(lease, interrupted)`` ends the row of a turn that was killed.
 
     Turns that were cut by a crash before (attempt 2 and more) run one at a time, so that the one
     that kills the process takes nobody with it again.
@@ -45,12 +62,12 @@ class Lanes:
         clock: Clock,
         log: Any,
         turn: Callable[[Lease], None],
-        cancelled: Callable[[Lease], None],
+        cancelled: Callable[[Lease, bool], None],
         worker: str,
         *,
         max_parallel: int,
         timeout: float,
-        history: Callable[[], int] | None = None,
+        manner: Callable[[], Manner] = Manner,
     ) -> None:
         self.timeout = timeout
         self._store = store
@@ -59,12 +76,13 @@ class Lanes:
         self._turn = turn
         self._cancelled = cancelled
         self._worker = worker
-        self._history = history
+        self._manner = manner
         self._room = BoundedSemaphore(max_parallel)
         self._alone = BoundedSemaphore(1)
         self._lanes: dict[str, Lane] = {}
         self._idle = Event()
         self._idle.set()
+        self._stopping = Event()
         self._draining = False
         self._active = 0
 
@@ -101,6 +119,7 @@ class Lanes:
     def _add(self, session_id: str, rows: int) -> None:
         lane = self._lanes[session_id]
         lane.pending += rows
+        lane.last = self._clock.monotonic()
         if lane.greenlet is None and not self._draining:
             self._idle.clear()
             lane.greenlet = gevent.spawn(self._work, session_id, lane)
@@ -117,17 +136,18 @@ class Lanes:
         self._room = BoundedSemaphore(max_parallel)
         self.timeout = timeout
 
-    def cancel(self, session_id: str) -> bool:
-        """Kill the turn in progress; ``cancelled(lease)`` then ends its row. False: there was none."""
+    def cancel(self, session_id: str, *, interrupt: bool = False) -> bool:
+        """Kill the turn in progress; ``cancelled`` then ends its row. False: there was none."""
         lane = self._lanes.get(session_id)
         if lane is None or lane.turn is None:
             return False
-        lane.turn.kill(Cancelled, block=False)
+        lane.turn.kill(Interrupted if interrupt else Cancelled, block=False)
         return True
 
     def drain(self, timeout: float) -> int:
         """Lease no more, let turns finish within ``timeout``, park the rest; how many were parked."""
         self._draining = True
+        self._stopping.set()
         self._idle.wait(max(0.0, timeout))
         turns = [lane.turn for lane in self._lanes.values() if lane.turn is not None]
         gevent.killall(turns, Parked, block=False)
@@ -141,9 +161,11 @@ class Lanes:
     def _work(self, session_id: str, lane: Lane) -> None:
         try:
             while lane.pending > 0 and not self._draining:
+                manner = self._manner()
+                self._await_burst(lane, manner.window)
                 # Alone before the lease: an attempt must not be counted for a turn that waits for its turn.
                 with self._alone if lane.cut else nullcontext(), self._room:
-                    self._one(session_id, lane, alone=lane.cut)
+                    self._one(session_id, lane, manner, alone=lane.cut)
         finally:
             lane.greenlet = None
             if lane.pending <= 0 or self._draining:
@@ -151,15 +173,26 @@ class Lanes:
             if not any(other.greenlet is not None for other in self._lanes.values()):
                 self._idle.set()
 
-    def _one(self, session_id: str, lane: Lane, alone: bool) -> None:
+    def _await_burst(self, lane: Lane, window: float) -> None:
+        """Wait until no row has come for ``window`` seconds; not for ever."""
+        began = self._clock.monotonic()
+        while window > 0 and not self._draining:
+            now = self._clock.monotonic()
+            wait = min(lane.last + window, began + BURST * window) - now
+            if wait <= 0:
+                return
+            self._stopping.wait(wait)
+
+    def _one(self, session_id: str, lane: Lane, manner: Manner, alone: bool) -> None:
         """Work on the session's next row."""
         known = lane.pending
         if self._draining:
             return
         try:
             ttl = self.timeout + LEASE_SLACK
-            history = self._history() if self._history is not None else None
-            lease = self._store.lease_session(session_id, self._worker, ttl, self._clock.wall(), history)
+            lease = self._store.lease_session(
+                session_id, self._worker, ttl, self._clock.wall(), manner.history, manner.join, manner.resets
+            )
         except StoreAway as error:
             self._log.debug("the store is away, session {} waits: {}", session_id, error)
             gevent.sleep(STORE_RETRY)
@@ -180,7 +213,7 @@ class Lanes:
         finally:
             self._active -= 1
             lane.busy = None
-            lane.pending -= 1
+            lane.pending -= max(1, len(lease.messages))
 
     def _guard(self, lease: Lease, lane: Lane) -> None:
         """The turn in a greenlet of its own, so that it can be killed without the lane."""
@@ -194,7 +227,7 @@ class Lanes:
         if isinstance(turn.value, (Parked, StoreAway)):
             self._park(lease, lane)
         elif isinstance(turn.value, Cancelled):
-            self._cancelled(lease)
+            self._cancelled(lease, isinstance(turn.value, Interrupted))
 
     def _run(self, lease: Lease) -> StoreAway | None:
         try:
@@ -219,12 +252,16 @@ class Lanes:
                     self._log.warning("turn {} could not be parked, it is rerun as cut: {}", lease.turn_id, error)
                     return
                 gevent.sleep(STORE_RETRY)
-        lane.pending += 1
+        lane.pending += max(1, len(lease.messages))
         self._log.info("turn {} is parked and goes on later", lease.turn_id)
 
 
 class Cancelled(gevent.GreenletExit):
     """The chat asked to stop this turn."""
+
+
+class Interrupted(Cancelled):
+    """The chat has said something else, which is answered instead."""
 
 
 class Parked(gevent.GreenletExit):

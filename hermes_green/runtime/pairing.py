@@ -10,8 +10,8 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping
 
-from hermes_green.core.clock import Clock
-from hermes_green.core.errors import HermesError
+from hermes_green.core.clock import Clock, rfc3339
+from hermes_green.core.errors import HermesError, StoreAway
 
 CODE_TTL = 3_600.0
 # A stranger who writes on is answered once in this time, then met with silence.
@@ -77,7 +77,10 @@ class Pairing:
             del self._asked[mine.code]
         code = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
         asked = self._asked[code] = Asked(code, child, user, name[:80], now, now + CODE_TTL)
-        self._keep()
+        try:
+            self._keep()
+        except StoreAway:
+            pass  # The next change writes it along; a code that a crash forgets is asked for again.
         return asked
 
     def approve(self, code: str, child: str | None = None) -> Paired:
@@ -85,6 +88,7 @@ class Pairing:
 
         Raises:
             PairingRefused: the code is wrong or old, or too many wrong ones were tried.
+            StoreAway: nothing has changed.
         """
         now = self._clock.wall()
         self._forget(now)
@@ -108,11 +112,17 @@ class Pairing:
         del self._asked[asked.code]
         self._failures = 0
         paired = self._paired[(asked.child, asked.user)] = Paired(asked.child, asked.user, asked.name, now)
-        self._keep()
+        try:
+            self._keep()
+        except StoreAway:
+            # Not let in before it is written down: the code stays good for another try.
+            del self._paired[(asked.child, asked.user)]
+            self._asked[asked.code] = asked
+            raise
         return paired
 
     def revoke(self, child: str, user: str) -> bool:
-        """Let somebody out again; False: he was not in."""
+        """Let somebody out again; False: he was not in. Raises StoreAway: he is out until the process ends."""
         gone = self._paired.pop((child, user), None) is not None
         if gone:
             self._keep()
@@ -126,6 +136,11 @@ class Pairing:
     def paired(self) -> tuple[Paired, ...]:
         """Who is in."""
         return tuple(self._paired.values())
+
+    def shown(self) -> dict[str, Any]:
+        """Both, for people and programs."""
+        waiting = [{**_plain(one), "at": rfc3339(one.at), "until": rfc3339(one.until)} for one in self.waiting()]
+        return {"waiting": waiting, "paired": [{**_plain(one), "at": rfc3339(one.at)} for one in self.paired()]}
 
     def _forget(self, now: float) -> None:
         for code in [code for code, asked in self._asked.items() if asked.until <= now]:

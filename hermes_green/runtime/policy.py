@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Mapping
+from typing import Literal, Mapping
 
 from hermes_green.core.options import Access
 from hermes_green.core.ports import Retention
-from hermes_green.runtime import delivery, turn
+from hermes_green.runtime import delivery, limits, sessions, turn
+from hermes_green.runtime.lanes import Manner
 
 # A child without a policy of its own (it was just removed) lets nobody in.
 CLOSED = Access(dm="closed", group="closed")
@@ -19,11 +20,20 @@ class Policy:
 
     locale: str = "en"
     queue_per_session: int = 32
+    busy_input_mode: Literal["queue", "merge", "interrupt", "steer"] = "queue"
+    merge_window: float = 0.0
+    sessions: sessions.Rules = field(default_factory=sessions.Rules)
+    limits: limits.Rules = field(default_factory=limits.Rules)
     turns: turn.Rules = field(default_factory=turn.Rules)
     delivery: delivery.Rules = field(default_factory=delivery.Rules)
     retention: Retention = field(default_factory=Retention)
     drafts_off: frozenset[str] = frozenset()
     access: Mapping[str, Access] = field(default_factory=dict)
+
+    def manner(self, now: float) -> Manner:
+        """How rows become turns at wall time ``now``."""
+        join = float("inf") if self.busy_input_mode in {"merge", "interrupt"} else self.merge_window or None
+        return Manner(self.turns.history_turns, join, self.merge_window, self.sessions.resets(now))
 
     def access_of(self, child: str) -> Access:
         """Who may write through a child."""

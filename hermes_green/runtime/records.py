@@ -43,6 +43,10 @@ class Records:
         """The last lines of a session's history."""
         return self._store.history(id, turns)
 
+    def archived(self, id: str, turns: int = 20) -> Sequence[Message]:
+        """The last lines that a session has put aside."""
+        return self._store.archived(id, turns)
+
     def transcript(self, child: str, chat: str, limit: int = 100) -> Sequence[Line]:
         """The last lines of a chat, both directions."""
         return self._store.transcript(child, chat, limit)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Iterator, Sequence
 
-from hermes_green.core.model import Turn
+from hermes_green.core.errors import AgentFailed, AgentTimeout, TurnTimeout
+from hermes_green.core.model import Delta, Turn
 from hermes_green.core.ports import Agent
 
 
@@ -29,12 +30,76 @@ class Route:
         )
 
 
-class Routes:
-    """The agents in force; replaced whole on reload."""
+class WithFallback:
+    """Asks ``second`` where ``first`` fails before it has said anything."""
 
-    def __init__(self, default: Agent, routes: Sequence[Route] = ()) -> None:
+    def __init__(self, first: Agent, second: Agent, log: Any) -> None:
+        self.steers = any(getattr(agent, "steers", False) for agent in (first, second))
+        self._first = first
+        self._second = second
+        self._log = log
+        self._answering: dict[str, Agent] = {}
+
+    def run(self, turn: Turn) -> Iterator[Delta]:
+        """Raises AgentError: of the first once it has begun, else of the second."""
+        try:
+            begun = False
+            self._answering[turn.id] = self._first
+            try:
+                for delta in self._first.run(turn):
+                    begun = True
+                    yield delta
+                return
+            except TurnTimeout:
+                raise
+            except (AgentFailed, AgentTimeout) as error:
+                if begun:
+                    raise
+                self._log.warning("turn {}: {}; the fallback is asked", turn.id, error)
+            self._answering[turn.id] = self._second
+            yield from self._second.run(turn)
+        finally:
+            self._answering.pop(turn.id, None)
+
+    def steer(self, turn_id: str, text: str) -> bool:
+        """To the one that answers."""
+        agent: Any = self._answering.get(turn_id)
+        return getattr(agent, "steers", False) and bool(agent.steer(turn_id, text))
+
+    def close(self) -> None:
+        """Close both."""
+        self._first.close()
+        self._second.close()
+
+
+class Prompted:
+    """The same agent with a system prompt of the route's; who made the agent closes it."""
+
+    def __init__(self, agent: Agent, prompt: str) -> None:
+        self.steers = getattr(agent, "steers", False)
+        self._agent = agent
+        self._prompt = prompt
+
+    def run(self, turn: Turn) -> Iterator[Delta]:
+        """As the agent."""
+        return self._agent.run(replace(turn, system_prompt=self._prompt))
+
+    def steer(self, turn_id: str, text: str) -> bool:
+        """As the agent."""
+        agent: Any = self._agent
+        return bool(agent.steer(turn_id, text))
+
+    def close(self) -> None:
+        """Nothing is its own."""
+
+
+class Routes:
+    """The agents in force; replaced whole on reload. ``own``: those to close, where routes share some."""
+
+    def __init__(self, default: Agent, routes: Sequence[Route] = (), own: Sequence[Agent] | None = None) -> None:
         self._default = default
         self._routes = tuple(routes)
+        self._own = tuple(own) if own is not None else (default, *(route.agent for route in routes))
 
     def agent(self, turn: Turn) -> Agent:
         """Who answers this turn."""
@@ -42,5 +107,5 @@ class Routes:
 
     def close(self) -> None:
         """Close every agent."""
-        for agent in (self._default, *(route.agent for route in self._routes)):
+        for agent in self._own:
             agent.close()

@@ -85,6 +85,18 @@ class Supervisor:
         child = self.child(id)
         self.ask(getattr(child, {"start": "start", "stop": "stop", "restart": "restart"}[verb]))
 
+    def state(self, id: str) -> str:
+        """A child's state. Raises UnknownChild."""
+        return str(self.child(id).state)
+
+    def board(self) -> list[str]:
+        """The children, a line each, with what keeps one from being READY."""
+        lines = []
+        for id, child in sorted(self.children.items()):
+            why = "" if child.state is State.READY else child.reason.text
+            lines.append(f"{id}: {child.state}" + (f" ({why})" if why else ""))
+        return lines
+
     def halt(self, id: str, error: HermesError) -> None:
         """A credential or lock was refused outside a run."""
         child = self.children.get(id)

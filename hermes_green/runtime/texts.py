@@ -24,9 +24,33 @@ _TEXTS: dict[str, dict[str, str]] = {
         "zh": "等待处理的消息太多，这条未被接收，请稍后再发。",
     },
     "unpaired": {
-        "en": "This bot is private. Ask its operator to allow you; your id here is {user}.",
-        "zh": "此机器人未公开。请联系管理员授权，您的 ID 是 {user}。",
+        "en": "This bot is private. Give its operator this code to be let in: {code} (your id here is {user}).",
+        "zh": "此机器人未公开。请将配对码 {code} 发给管理员以获得授权（您的 ID 是 {user}）。",
     },
+    "over_minute": {
+        "en": "That was too much for one minute. Please wait a little; I read on then.",
+        "zh": "发送过于频繁，请稍等片刻再发。",
+    },
+    "over_day": {
+        "en": "The limit for today is reached. I answer again tomorrow.",
+        "zh": "今日用量已达上限，请明天再来。",
+    },
+    "cut": {"en": "(interrupted)", "zh": "（已中断）"},
+    "undone": {"en": "Your last message and its answer are forgotten.", "zh": "已撤销上一条消息及其回答。"},
+    "nothing_said": {"en": "There is nothing here to go back to.", "zh": "当前对话没有可撤销或重试的内容。"},
+    "admins_only": {"en": "Only an admin of this bot may do that.", "zh": "只有管理员可以执行此操作。"},
+    "approved": {"en": "{user} may write to me now.", "zh": "{user} 现在可以与我对话了。"},
+    "pairing_code": {
+        "en": "This code is not valid (any more). A new message of theirs makes a new one.",
+        "zh": "配对码无效或已过期。请对方重新发送一条消息以获取新的配对码。",
+    },
+    "pairing_locked": {
+        "en": "Too many wrong codes: pairing is locked for an hour.",
+        "zh": "错误次数过多，配对功能已锁定一小时。",
+    },
+    "later": {"en": "That cannot be done now. Please try again later.", "zh": "暂时无法完成，请稍后再试。"},
+    "unknown_child": {"en": "There is no {child}; there are: {known}.", "zh": "没有 {child}；现有：{known}。"},
+    "restarting": {"en": "{child} is restarted.", "zh": "正在重启 {child}。"},
     "stopped": {"en": "Stopped.", "zh": "已停止。"},
     "nothing": {"en": "Nothing is running here.", "zh": "当前没有正在进行的回答。"},
     "fresh": {"en": "A new conversation begins.", "zh": "新的对话开始了。"},
@@ -41,9 +65,26 @@ _TEXTS: dict[str, dict[str, str]] = {
         "zh": "通道 {child}，会话 {chat}，用户 {user}",
     },
     "help": {
-        "en": "/new starts anew, /stop ends the answer in progress, /status tells how things stand, "
-        "/whoami shows your ids. Everything else goes to the agent.",
-        "zh": "/new 开始新对话，/stop 停止当前回答，/status 查看状态，/whoami 显示您的 ID。其他内容交给智能体。",
+        "en": "/new begins a new conversation\n"
+        "/stop ends the answer in progress\n"
+        "/retry asks your last question again\n"
+        "/undo forgets your last question and its answer\n"
+        "/queue TEXT is answered after what is in progress\n"
+        "/steer TEXT goes into the answer in progress, where the agent can\n"
+        "/status tells how things stand\n"
+        "/whoami shows your ids\n"
+        "for admins: /adapters, /adapters restart NAME, /approve CODE\n"
+        "Everything else goes to the agent.",
+        "zh": "/new（/新对话）开始新对话\n"
+        "/stop（/停止）停止当前回答\n"
+        "/retry（/重试）重新回答上一个问题\n"
+        "/undo（/撤销）撤销上一个问题及其回答\n"
+        "/queue（/排队）内容：排在当前回答之后\n"
+        "/steer（/引导）内容：补充给正在进行的回答（若智能体支持）\n"
+        "/status（/状态）查看状态\n"
+        "/whoami（/我是谁）显示您的 ID\n"
+        "管理员：/adapters（/通道）、/adapters restart 名称、/approve（/批准）配对码\n"
+        "其他内容交给智能体。",
     },
 }
 

@@ -4,26 +4,27 @@ writes the history; whatever fails before it leaves the row to be run again."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Iterable, Literal, Mapping, Protocol, Sequence
+from typing import Any, Callable, Literal, Mapping, Protocol
 
 import gevent
 
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import AgentError, AgentTimeout, StoreAway, StoreError
-from hermes_green.core.model import Attachment, Delta, Inbound, Message, Peer, Reply, Turn
+from hermes_green.core.errors import AgentError, AgentTimeout, LeaseLost, StoreAway, StoreError
+from hermes_green.core.model import Attachment, Inbound, Message, Peer, Reply, Turn
 from hermes_green.core.ports import Adapter, Agent, Lease, NewPart, Store, TurnEnd
-from hermes_green.runtime import texts
-from hermes_green.runtime.commands import recognise
+from hermes_green.core.tokens import within
+from hermes_green.runtime import sessions, texts
+from hermes_green.runtime.asking import Asking, Left
+from hermes_green.runtime.commands import Command, recognise
 from hermes_green.runtime.drafts import Progress
 from hermes_green.runtime.events import Bus
 from hermes_green.runtime.hooks import Hooks
 from hermes_green.runtime.media import Media
+from hermes_green.runtime.questions import Question, Questions, text_of
 
 # Rendering more than this costs the hub milliseconds, so it happens elsewhere.
 RENDER_INLINE = 4_096
 STORE_RETRY = 0.5
-ANSWER_BOUND = 4 * 1024 * 1024
-MEDIA_BOUND = 50
 
 
 class Place(Protocol):
@@ -44,6 +45,7 @@ class Rules:
     poison_limit: int = 3
     history_turns: int = 20
     locale: str = "en"
+    history_tokens: int = 0
 
 
 class Meters(Protocol):
@@ -55,7 +57,7 @@ class Meters(Protocol):
 class Turns:
     """Runs leased rows. ``place(child)`` finds the child, ``agent(turn)`` the agent that answers it;
     ``wake(child, lane)`` tells delivery of new parts; ``offhub(fn)`` runs a pure function elsewhere;
-    ``admit`` says whether a sender may still have a turn."""
+    ``admit`` says whether a sender may still have a turn; ``spent(peer, usage)`` is told what an answer cost."""
 
     def __init__(
         self,
@@ -74,6 +76,7 @@ class Turns:
         progress: Callable[[Lease, Any], Progress] = lambda lease, place: Progress(),
         media: Media | None = None,
         admit: Callable[[Inbound], bool] = lambda inbound: True,
+        spent: Callable[[Peer, Mapping[str, Any] | None], None] = lambda peer, usage: None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -89,8 +92,9 @@ class Turns:
         self._progress = progress
         self._media = media
         self._admit = admit
-        # What turns that are being killed had shown: their drafts must not stay half a text.
-        self._left: dict[str, tuple[Mapping[str, Any], str]] = {}
+        self._spent = spent
+        self._asking = Asking(log)
+        self._questions = Questions(store)
 
     # --- a turn ---
 
@@ -123,6 +127,8 @@ class Turns:
         if lease.attempt > 1 and rules.on_crash != "rerun":
             self._after_crash(lease, place, rules)
             return
+        if lease.reset:
+            self._publish("session:reset", self._facts(lease), why="policy")
         outcome, end = self._answer(lease, place, rules)
         self.end(lease, end)
         self._meters.turn(place.id, outcome, self._clock.monotonic() - started)
@@ -134,16 +140,40 @@ class Turns:
         state: Literal["done", "dead", "refused"] = "dead" if dead else "refused" if refused else "done"
         self.end(lease, TurnEnd(state, reason=dead, parts=parts))
 
-    def cancelled(self, lease: Lease) -> None:
-        """The chat asked to stop: the row ends; a draft is finished as far as it got."""
-        self._publish("agent:end", self._facts(lease), outcome="cancelled")
-        handle, shown = self._left.pop(lease.turn_id, (None, ""))
+    def cancelled(self, lease: Lease, interrupted: bool = False) -> None:
+        """A turn was killed, because the chat asked to stop or (``interrupted``) has said something else:
+        the row ends; a draft is finished as far as it got. An interrupted exchange is remembered."""
+        locale = self._rules().locale
+        outcome = "interrupted" if interrupted else "cancelled"
+        self._publish("agent:end", self._facts(lease), outcome=outcome)
+        left = self._asking.left(lease.turn_id) or Left(text_of(lease), "")
         place = self._place(lease.inbound.peer.child)
         parts: tuple[NewPart, ...] = ()
-        if handle is not None and place is not None:
-            text = f"{shown}\n\n{texts.say('stopped', self._rules().locale)}".strip()
-            parts = self._parts(place, lease, text, handle)
-        self.end(lease, TurnEnd("done", reason="stopped by the chat", parts=parts))
+        history: tuple[Message, ...] = ()
+        text = f"{left.said}\n\n{texts.say('cut' if interrupted else 'stopped', locale)}".strip()
+        if left.handle is not None and place is not None:
+            parts = self._parts(place, lease, text, left.handle)
+        if interrupted:
+            history = (Message("user", left.asked), Message("assistant", text))
+        else:
+            self._questions.failed(lease.session_id, left.asked)
+        reason = "interrupted by the next message" if interrupted else "stopped by the chat"
+        try:
+            self.end(lease, TurnEnd("done", reason=reason, parts=parts, history=history))
+        except LeaseLost:
+            # The kill came while the whole answer was being committed: it stands, and is sent.
+            self._wake(lease.inbound.peer.child, lease.inbound.peer)
+
+    def steer(self, lease: Lease, row: int, text: str) -> bool:
+        """Give a message that waits to the turn that runs: its row ends with that turn. False: the agent
+        cannot, or the turn is over; the row waits on."""
+        if not self._asking.steer(lease.turn_id, text):
+            return False
+        try:
+            return self._store.join(lease, row, self._clock.wall())
+        except StoreError as error:
+            self._log.debug("row {} did not join turn {}: {}", row, lease.turn_id, error)
+            return False
 
     def end(self, lease: Lease, end: TurnEnd) -> None:
         """Commit, waiting for a store that is away, and wake the delivery.
@@ -187,74 +217,71 @@ class Turns:
         command = recognise(lease.inbound.text)
         if command is not None and command.immediate:
             return "command", TurnEnd("done", reason="a command that an earlier process did not get to")
-        if command is not None and command.name == "new":
-            parts = self._parts(place, lease, texts.say("fresh", rules.locale))
-            return "command", TurnEnd("done", parts=parts, reset_session=True)
-        turn = self._turn_of(lease, place, rules)
+        if command is not None and command.name in {"new", "undo"}:
+            return "command", self._edit(command, lease, place, rules)
+        question = self._questions.of(lease, rules.history_turns)
+        if question is None:
+            parts = self._parts(place, lease, texts.say("nothing_said", rules.locale))
+            return "command", TurnEnd("done", parts=parts)
+        turn = self._turn_of(lease, place, rules, question)
         facts = self._facts(lease)
+        if turn.attempt == 1 and not lease.history and lease.history is not None:
+            self._publish("session:start", facts)
         self._publish("agent:start", facts, attempt=turn.attempt)
-        handle = None
         try:
-            answer, handle = self._ask(turn, lease, place, rules.timeout)
+            asked, answer, handle = self._asking.ask(
+                self._agent(turn), turn, self._progress(lease, place), rules.timeout
+            )
         except AgentError as error:
-            self._log.warning("turn {}: {}: {}", turn.id, type(error).__name__, error)
-            self._publish("agent:error", facts, error=str(error))
-            kind = "timeout" if isinstance(error, AgentTimeout) else "failed"
-            handle, _ = self._left.pop(lease.turn_id, (None, ""))
-            parts = self._parts(place, lease, texts.say(kind, rules.locale), handle)
-            return kind, TurnEnd("done", reason=f"agent: {error}", parts=parts)
+            return self._apology(lease, place, rules, question, error)
         self._publish("agent:end", facts, outcome="answered", usage=answer.usage)
-        history = (Message("user", turn.text), Message("assistant", answer.text))
+        self._spent(lease.inbound.peer, answer.usage)
+        self._questions.settled(lease.session_id)
+        history = (Message("user", asked), Message("assistant", answer.text))
         text = answer.text
         if not text.strip() and not answer.media:
             text = texts.say("empty", rules.locale)
+        end = TurnEnd("done", history=history, usage=answer.usage, undo=question.again)
         try:
-            parts = self._parts(place, lease, text, handle, answer.media)
+            return "answered", replace(end, parts=self._parts(place, lease, text, handle, answer.media))
         except Exception as error:  # border: a renderer that fails must not leave the row leased
             self._log.exception("the answer of turn {} could not be rendered: this is a bug", turn.id)
-            return "unrendered", TurnEnd("dead", reason=f"the answer could not be rendered: {error!r}", history=history)
-        return "answered", TurnEnd("done", parts=parts, history=history, usage=answer.usage)
+            return "unrendered", replace(end, state="dead", reason=f"the answer could not be rendered: {error!r}")
 
-    def _ask(
-        self, turn: Turn, lease: Lease, place: Place, timeout: float
-    ) -> tuple[Delta, Mapping[str, Any] | None]:
-        """The agent's whole answer as one delta, and the handle of the draft that showed it.
+    def _edit(self, command: Command, lease: Lease, place: Place, rules: Rules) -> TurnEnd:
+        """/new and /undo: what they do to the conversation, and say."""
+        self._questions.settled(lease.session_id)
+        if command.name == "new":
+            self._publish("session:reset", self._facts(lease), why="asked")
+            parts = self._parts(place, lease, texts.say("fresh", rules.locale))
+            return TurnEnd("done", parts=parts, reset_session=True)
+        known = bool(self._store.history(lease.session_id, 1))
+        said = texts.say("undone" if known else "nothing_said", rules.locale)
+        return TurnEnd("done", parts=self._parts(place, lease, said), undo=known)
 
-        Raises:
-            AgentError: it failed or took longer than ``timeout`` seconds.
-        """
-        limit = gevent.Timeout(timeout, AgentTimeout(f"no complete answer in {timeout:.0f} s"))
-        limit.start()
-        progress = self._progress(lease, place)
-        complete = False
-        try:
-            answer = _gather(self._agent(turn).run(turn), progress.show)
-            complete = True
-        except AgentError:
-            raise
-        except Exception as error:  # border: an agent is foreign code
-            self._log.exception("the agent crashed in turn {}", turn.id)
-            raise AgentError(f"the agent crashed: {error!r}") from error
-        finally:
-            limit.close()
-            handle, shown = progress.end()
-            if handle is not None and not complete:
-                self._left[turn.id] = (handle, shown)
-        return answer, handle
+    def _apology(
+        self, lease: Lease, place: Place, rules: Rules, question: Question, error: AgentError
+    ) -> tuple[str, TurnEnd]:
+        """The agent failed: one line, and the question stays known to /retry."""
+        self._log.warning("turn {}: {}: {}", lease.turn_id, type(error).__name__, error)
+        self._publish("agent:error", self._facts(lease), error=str(error))
+        kind = "timeout" if isinstance(error, AgentTimeout) else "failed"
+        left = self._asking.left(lease.turn_id)
+        self._questions.failed(lease.session_id, question)
+        handle = left.handle if left is not None else None
+        parts = self._parts(place, lease, texts.say(kind, rules.locale), handle)
+        return kind, TurnEnd("done", reason=f"agent: {error}", parts=parts)
 
-    def _turn_of(self, lease: Lease, place: Place, rules: Rules) -> Turn:
+    def _turn_of(self, lease: Lease, place: Place, rules: Rules, question: Question) -> Turn:
         inbound = lease.inbound
         peer = inbound.peer
-        attachments = inbound.attachments
+        attachments = tuple(each for message in lease.messages or (inbound,) for each in message.attachments)
         if attachments and self._media is not None and place.adapter.caps.of(peer.chat_type).media:
             attachments = self._media.bring(place.adapter, attachments, lease.turn_id)
-        history = lease.history
-        if history is None:
-            history = self._store.history(lease.session_id, rules.history_turns)
         return Turn(
             id=lease.turn_id,
             attempt=lease.attempt,
-            session_id=lease.session_id,
+            session_id=sessions.name_of(lease),
             child=place.id,
             platform=place.platform,
             account=place.account,
@@ -263,9 +290,9 @@ class Turns:
             thread_id=peer.thread_id,
             user_id=peer.user_id,
             user_name=peer.user_name,
-            text=inbound.text,
+            text=question.text,
             attachments=attachments,
-            history=tuple(history),
+            history=tuple(within(question.history, rules.history_tokens)),
             locale=rules.locale,
         )
 
@@ -332,21 +359,3 @@ def render(adapter: Adapter, reply: Reply, offhub: Callable[..., Any]) -> tuple[
 def _handle_of(lease: Lease) -> Mapping[str, Any] | None:
     """The draft that an earlier attempt opened, if any."""
     return (lease.draft or {}).get("handle")
-
-
-def _gather(deltas: Iterable[Delta], show: Callable[[Sequence[str]], None]) -> Delta:
-    """All deltas as one; an endless answer ends as an error, not as all our memory."""
-    pieces: list[str] = []
-    media: list[Attachment] = []
-    size = 0
-    usage: Mapping[str, Any] | None = None
-    for delta in deltas:
-        pieces.append(delta.text)
-        media.extend(delta.media)
-        size += len(delta.text)
-        if size > ANSWER_BOUND or len(media) > MEDIA_BOUND:
-            raise AgentError(f"the answer exceeds {ANSWER_BOUND} characters or {MEDIA_BOUND} files")
-        usage = delta.usage or usage
-        if delta.text:
-            show(pieces)
-    return Delta("".join(pieces), tuple(media), usage)

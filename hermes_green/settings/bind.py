@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from hermes_green.core.model import Secret
 from hermes_green.settings.problem import Problem, Spot, nearest
-from hermes_green.settings.schema import AGENTS, AgentOptions, OtherAgent
+from hermes_green.settings.schema import AGENTS, AgentOptions, MaybeAgent, OtherAgent
 from hermes_green.settings.source import MAX_BYTES, Entry, Listing, Scalar, Table, Tree
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
@@ -140,7 +140,9 @@ class Binder:
         return value
 
     def _value(self, declared: Any, tree: Tree, path: str) -> Any:
-        if declared == AgentOptions:
+        if declared == MaybeAgent and isinstance(tree, Scalar) and not tree.quoted and tree.text.lower() in _NULL:
+            return None
+        if declared in (AgentOptions, MaybeAgent):
             return self._agent(tree, path)
         origin = get_origin(declared)
         if origin in (Union, types.UnionType):

@@ -109,6 +109,7 @@ class OtherAgent:
 
 
 AgentOptions = Union[EchoAgent, OpenaiAgent, PythonAgent, CommandAgent, OtherAgent]
+MaybeAgent = Union[EchoAgent, OpenaiAgent, PythonAgent, CommandAgent, OtherAgent, None]
 AGENTS: dict[str, type] = {
     "echo": EchoAgent,
     "openai": OpenaiAgent,
@@ -125,7 +126,9 @@ class Route:
     chat: str = key("", help="a chat's id; empty: any")
     user: str = key("", help="a user's id; empty: any")
     prefix: str = key("", help="how the message begins; empty: any")
-    agent: AgentOptions = key(help="the agent that answers here")
+    agent: MaybeAgent = key(None, help="the agent that answers here; null: gateway.yaml's agent")
+    fallback: MaybeAgent = key(None, help="asked where this route's own agent fails before it has said anything")
+    system_prompt: str = key("", help='in place of the agent\'s own; "" leaves that')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +143,55 @@ class Turns:
     timeout: float = key(600, help="seconds for a turn", minimum=0.05, live=True)
     on_crash: Literal["rerun", "notify", "drop"] = key("rerun", help="what becomes of a turn cut by a crash", live=True)
     poison_limit: int = key(3, help="crashes after which a message is given up", minimum=1, live=True)
-    merge_window: float = key(0, help="seconds to wait for more of a message; 0: none", minimum=0, live=True)
+    merge_window: float = key(
+        0, help="seconds without another message before a turn begins; those become one turn", minimum=0, live=True
+    )
+
+
+def _bad_time(value: str) -> str:
+    hour, _, minute = value.partition(":")
+    fits = hour.isdecimal() and minute.isdecimal() and len(minute) == 2 and int(hour) < 24 and int(minute) < 60
+    return "" if fits else f'"{value}" is not a time of day such as 04:00'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset:
+    """When a conversation begins anew by itself."""
+
+    reset: Literal["none", "idle", "daily"] = key(
+        "none", help="when conversations begin anew by themselves", live=True
+    )
+    idle_minutes: float = key(1440, help="with reset: idle, minutes without a message", minimum=0.01, live=True)
+    daily_at: str = key("04:00", help="with reset: daily, the local time of day", check=_bad_time, live=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sessions:
+    """How long a conversation lasts, and how much of it an agent is given."""
+
+    dm: Reset = key(Reset(), help="conversations in direct chats", live=True)
+    group: Reset = key(Reset(), help="conversations in groups and channels", live=True)
+    chats: dict[str, Reset] = key(factory=dict, help="chat id -> what holds there instead", live=True)
+    history_tokens: int = key(
+        0, help="most tokens of history sent along, roughly counted; 0: any number", minimum=0, live=True
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """How much may be asked; 0: no limit."""
+
+    messages_per_minute: int = key(0, help="messages in a minute, commands included; 0: any", minimum=0, live=True)
+    turns_per_day: int = key(0, help="messages for the agent in a day; 0: any", minimum=0, live=True)
+    tokens_per_day: int = key(0, help="tokens in a day, as the agent reports them; 0: any", minimum=0, live=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much one user, and all users of one chat, may ask."""
+
+    user: Limit = key(Limit(), help="one user of a platform, in all chats together", live=True)
+    chat: Limit = key(Limit(), help="one chat, all its users together", live=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,9 +260,12 @@ class Gateway:
     http: Http = key(Http(), help="the gateway's own web server")
     log: Log = key(Log(), help="what is logged, and where")
     agent: AgentOptions = key(EchoAgent(), help="who answers", live=True)
+    fallback: MaybeAgent = key(None, help="asked where agent fails before it has said anything", live=True)
     routes: list[Route] = key(factory=list, help="other agents for some chats", live=True)
     turns: Turns = key(Turns(), help="how messages become calls of the agent", live=True)
     access: Access = key(Access(), help="who may talk to the agent", live=True)
+    sessions: Sessions = key(Sessions(), help="when conversations begin anew, and what agents are given", live=True)
+    limits: Limits = key(Limits(), help="how much one user and one chat may ask", live=True)
     supervisor: Supervisor = key(Supervisor(), help="how children are kept alive", live=True)
     delivery: Delivery = key(Delivery(), help="how replies reach the platforms", live=True)
     retention: RetentionOptions = key(RetentionOptions(), help="how long what is finished is kept", live=True)
@@ -254,9 +308,12 @@ class Config:
     http: Http
     log: Log
     agent: AgentOptions
+    fallback: MaybeAgent
     routes: tuple[Route, ...]
     turns: Turns
     access: Access
+    sessions: Sessions
+    limits: Limits
     supervisor: Supervisor
     delivery: Delivery
     retention: RetentionOptions

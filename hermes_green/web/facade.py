@@ -45,10 +45,26 @@ class Records(Protocol):
     def session(self, id: str, turns: int = 20) -> Sequence[Message]:
         """The last lines of a session, oldest first; none when there is no such session."""
 
+    def archived(self, id: str, turns: int = 20) -> Sequence[Message]:
+        """The last lines that a session has put aside, oldest first."""
+
     def reset_session(self, id: str) -> bool: ...
 
     def transcript(self, child: str, chat: str, limit: int = 100) -> Sequence[Line]:
         """The last lines of a chat, oldest first."""
+
+
+class Pairing(Protocol):
+    """Who was let in with a code, and who waits with one."""
+
+    def shown(self) -> dict[str, Any]:
+        """{waiting, paired}."""
+
+    def approve(self, code: str) -> Any:
+        """Raises PairingRefused, StoreAway."""
+
+    def revoke(self, child: str, user: str) -> bool:
+        """False: he was not in. Raises StoreAway."""
 
 
 class Gateway(Protocol):
@@ -56,6 +72,9 @@ class Gateway(Protocol):
 
     @property
     def records(self) -> Records: ...
+
+    @property
+    def pairing(self) -> Pairing: ...
 
     def status(self) -> dict[str, Any]: ...
 

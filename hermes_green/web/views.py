@@ -18,6 +18,7 @@ from hermes_green.core.errors import (
     UnknownChild,
 )
 from hermes_green.core.ports import Line, Sent
+from hermes_green.runtime.pairing import PairingRefused
 from hermes_green.web import streams
 from hermes_green.web.exchange import Problem, Request, Response, answer, strings
 from hermes_green.web.facade import Chat, Gateway, Lab
@@ -40,6 +41,7 @@ _STATUS: tuple[tuple[type[HermesError], int], ...] = (
     (UnknownChat, 422),
     (ConfError, 422),
     (KeyReused, 409),
+    (PairingRefused, 422),
     (StoreError, 503),
     (LinkError, 503),
 )
@@ -112,6 +114,9 @@ class Views:
             ("GET", r"/api/events", self._events),
             ("GET", r"/api/chat", self._transcript),
             ("POST", r"/api/chat", self._post),
+            ("GET", r"/api/pairing", self._pairing),
+            ("POST", r"/api/pairing/approve", self._approve),
+            ("POST", r"/api/pairing/revoke", self._revoke),
             ("GET", r"/api/sessions", self._sessions),
             ("GET", r"/api/sessions/(?P<id>.+)", self._session),
             ("POST", r"/api/sessions/(?P<id>.+)/reset", self._reset_session),
@@ -278,6 +283,23 @@ class Views:
         self._gateway.stop()
         return answer({"stopping": True}, 202)
 
+    # --- pairing -----------------------------------------------------------------------------------
+
+    def _pairing(self, request: Request) -> Response:
+        return answer(self._gateway.pairing.shown())
+
+    def _approve(self, request: Request) -> Response:
+        code = strings(request.json(), ["code"])["code"]
+        paired = self._gateway.pairing.approve(str(code))
+        return answer({"child": paired.child, "user": paired.user, "name": paired.name})
+
+    def _revoke(self, request: Request) -> Response:
+        body = strings(request.json(), ["child", "user"])
+        child, user = str(body["child"]), str(body["user"])
+        if not self._gateway.pairing.revoke(child, user):
+            raise Problem(404, "not_paired", f"{user[:64]!r} was not let in here; GET /api/pairing lists who was")
+        return answer({"child": child, "user": user, "done": "revoke"})
+
     # --- sessions ----------------------------------------------------------------------------------
 
     def _sessions(self, request: Request) -> Response:
@@ -285,7 +307,9 @@ class Views:
         return answer({"sessions": [{**asdict(one), "last_at": rfc3339(one.last_at)} for one in sessions]})
 
     def _session(self, request: Request, id: str) -> Response:
-        history = self._gateway.records.session(id, request.number("turns", 20, 1000))
+        records = self._gateway.records
+        read = records.archived if request.query.get("archived") == "1" else records.session
+        history = read(id, request.number("turns", 20, 1000))
         if not history:
             raise _no_session(id)
         return answer({"session_id": id, "history": [asdict(message) for message in history]})

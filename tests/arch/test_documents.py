@@ -34,6 +34,8 @@ PLACEHOLDERS = {
     "PLATFORM": "qq",
     "ID": "out-1",
     "KEY": "k",
+    "CODE": "ABCD-EFGH",
+    "USER": "ou_1",
 }
 # Fields of what the gateway is asked and answers, which look like keys of the configuration.
 ANSWERED = {"reply_to", "cooldown_until"}

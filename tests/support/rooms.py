@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Mapping
 
 import gevent
 from loguru import logger
 
 from hermes_green.core.clock import SystemClock
+from hermes_green.core.errors import UnknownChild
 from hermes_green.core.model import Delta, Inbound, Peer, Turn
 from hermes_green.core.options import Access
 from hermes_green.core.ports import Intake, Store
 from hermes_green.runtime import delivery, turn
 from hermes_green.runtime.delivery import Delivery
 from hermes_green.runtime.desk import Desk
+from hermes_green.runtime.door import Door
 from hermes_green.runtime.drafts import Draft, Progress
 from hermes_green.runtime.events import Bus
 from hermes_green.runtime.express import Express
 from hermes_green.runtime.hooks import Hooks
 from hermes_green.runtime.lanes import Lanes
+from hermes_green.runtime.limits import Limits
+from hermes_green.runtime.pairing import Pairing
 from hermes_green.runtime.policy import Policy
 from hermes_green.runtime.turn import Turns
 from tests.support.children import NoMeters, ScriptedAdapter
@@ -59,6 +63,24 @@ class Place:
         self.sends = True
 
 
+class Crew:
+    """The children, as the desk asks about them."""
+
+    def __init__(self) -> None:
+        self.commands: list[tuple[str, str]] = []
+
+    def state(self, id: str) -> str:
+        return "READY"
+
+    def board(self) -> list[str]:
+        return ["one: READY", "two: HALTED (the secret is wrong)"]
+
+    def command(self, id: str, verb: str) -> None:
+        if id not in ("one", "two"):
+            raise UnknownChild(id, ("one", "two"))
+        self.commands.append((id, verb))
+
+
 class Rooms:
     """Desk, lanes, turns and delivery around one child called ``one``."""
 
@@ -71,6 +93,8 @@ class Rooms:
         max_parallel: int = 8,
         queue: int = 4,
         access: Access = Access(dm="open", group="open"),
+        mode: Any = "queue",
+        policy: Mapping[str, Any] | None = None,
         **rules: Any,
     ) -> None:
         self.clock = SystemClock()
@@ -81,7 +105,16 @@ class Rooms:
         self.meters = NoMeters()
         self.rules = turn.Rules(**rules)
         self.delivery_rules = delivery.Rules()
-        self.policy = Policy(queue_per_session=queue, access={"one": access})
+        self.policy = Policy(
+            queue_per_session=queue, busy_input_mode=mode, access={"one": access}, turns=self.rules, **(policy or {})
+        )
+        self.saved: list[Any] = []
+        self.door = Door(
+            lambda: self.policy,
+            Pairing(self.clock, None, self.saved.append),
+            Limits(self.clock, lambda: self.policy.limits),
+        )
+        self.supervisor = Crew()
         common: dict[str, Any] = dict(store=store, clock=self.clock, log=logger)
         shared: dict[str, Any] = dict(
             common, bus=Bus(self.clock), hooks=Hooks([], logger), meters=self.meters, place=self.place
@@ -95,6 +128,8 @@ class Rooms:
             wake=lambda child, peer: self.delivery.wake(child, peer.chat_id),
             offhub=lambda fn, *args: fn(*args),
             rules=lambda: self.rules,
+            admit=self.door.admits,
+            spent=self.door.limits.spent,
         )
         self.lanes = Lanes(
             **common,
@@ -103,7 +138,7 @@ class Rooms:
             worker="w",
             max_parallel=max_parallel,
             timeout=60,
-            history=lambda: self.rules.history_turns,
+            manner=lambda: self.policy.manner(self.clock.wall()),
         )
         self._express = Express("one", store, self.clock, logger, "w")
         self.desk = Desk(self, self.lanes, self.turns, logger)
@@ -123,9 +158,6 @@ class Rooms:
 
     def express(self, child: str) -> Express:
         return self._express
-
-    def state(self, child: str) -> str:
-        return "READY"
 
     # --- the test's hands ---
 

@@ -55,6 +55,7 @@ def test_an_empty_directory_means_the_defaults_of_the_contract(tmp_path: Path) -
         "http": {"host": "127.0.0.1", "port": 8787, "token": ""},
         "log": {"level": "INFO", "format": "text", "file": "", "max_mb": 20, "keep": 5},
         "agent": {"type": "echo", "pace": 0},
+        "fallback": None,
         "routes": [],
         "turns": {
             "busy_input_mode": "queue",
@@ -75,6 +76,16 @@ def test_an_empty_directory_means_the_defaults_of_the_contract(tmp_path: Path) -
             "threads": "thread",
             "session": "chat",
             "overrides": {},
+        },
+        "sessions": {
+            "dm": {"reset": "none", "idle_minutes": 1440, "daily_at": "04:00"},
+            "group": {"reset": "none", "idle_minutes": 1440, "daily_at": "04:00"},
+            "chats": {},
+            "history_tokens": 0,
+        },
+        "limits": {
+            "user": {"messages_per_minute": 0, "turns_per_day": 0, "tokens_per_day": 0},
+            "chat": {"messages_per_minute": 0, "turns_per_day": 0, "tokens_per_day": 0},
         },
         "supervisor": {
             "backoff_min": 1,

@@ -1,0 +1,71 @@
+"""Questions: what a turn asks the agent: a message, several that are one turn, or the last one again."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Sequence
+
+from hermes_green.core.model import Message
+from hermes_green.core.ports import Lease, Store
+from hermes_green.runtime.commands import recognise, spoken
+
+# Questions without an answer that /retry still knows, in as many conversations.
+FAILED_BOUND = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The text, and the history it follows; ``again``: the last exchange gives way to this one."""
+
+    text: str
+    history: Sequence[Message]
+    again: bool = False
+
+
+class Questions:
+    """Knows the history, and of each conversation the question that failed or was stopped since."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._failed: OrderedDict[str, str] = OrderedDict()
+
+    def of(self, lease: Lease, turns: int) -> Question | None:
+        """What to ask after ``turns`` exchanges of history; None: /retry, and nothing was asked before."""
+        command = recognise(lease.inbound.text)
+        history = lease.history
+        if history is None:
+            history = self._store.history(lease.session_id, turns)
+        if command is None or command.name != "retry":
+            return Question(text_of(lease), history)
+        # What joined the turn while it ran is not part of the question that is asked again.
+        later = [spoken(each.text) for each in lease.messages if each != lease.inbound]
+        failed = self._failed.get(lease.session_id)
+        if failed is not None:
+            return Question("\n".join([failed, *later]), history)
+        lines = self._store.history(lease.session_id, turns + 1)
+        last = next((place for place in reversed(range(len(lines))) if lines[place].role == "user"), None)
+        if last is None:
+            return None
+        return Question("\n".join([lines[last].text, *later]), lines[:last], again=True)
+
+    def failed(self, session_id: str, question: Question | str) -> None:
+        """It has no answer: /retry asks it again."""
+        if isinstance(question, Question):
+            if question.again:
+                return  # the exchange it was to replace is still there
+            question = question.text
+        self._failed[session_id] = question
+        self._failed.move_to_end(session_id)
+        if len(self._failed) > FAILED_BOUND:
+            self._failed.popitem(last=False)
+
+    def settled(self, session_id: str) -> None:
+        """The conversation has gone on, or begun anew."""
+        self._failed.pop(session_id, None)
+
+
+def text_of(lease: Lease) -> str:
+    """What the messages of a turn say, in order, a line break between them."""
+    messages = lease.messages or (lease.inbound,)
+    return "\n".join(spoken(each.text) for each in messages if each.text)
