@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import time
 from typing import Any, Iterator, Literal, Mapping, Protocol
-from urllib.parse import quote
 
 import gevent
 
+from hermes_green.agents import hermes
 from hermes_green.agents.completion import Completion, said
 from hermes_green.core.errors import AgentError, AgentFailed, AgentTimeout, ConfError, LinkLost
 from hermes_green.core.model import Delta, Secret, Turn
@@ -53,7 +53,8 @@ class Openai:
 
     The environment's proxies apply. Before the first byte of an answer a refusal that may pass (429,
     5xx, no connection) is tried again, within the turn's time; after it nothing is. Every call carries
-    the turn's id as Idempotency-Key.
+    the turn's id as Idempotency-Key. Hermes Agent, which restarts when its user says so, is waited for,
+    and asked again also where an answer of its broke off that had not said anything yet.
     """
 
     def __init__(self, options: OpenaiOptions, log: Any) -> None:
@@ -75,13 +76,21 @@ class Openai:
             AgentFailed: refused, broken off, or not this protocol.
         """
         until = time.monotonic() + self._options.timeout
-        answer = self._answer(turn, until)
-        try:
-            yield from self._deltas(answer)
-        except AgentError as error:
-            raise self._clean(error) from None
-        finally:
-            answer.close()
+        tries = _TRIES if self._options.session == "hermes" else 1
+        while True:
+            tries -= 1
+            answer, begun = self._answer(turn, until), False
+            try:
+                for delta in self._deltas(answer):
+                    begun = True
+                    yield delta
+                return
+            except AgentError as error:
+                if begun or not tries or error.code != "cut":
+                    raise self._clean(error) from None
+                self._log.info("turn {}: {}; asking again", turn.id, self._clean(error).text)
+            finally:
+                answer.close()
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -90,12 +99,16 @@ class Openai:
     def _answer(self, turn: Turn, until: float) -> Streamed:
         """An answer of status 200, its body still to be read; what may pass is tried again."""
         attempt = 1
+        patient = time.monotonic() + (hermes.PATIENCE if self._options.session == "hermes" else 0)
         while True:
             try:
                 return self._ask(turn, until)
             except _Passing as failure:
-                pause = random.uniform(0.5, 1.0) * 2 ** (attempt - 1) if failure.after is None else failure.after
-                if attempt >= failure.tries or time.monotonic() + pause >= until:
+                pause = failure.after
+                if pause is None:
+                    pause = random.uniform(0.5, 1.0) * 2 ** min(attempt - 1, 2)
+                over = attempt >= failure.tries and time.monotonic() + pause >= patient
+                if over or time.monotonic() + pause >= until:
                     raise self._clean(AgentFailed(failure.text, code=failure.code, action=failure.action)) from None
                 self._log.info("turn {}: {}; asking again in {:.1f} s", turn.id, self._clean(failure).text, pause)
             except AgentError as failure:
@@ -146,9 +159,7 @@ class Openai:
     def _headers(self, turn: Turn) -> Mapping[str, str]:
         headers = {"Idempotency-Key": turn.id}
         if self._options.session == "hermes":
-            # Hermes Agent: the id names the conversation, the key whose long-term memory it is
-            headers["X-Hermes-Session-Id"] = _plain(turn.session_id)
-            headers["X-Hermes-Session-Key"] = _plain(f"{turn.child}:{turn.chat_type}:{turn.chat_id}")
+            headers |= hermes.headers(turn)
         return headers
 
     def _refused(self, answer: Streamed, body: bytes) -> AgentFailed:
@@ -218,11 +229,6 @@ def _failed(error: LinkLost, begun: bool = False) -> AgentError:
     if begun or error.code == "too_big":
         return AgentFailed(error.text, code="cut")
     return _Passing(error.text, tries=2, code="cut")
-
-
-def _plain(value: str) -> str:
-    """A value that any HTTP header can carry."""
-    return quote(value, safe=":/@+=,-_.~ ")
 
 
 def create(options: OpenaiOptions, log: Any) -> Openai:

@@ -133,6 +133,30 @@ def test_a_hermes_session_is_named_and_its_history_stays_there(llm: LlmServer) -
     assert sent["headers"]["x-hermes-session-key"] == "web:dm:chat 1"
 
 
+@pytest.mark.parametrize(
+    "id, sent", [("feishu/sales:cid/x==", "feishu%2Fsales:cid%2Fx=="), ("q:a..b", "q%3Aa%2E%2Eb"), ("a" * 300, "")]
+)
+def test_a_hermes_session_is_named_in_a_way_that_it_takes(llm: LlmServer, id: str, sent: str) -> None:
+    answer(openai(llm, session="hermes").run(turn("e", session_id=id, chat_id=id)))
+    headers = llm.record()[-1]["headers"]
+    assert sent in ("", headers["x-hermes-session-id"])
+    assert len(headers["x-hermes-session-id"]) <= 256 and len(headers["x-hermes-session-key"]) <= 256
+
+
+@pytest.mark.parametrize("trouble", [{"cut": True, "chunks": 1}, {"status": 503, "retry_after": 0.1}])
+def test_hermes_is_asked_again_while_it_has_said_nothing(llm: LlmServer, trouble: dict[str, Any]) -> None:
+    llm.behave(times=2, **trouble)
+    assert answer(openai(llm, session="hermes").run(turn("e"))) == "echo: e"
+    assert len({entry["key"] for entry in llm.record()}) == 1 and len(llm.record()) == 3
+
+
+def test_hermes_is_not_asked_again_once_it_has_begun(llm: LlmServer) -> None:
+    llm.behave(times=1, cut=True)
+    with pytest.raises(AgentFailed):
+        answer(openai(llm, session="hermes").run(turn("a longer question")))
+    assert len(llm.record()) == 1
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_usage_comes_with_the_last_delta(llm: LlmServer, stream: bool) -> None:
     deltas = list(openai(llm, stream=stream).run(turn()))
