@@ -25,6 +25,7 @@ from hermes_green.runtime.house import House, Member
 from hermes_green.runtime.intake import Intake
 from hermes_green.runtime.redial import Pace
 from hermes_green.runtime.suspicion import Suspicion
+from hermes_green.runtime.words import Words
 from hermes_green.settings.schema import ChildConfig
 
 # Dials kept back for the second link that a platform asks for when it recycles the first.
@@ -94,6 +95,7 @@ class Nursery:
             log=log,
             post=house.supervisor.post,
             observer=house.supervisor.witness,
+            words=Words(getattr(package, "HELP", {}), lambda: house.policy.locale),
         )
         return Member(child, Express(config.id, self._store, self._clock, log, self._worker), dials)
 

@@ -8,6 +8,16 @@ from hermes_green.core.errors import HermesError, SendRetry, Throttled
 
 
 @dataclass(frozen=True, slots=True)
+class Help:
+    """What people are told of a code beside its ``Code``: sentence and remedy in Chinese, and the English
+    remedy where the code itself, which goes with every error, has none."""
+
+    zh: str
+    zh_action: str
+    action: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Code:
     """One entry of a platform's table of error codes.
 

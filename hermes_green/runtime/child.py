@@ -6,7 +6,6 @@ the supervisor's mailbox and comes back here as ``handle_*``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Callable, Literal, Protocol
 
 import gevent
@@ -27,19 +26,11 @@ from hermes_green.core.ports import Adapter
 from hermes_green.runtime.intake import Intake
 from hermes_green.runtime.redial import FAILED_RETRY, Pace, Redial
 from hermes_green.runtime.run import Run
+from hermes_green.runtime.words import Reason, Words
 
 MOVING = frozenset({State.STARTING, State.READY})
 # In these states nothing is sent: a human or the end of the stop is awaited.
 HOLDING = frozenset({State.STOPPED, State.STOPPING, State.HALTED})
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why a child is in its state: a code, a sentence, and what to do about it."""
-
-    code: str = ""
-    text: str = ""
-    action: str = ""
 
 
 class Dials(Protocol):
@@ -98,6 +89,7 @@ class Child:
         log: Any,
         post: Callable[[Callable[[], None]], None],
         observer: Observer,
+        words: Words | None = None,
     ) -> None:
         self.id = id
         self.platform = platform
@@ -118,6 +110,7 @@ class Child:
         self._dials = dials
         self._post = post
         self._observer = observer
+        self._words = words or Words({}, lambda: "en")
         self._pace = pace
         self._redial = Redial(pace)
         self._window = Window(pace.crashes, pace.crash_window)
@@ -307,7 +300,7 @@ class Child:
         if wait is not None:
             again = clock_time(self.clock.wall() + wait)
             action = f"{error.action}; next try at {again}" if error.action else f"next try at {again}"
-            self.reason = Reason(error.code, error.text, action)
+            self.reason = self._words(Reason(error.code, error.text, action))
             self._arm(wait, self._on_timer)
 
     def _arm(self, seconds: float, then: Callable[[], None]) -> None:
@@ -348,7 +341,7 @@ class Child:
             self.log.error("illegal move: {} on {}", old, event)
             raise
         if reason is not None:
-            self.reason = reason
+            self.reason = self._words(reason)
         if self.state is not old:
             self.since = self.clock.wall()
             self._observer.moved(self, old)

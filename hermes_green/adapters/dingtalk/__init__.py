@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Mapping
 
 from hermes_green.adapters.dingtalk.codes import CODES
+from hermes_green.adapters.dingtalk.help import HELP
 from hermes_green.adapters.dingtalk.settings import Settings
+from hermes_green.core.checkup import Tried
 from hermes_green.core.model import Secret
 from hermes_green.core.ports import Adapter, Context
 
@@ -15,7 +17,19 @@ NAME = "dingtalk"
 # messages to the app for 40 minutes and more, while every connection looks well (hermes-agent #7562).
 BUDGETS: Mapping[str, tuple[tuple[int, float], ...]] = {"dial": ((4, 120.0), (8, 900.0))}
 
-__all__ = ["BUDGETS", "CODES", "NAME", "Settings", "check", "create", "identity", "secrets"]
+__all__ = [
+    "BUDGETS",
+    "CODES",
+    "HELP",
+    "NAME",
+    "Settings",
+    "check",
+    "create",
+    "endpoints",
+    "identity",
+    "secrets",
+    "try_credentials",
+]
 
 
 def check(settings: Settings) -> list[str]:
@@ -35,6 +49,20 @@ def create(settings: Settings, ctx: Context) -> Adapter:
     from hermes_green.adapters.dingtalk.adapter import DingTalkAdapter
 
     return DingTalkAdapter(settings, ctx)
+
+
+def endpoints(settings: Settings) -> list[str]:
+    """Addresses that must be reachable."""
+    from hermes_green.adapters.dingtalk import checkup
+
+    return checkup.endpoints(settings)
+
+
+def try_credentials(settings: Settings) -> Tried:
+    """Ask the platform about the credentials, without a dial. Raises LinkError, ConfError."""
+    from hermes_green.adapters.dingtalk import checkup
+
+    return checkup.try_credentials(settings)
 
 
 def identity(settings: Settings) -> str:

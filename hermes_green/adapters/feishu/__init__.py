@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Mapping
 
 from hermes_green.adapters.feishu.codes import CODES
+from hermes_green.adapters.feishu.help import HELP
 from hermes_green.adapters.feishu.settings import Settings
+from hermes_green.core.checkup import Tried
 from hermes_green.core.model import Secret
 from hermes_green.core.ports import Adapter, Context
 
@@ -15,7 +17,19 @@ NAME = "feishu"
 # network reconnect freely, and stop a crash loop from becoming an attack.
 BUDGETS: Mapping[str, tuple[tuple[int, float], ...]] = {"dial": ((30, 60.0), (300, 3600.0))}
 
-__all__ = ["BUDGETS", "CODES", "NAME", "Settings", "check", "create", "identity", "secrets"]
+__all__ = [
+    "BUDGETS",
+    "CODES",
+    "HELP",
+    "NAME",
+    "Settings",
+    "check",
+    "create",
+    "endpoints",
+    "identity",
+    "secrets",
+    "try_credentials",
+]
 
 
 def check(settings: Settings) -> list[str]:
@@ -33,6 +47,20 @@ def create(settings: Settings, ctx: Context) -> Adapter:
     from hermes_green.adapters.feishu.adapter import FeishuAdapter
 
     return FeishuAdapter(settings, ctx)
+
+
+def endpoints(settings: Settings) -> list[str]:
+    """Addresses that must be reachable."""
+    from hermes_green.adapters.feishu import checkup
+
+    return checkup.endpoints(settings)
+
+
+def try_credentials(settings: Settings) -> Tried:
+    """Ask the platform about the credentials, without a dial. Raises LinkError, ConfError."""
+    from hermes_green.adapters.feishu import checkup
+
+    return checkup.try_credentials(settings)
 
 
 def identity(settings: Settings) -> str:

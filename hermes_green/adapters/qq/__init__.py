@@ -9,11 +9,26 @@ from __future__ import annotations
 from typing import Mapping
 
 from hermes_green.adapters.qq.codes import CODES
+from hermes_green.adapters.qq.help import HELP
 from hermes_green.adapters.qq.settings import INTENTS, Settings, check
+from hermes_green.core.checkup import Tried
 from hermes_green.core.model import Secret
 from hermes_green.core.ports import Adapter, Context
 
-__all__ = ["BUDGETS", "CODES", "INTENTS", "NAME", "Settings", "check", "create", "identity", "secrets"]
+__all__ = [
+    "BUDGETS",
+    "CODES",
+    "HELP",
+    "INTENTS",
+    "NAME",
+    "Settings",
+    "check",
+    "create",
+    "endpoints",
+    "identity",
+    "secrets",
+    "try_credentials",
+]
 
 NAME = "qq"
 
@@ -23,6 +38,20 @@ BUDGETS: Mapping[str, tuple[tuple[int, float], ...]] = {
     "dial": (),
     "identify": ((1, 5.0), (1000, 86400.0)),
 }
+
+
+def endpoints(settings: Settings) -> list[str]:
+    """Addresses that must be reachable."""
+    from hermes_green.adapters.qq import checkup
+
+    return checkup.endpoints(settings)
+
+
+def try_credentials(settings: Settings) -> Tried:
+    """Ask the platform about the credentials, without a dial. Raises LinkError, ConfError."""
+    from hermes_green.adapters.qq import checkup
+
+    return checkup.try_credentials(settings)
 
 
 def identity(settings: Settings) -> str:

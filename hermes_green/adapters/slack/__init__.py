@@ -10,17 +10,45 @@ import hashlib
 from typing import Mapping
 
 from hermes_green.adapters.slack.codes import CODES
+from hermes_green.adapters.slack.help import HELP
 from hermes_green.adapters.slack.settings import Settings, check
+from hermes_green.core.checkup import Tried
 from hermes_green.core.model import Secret
 from hermes_green.core.ports import Adapter, Context
 
-__all__ = ["BUDGETS", "CODES", "NAME", "Settings", "check", "create", "identity", "secrets"]
+__all__ = [
+    "BUDGETS",
+    "CODES",
+    "HELP",
+    "NAME",
+    "Settings",
+    "check",
+    "create",
+    "endpoints",
+    "identity",
+    "secrets",
+    "try_credentials",
+]
 
 NAME = "slack"
 
 # docs.slack.dev rate-limits: apps.connections.open, asked for every dial, is a method of tier 1 (one a
 # minute, "occasional bursts" allowed). A minute's burst is ours; what exceeds Slack's is told by its 429.
 BUDGETS: Mapping[str, tuple[tuple[int, float], ...]] = {"dial": ((10, 60.0), (90, 3600.0))}
+
+
+def endpoints(settings: Settings) -> list[str]:
+    """Addresses that must be reachable."""
+    from hermes_green.adapters.slack import checkup
+
+    return checkup.endpoints(settings)
+
+
+def try_credentials(settings: Settings) -> Tried:
+    """Ask the platform about the credentials, without a dial. Raises LinkError, ConfError."""
+    from hermes_green.adapters.slack import checkup
+
+    return checkup.try_credentials(settings)
 
 
 def identity(settings: Settings) -> str:

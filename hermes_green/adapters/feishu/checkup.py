@@ -1,0 +1,34 @@
+"""Checkup: whether the platform knows this app, asked with two calls that open no connection."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from hermes_green.adapters.feishu.codes import CODES
+from hermes_green.adapters.feishu.rest import BOT, TOKEN, dial_error, take
+from hermes_green.adapters.feishu.settings import Settings, base_of
+from hermes_green.core.checkup import Tried
+from hermes_green.link.http import Http
+
+READ = 4.0
+
+
+def endpoints(settings: Settings) -> list[str]:
+    """The API; the socket's address is handed out with each connection."""
+    return [base_of(settings), *([settings.ws_base] if settings.ws_base else [])]
+
+
+def try_credentials(settings: Settings) -> Tried:
+    """A token, and with it who the bot is. Raises LinkError."""
+    with closing(Http(base_of(settings), ca_file=settings.ca_file, proxy=settings.proxy, read=READ)) as http:
+        body = {"app_id": settings.app_id, "app_secret": settings.app_secret.reveal()}
+        said = take(http.request("POST", TOKEN, json=body))
+        token = said.data.get("tenant_access_token")
+        if not said.good or not isinstance(token, str):
+            raise dial_error("an access token", said)
+        said = take(http.request("GET", BOT, headers={"Authorization": f"Bearer {token}"}))
+        if said.good:
+            return Tried(str(said.data.get("app_name") or said.data.get("open_id") or settings.app_id))
+        known = CODES.get(said.code) if said.code else None
+        what = f"{known.text}; {known.action}" if known else f"the platform does not say who the bot is ({said})"
+        return Tried(settings.app_id, lacking=(what.rstrip("; "),))

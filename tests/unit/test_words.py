@@ -1,0 +1,74 @@
+"""Every code of every platform has a sentence and a remedy in both languages, and the status shows them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from hermes_green.adapters import registry
+from hermes_green.runtime.words import GENERAL, Reason, Words
+
+PLATFORMS = [name for name in registry.names() if registry.package(name).CODES]
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
+
+
+@pytest.mark.parametrize("name", PLATFORMS)
+def test_every_code_has_a_sentence_and_a_remedy_in_both_languages(name: str) -> None:
+    package = registry.package(name)
+    for key, code in package.CODES.items():
+        help = package.HELP.get(key)
+        assert help, f"{name} {key} has no entry in help.py"
+        assert code.text and (code.action or help.action), f"{name} {key} has no English remedy"
+        assert CHINESE.search(help.zh) and CHINESE.search(help.zh_action), f"{name} {key} has no Chinese"
+        assert not (code.action and help.action), f"{name} {key} has two English remedies"
+
+
+def test_the_tables_hold_what_was_promised() -> None:
+    assert len(PLATFORMS) == 6
+    assert sum(len(registry.package(name).CODES) for name in PLATFORMS) >= 60
+
+
+def shown(name: str, reason: Reason, locale: str = "zh") -> Reason:
+    return Words(registry.package(name).HELP, lambda: locale)(reason)
+
+
+def test_a_vendors_code_keeps_its_number_and_the_vendors_own_words() -> None:
+    error = registry.package("feishu").CODES[10014].build(10014, "app secret invalid")
+    reason = shown("feishu", Reason(error.code, error.text, error.action))
+    assert reason.text == "App Secret 错误（10014: app secret invalid）"
+    assert "feishu.yaml" in reason.action and CHINESE.search(reason.action)
+
+
+def test_what_is_shown_again_stays_as_it_is() -> None:
+    once = shown("qq", Reason("100016", "app_id or client_secret is wrong (100016)", "Check"))
+    assert shown("qq", once) == once
+
+
+def test_english_gets_the_remedy_that_the_error_did_not_bring() -> None:
+    error = registry.package("wecom").CODES[846609].build(846609)
+    assert shown("wecom", Reason(error.code, error.text, error.action), "en").action.startswith("Nothing to do")
+    assert shown("wecom", Reason(error.code, error.text, "own"), "en").action == "own"
+
+
+def test_codes_of_our_own_keep_what_is_special_to_the_case() -> None:
+    spent = shown("qq", Reason("budget_spent", "cooling down until 12:00:00"))
+    assert spent.text == "拨号次数已达上限（cooling down until 12:00:00）"
+    assert shown("qq", Reason("closed", "the platform closed the link")).text == "平台关闭了连接"
+    assert shown("qq", Reason("stopped", "stopped by the operator", "hermes-green adapters start qq")) == Reason(
+        "stopped", "已按要求停止", "hermes-green adapters start qq"
+    )
+
+
+def test_the_next_try_is_told_in_chinese_too() -> None:
+    reason = shown("telegram", Reason("401", "Telegram does not know this token (401)", "Check.; next try at 12:30:00"))
+    assert reason.action.endswith("；下次尝试 12:30:00")
+
+
+def test_an_unknown_code_is_shown_as_it_came() -> None:
+    reason = Reason("whatever", "some words", "some action")
+    assert shown("qq", reason) is reason
+
+
+def test_our_own_codes_are_chinese() -> None:
+    assert all(CHINESE.search(help.zh) for help in GENERAL.values())
