@@ -38,8 +38,21 @@ PLACEHOLDERS = {
     "USER": "ou_1",
 }
 # Fields of what the gateway is asked and answers, which look like keys of the configuration.
-ANSWERED = {"reply_to", "cooldown_until"}
-VARIABLES = ("FEISHU_APP_SECRET", "QQ_CLIENT_SECRET", "AGENT_API_KEY", "API_SERVER_KEY")
+ANSWERED = {"reply_to", "cooldown_until", "app_mention"}
+VARIABLES = (
+    "FEISHU_APP_SECRET",
+    "DINGTALK_CLIENT_SECRET",
+    "WECOM_SECRET",
+    "QQ_CLIENT_SECRET",
+    "AGENT_API_KEY",
+    "API_SERVER_KEY",
+)
+# Tokens whose form is looked at.
+FORMED = {
+    "TELEGRAM_BOT_TOKEN": "110000001:AAabcdefghijklmnopqrstuvwxyz0123456",
+    "SLACK_BOT_TOKEN": "xoxb-170000000000-170000000001-abcdef",
+    "SLACK_APP_TOKEN": "xapp-1-A0APP-1700000000000-abcdef",
+}
 
 
 @cache
@@ -97,8 +110,8 @@ def test_both_readmes_name_the_same_things() -> None:
 
 @pytest.mark.parametrize("name", READMES)
 def test_every_example_of_a_configuration_is_valid(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in VARIABLES:
-        monkeypatch.setenv(variable, "secret")
+    for variable, value in {**dict.fromkeys(VARIABLES, "secret"), **FORMED}.items():
+        monkeypatch.setenv(variable, value)
     examples = [text for kind, text in blocks(name) if kind == "yaml"]
     assert len(examples) >= 6
     for number, text in enumerate(examples):
@@ -177,7 +190,7 @@ def test_every_address_named_is_served(name: str) -> None:
     views = Views(None, lambda: None, lambda: b"", Guard("127.0.0.1"), None)  # type: ignore[arg-type]
     told = set()
     for method, address in re.findall(r"`(GET|POST) (/[^`?]*)`", prose(name)):
-        path = re.sub(r"\b(ID|CHILD)\b", "x", address)
+        path = re.sub(r"\b(ID|CHILD|PLATFORM)\b", "x", address)
         matching = [view for wanted, pattern, view in views._routes if wanted == method and pattern.fullmatch(path)]
         assert matching, f"{method} {address}"
         told.add(matching[0])
