@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from hermes_green.adapters.feishu import render as bodies
 from hermes_green.adapters.feishu.chats import Chats
-from hermes_green.adapters.feishu.codes import LOW_SEQUENCE, NOT_STREAMING
+from hermes_green.adapters.feishu.codes import LOW_SEQUENCE, NOT_STREAMING, number
 from hermes_green.adapters.feishu.rest import MESSAGES, Rest
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import SendError, SendRefused, SendRetry, SendUnknown
@@ -89,7 +89,7 @@ class Cards:
         try:
             self._write(card, content, STRIDE * n)
         except SendRefused as refused:
-            if _number(refused) not in NOT_STREAMING:
+            if number(refused) not in NOT_STREAMING:
                 raise
             self._grow(card, True, STRIDE * n + 1)
             self._write(card, content, STRIDE * n + 2)
@@ -132,12 +132,12 @@ class Cards:
             try:
                 self._write(card, content, sequence)
             except SendRefused as refused:
-                if _number(refused) != LOW_SEQUENCE:
+                if number(refused) != LOW_SEQUENCE:
                     raise
                 sequence += (LAST - sequence) // 2
                 self._write(card, content, sequence)
         except SendRefused as refused:
-            if _number(refused) not in NOT_STREAMING:
+            if number(refused) not in NOT_STREAMING:
                 raise
             card_json = _card(content, growing=False)
             self._rest.call("PATCH", f"{MESSAGES}/{quote(message_id, safe='')}", {"content": card_json})
@@ -207,10 +207,6 @@ def _marks(card: str, sequence: int) -> dict[str, Any]:
 def _alone(error: SendRetry) -> SendRetry:
     """Cards have limits of their own: they hold back no other chat."""
     return SendRetry(error.text, after=error.after, scope="chat", code=error.code, action=error.action)
-
-
-def _number(refused: SendRefused) -> int:
-    return int(refused.code) if refused.code.isdigit() else 0
 
 
 def _keep(kept: OrderedDict[str, Any], key: str, value: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Mapping
 from urllib.parse import quote
 
 from hermes_green.adapters.feishu import render as bodies
-from hermes_green.adapters.feishu.codes import BAD_CONTENT, LOST_ANCHOR
+from hermes_green.adapters.feishu.codes import BAD_CONTENT, LOST_ANCHOR, number
 from hermes_green.adapters.feishu.files import Files
 from hermes_green.adapters.feishu.rest import MESSAGES, Rest
 from hermes_green.core.errors import SendRefused
@@ -30,7 +30,7 @@ class Chats:
         try:
             return self.post(part.peer, part.reply_ref, part.key, *bodies.body_of(part.payload))
         except SendRefused as refused:
-            if "rows" not in part.payload or _number(refused) not in BAD_CONTENT:
+            if "rows" not in part.payload or number(refused) not in BAD_CONTENT:
                 raise
         self._ctx.count("sends", "plain")
         return self.post(part.peer, part.reply_ref, part.key, *bodies.body_of(part.payload, plain=True))
@@ -45,7 +45,7 @@ class Chats:
             try:
                 return self._id(path, {**body, "reply_in_thread": bool(ref.get("in_thread"))})
             except SendRefused as refused:
-                if _number(refused) not in LOST_ANCHOR:
+                if number(refused) not in LOST_ANCHOR:
                     raise
             self._ctx.count("sends", "anchor_lost")
         params = {"receive_id_type": receive_id_type(peer.chat_id)}
@@ -61,7 +61,3 @@ def receive_id_type(chat_id: str) -> str:
         if chat_id.startswith(prefix):
             return kind
     return "email" if "@" in chat_id else "user_id"
-
-
-def _number(refused: SendRefused) -> int:
-    return int(refused.code) if refused.code.isdigit() else 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Mapping
 
 from hermes_green.core.codes import Code
-from hermes_green.core.errors import AuthRejected, LinkLost, SendRefused, SendRetry, SendUnknown, Throttled
+from hermes_green.core.errors import AuthRejected, HermesError, LinkLost, SendRefused, SendRetry, SendUnknown, Throttled
 
 ALLOW = (
     "check app_id, app_secret and domain in feishu.yaml, and that the app is self-built, published and "
@@ -79,3 +79,8 @@ CODES: Mapping[int | str, Code] = {
     99992354: Code(SendRefused, "the message replied to is not known"),
     99991672: Code(SendRefused, "the app lacks a scope for this call", _SCOPE),
 }
+
+
+def number(error: HermesError) -> int:
+    """The platform's number in an error; 0 where it carries none."""
+    return int(error.code) if error.code.isdigit() else 0
