@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import Iterable
+from typing import Callable, Iterable
 
 LINUX = sys.platform.startswith("linux")
 NICE = 10
@@ -87,7 +87,7 @@ class Sessions:
 def children(pid: int) -> list[int]:
     """The living and the dead that were not awaited, one level down."""
     if not LINUX:
-        return _listed().get(pid, [])
+        return _below_all()(pid)
     found: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
@@ -113,21 +113,23 @@ def _scanned(parent: int) -> list[int]:
     return found
 
 
-def _listed() -> dict[int, list[int]]:
+def _below_all() -> Callable[[int], list[int]]:
+    """One look at all processes; what it gives tells who is below whom."""
     listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, timeout=10).stdout
     below: dict[int, list[int]] = {}
     for line in listing.splitlines():
         pid, parent = map(int, line.split())
         below.setdefault(parent, []).append(pid)
-    return below
+    return lambda pid: below.get(pid, [])
 
 
 def family(roots: Iterable[int]) -> list[int]:
     """The roots and all below them."""
+    below = children if LINUX else _below_all()
     found = dict.fromkeys(roots)
     waiting = list(found)
     while waiting:
-        fresh = [child for child in children(waiting.pop()) if child not in found]
+        fresh = [child for child in below(waiting.pop()) if child not in found]
         found.update(dict.fromkeys(fresh))
         waiting.extend(fresh)
     return list(found)

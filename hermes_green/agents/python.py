@@ -81,7 +81,8 @@ class InThread:
         until = time.monotonic() + self._options.timeout
         thread = self._threads.borrow(self._options.timeout)
         try:
-            answer = thread.do(lambda: calling.deltas(calling.resolve(self._options.target)(turn)), until)
+            fn = thread.load(self._options.target, until)
+            answer = thread.do(lambda: calling.deltas(fn(turn)), until)
             while (delta := thread.do(lambda: next(answer, _END), until)) is not _END:
                 yield delta
         except (AgentError, GeneratorExit, gevent.GreenletExit):

@@ -14,7 +14,12 @@ from gevent.event import AsyncResult
 from gevent.lock import BoundedSemaphore
 from gevent.threadpool import ThreadPool
 
+from hermes_green.agents import calling
 from hermes_green.core.errors import AgentTimeout
+
+# In a patched process, two threads that import the same module at the same time may wait for each other
+# for ever: the import system's locks are gevent's. So one thread loads at a time, in all of the process.
+_LOADING = BoundedSemaphore(1)
 
 
 class Threads:
@@ -62,6 +67,16 @@ class Thread:
         if error is not None:
             raise error
         return value
+
+    def load(self, target: str, until: float) -> Callable[..., Any]:
+        """The callable of this name. Raises as ``do`` does, and what its import raises."""
+        if not _LOADING.acquire(timeout=max(0.001, until - time.monotonic())):
+            raise AgentTimeout("another thread is loading code and does not end")
+        try:
+            made: Callable[..., Any] = self.do(lambda: calling.resolve(target), until)
+            return made
+        finally:
+            _LOADING.release()
 
     def give_back(self) -> None:
         """At once, or when what it does has ended."""

@@ -194,6 +194,15 @@ def test_a_deadline_ends_the_turn_and_waiting_for_a_worker_counts(make: Make, is
     assert busy.get(timeout=5)
 
 
+def test_threads_that_load_the_same_code_at_once_do_not_wait_for_each_other_for_ever(make: Make) -> None:
+    for _ in range(10):
+        sys.modules.pop("mine", None)
+        agent = make("pieces", isolation="thread", workers=3)
+        jobs = [gevent.spawn(lambda: said(agent.run(turn("a")))) for _ in range(6)]
+        gevent.joinall(jobs, timeout=10)
+        assert [job.value for job in jobs] == ["a end"] * 6
+
+
 # --- in a process ---
 
 

@@ -65,7 +65,7 @@ def test_the_turn_is_one_json_object_on_standard_input(make) -> None:
     assert found["text"] == "grüße 你好 🎉" and found["id"] == "t"
     assert found["history"] == [{"role": "user", "text": "a"}]
     names = "id attempt session_id child platform account chat_id chat_type thread_id user_id user_name text locale"
-    assert {*names.split(), "attachments", "history"} == set(found)
+    assert {*names.split(), "attachments", "history"} <= set(found)
 
 
 def test_plain_text_comes_as_it_is_printed(make) -> None:
@@ -127,9 +127,9 @@ def test_what_it_leaves_behind_holding_its_output_ends_with_it(make) -> None:
 
 
 def test_it_holds_no_descriptor_of_ours(make, tmp_path: Path) -> None:
+    look = "import os\nfor n in range(512):\n try: print(n, os.readlink(f'/proc/self/fd/{n}'))\n except OSError: pass"
     with (tmp_path / "lock").open("w"):
-        held = said(make(sys.executable, "-c", "import os\nfor n in range(512):\n"
-                         " try: print(n, os.readlink(f'/proc/self/fd/{n}'))\n except OSError: pass").run(turn()))  # fmt: skip
+        held = said(make(sys.executable, "-c", look).run(turn()))
     lines = held.splitlines()
     assert [line.split()[0] for line in lines] == ["0", "1", "2"], held
     assert all("pipe:" in line for line in lines)

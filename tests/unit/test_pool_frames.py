@@ -219,6 +219,7 @@ def test_a_changed_file_is_noticed_and_an_installed_one_is_not_looked_at(tmp_pat
 def test_a_family_is_everybody_below() -> None:
     assert os.getpid() in kernel.children(os.getppid())
     assert os.getpid() in kernel.family([os.getppid()])
+    assert os.getpid() in kernel._below_all()(os.getppid()), "as it is told where there is no /proc"
     assert kernel.resident_mb(os.getpid()) > 1 and kernel.resident_mb(2**22 + 1) == 0
 
 
