@@ -3,6 +3,7 @@
 #   scripts/test.sh            everything that takes minutes in all, in two processes side by side
 #   scripts/test.sh --unit     tests/unit only, seconds
 #   scripts/test.sh --faults   the long fault runs, up to 40 minutes
+#   scripts/test.sh --hermes   with Hermes Agent itself behind the gateway; installs it once, into .cache
 #   scripts/test.sh tests/contract -k qq    just these
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
@@ -11,6 +12,7 @@ cd "$root" || exit
 
 run_pytest() { "$root/.venv/bin/python" -m gevent.monkey --module pytest "$@" </dev/null; }
 
+usual="not long and not hermes"
 mode=all
 paths=no
 arguments=()
@@ -18,6 +20,7 @@ for argument in "$@"; do
     case "$argument" in
         --unit) mode=unit ;;
         --faults) mode=faults ;;
+        --hermes) mode=hermes ;;
         *)
             [ -e "${argument%%::*}" ] && paths=yes
             arguments+=("$argument")
@@ -35,8 +38,11 @@ elif [ "$mode" = faults ]; then
     run_pytest tests -m long --ignore tests/faults
     long=$?
     exit $((faults ? faults : long))
+elif [ "$mode" = hermes ]; then
+    run_pytest tests/e2e/test_hermes_agent.py -m hermes "$@"
+    exit
 elif [ "$paths" = yes ]; then
-    run_pytest -m "not long" "$@"
+    run_pytest -m "$usual" "$@"
     exit
 fi
 
@@ -50,7 +56,7 @@ trap 'exit 130' INT TERM
 
 for number in "${!shards[@]}"; do
     # shellcheck disable=SC2086  # a shard is a list of paths
-    run_pytest ${shards[$number]} -m "not long" -p no:cacheprovider "$@" >"$logs/$number" 2>&1 &
+    run_pytest ${shards[$number]} -m "$usual" -p no:cacheprovider "$@" >"$logs/$number" 2>&1 &
     workers+=($!)
 done
 
