@@ -162,7 +162,8 @@ class Application:
             timeout=config.turns.timeout,
             manner=lambda: house.policy.manner(self._clock.wall()),
         )
-        house.connect(lanes, turns, Delivery(**shared, rules=lambda: house.policy.delivery))
+        delivery = Delivery(**shared, rules=lambda: house.policy.delivery, session=house.session)
+        house.connect(lanes, turns, delivery)
         self._upkeep = Upkeep(
             **common,
             notifier=self._notifier,

@@ -95,7 +95,8 @@ class TurnEnd:
 
 @dataclass(frozen=True, slots=True)
 class OutLease:
-    """One outbox row being sent. ``uncertain``: an earlier attempt may have been delivered."""
+    """One outbox row being sent. ``uncertain``: an earlier attempt may have been delivered. ``turn``: the
+    turn it was born of, or the send from outside; ``message_id``: what it answers, "" for nothing."""
 
     row: int
     token: str
@@ -104,6 +105,8 @@ class OutLease:
     part: Part
     born_at: float
     uncertain: bool = False
+    turn: str = ""
+    message_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

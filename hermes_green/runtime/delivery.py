@@ -23,7 +23,7 @@ from hermes_green.core.errors import (
     SendUnknown,
     StoreAway,
 )
-from hermes_green.core.model import Caps
+from hermes_green.core.model import Caps, Peer
 from hermes_green.core.ports import Adapter, OutLease, Settled, Store
 from hermes_green.runtime.events import Bus
 from hermes_green.runtime.gates import Gates
@@ -68,7 +68,8 @@ class Meters(Protocol):
 
 
 class Delivery:
-    """``place(child)`` finds the child or None; ``rules()`` answers the rules in force."""
+    """``place(child)`` finds the child or None; ``rules()`` answers the rules in force; ``session(peer)``
+    names the conversation that hooks are told of."""
 
     def __init__(
         self,
@@ -82,6 +83,7 @@ class Delivery:
         place: Callable[[str], Place | None],
         rules: Callable[[], Rules],
         draw: Callable[[float, float], float] = random.uniform,
+        session: Callable[[Peer], str] = lambda peer: "",
     ) -> None:
         self._store = store
         self._clock = clock
@@ -92,6 +94,7 @@ class Delivery:
         self._place = place
         self._rules = rules
         self._draw = draw
+        self._session = session
         self.gates = Gates(clock)
         self._turnstile = Turnstile(clock)
         self._lanes: dict[tuple[str, str], Event] = {}
@@ -283,14 +286,18 @@ class Delivery:
             except LeaseLost:
                 self._log.error("outbox row {} was settled by somebody else", lease.row)
                 return
+        peer = lease.part.peer
         facts = {
             "child": place.id,
             "platform": place.platform,
             "account": place.account,
-            "chat_id": lease.part.peer.chat_id,
-            "chat_type": lease.part.peer.chat_type,
-            "thread_id": lease.part.peer.thread_id,
-            "user_id": lease.part.peer.user_id,
+            "chat_id": peer.chat_id,
+            "chat_type": peer.chat_type,
+            "thread_id": peer.thread_id,
+            "user_id": peer.user_id,
+            "session_id": self._session(peer),
+            "message_id": lease.message_id or None,
+            "turn_id": lease.turn,
             "row": lease.row,
         }
         if settled.state == "delivered":

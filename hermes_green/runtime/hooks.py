@@ -74,6 +74,10 @@ class Hooks:
         """Take other hooks from now on."""
         self._hooks = [(hook, Tally()) for hook in hooks]
 
+    def listens(self, event: str) -> bool:
+        """Whether any hook wants ``event``."""
+        return bool(self._of(event))
+
     def fire(self, event: str, context: Mapping[str, Any]) -> None:
         """Tell the hooks of ``event``; returns at once."""
         for hook, tally in self._of(event):

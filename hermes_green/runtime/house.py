@@ -11,7 +11,7 @@ from hermes_green.core.clock import Clock
 from hermes_green.core.errors import HermesError
 from hermes_green.core.machine import State
 from hermes_green.core.model import Inbound, Peer, lane_of
-from hermes_green.core.ports import Lease, Store
+from hermes_green.core.ports import Lease, SessionInfo, Store
 from hermes_green.runtime import saved
 from hermes_green.runtime.access import session_of
 from hermes_green.runtime.child import Child
@@ -100,10 +100,24 @@ class House:
 
     def route(self, row: int, inbound: Inbound, session_id: str) -> None:
         """A row was committed."""
+        # Hooks decide about it when its turn comes.
         facts = facts_of(inbound, self.place(inbound.peer.child), session_id, None)
-        self._hooks.fire("message:received", facts)
         self._bus.publish("message:received", **facts)
         self._desk.route(row, inbound, session_id)
+
+    def was_reset(self, session: SessionInfo) -> None:
+        """The operator has begun a conversation anew."""
+        place = self.place(session.child)
+        facts = {
+            "child": session.child,
+            "platform": place.platform if place is not None else None,
+            "account": place.account if place is not None else None,
+            "chat_id": session.chat_id,
+            "session_id": session.session_id,
+            "why": "operator",
+        }
+        self._hooks.fire("session:reset", facts)
+        self._bus.publish("session:reset", **facts)
 
     def wake(self, child: str, peer: Peer) -> None:
         """A peer has new parts."""

@@ -8,13 +8,21 @@ from hermes_green.core.clock import Clock
 from hermes_green.core.ports import DeadLetter, Line, Message, SessionInfo, Store
 
 
-class Records:
-    """Dead letters, sessions and transcripts; ``resume`` is called when a row waits again."""
+# Sessions among which one that is reset is looked for, to tell hooks which chat it is.
+RECENT = 1_000
 
-    def __init__(self, store: Store, clock: Clock, resume: Callable[[], None]) -> None:
+
+class Records:
+    """Dead letters, sessions and transcripts; ``resume`` is called when a row waits again, ``on_reset``
+    when a session was begun anew."""
+
+    def __init__(
+        self, store: Store, clock: Clock, resume: Callable[[], None], on_reset: Callable[[SessionInfo], None]
+    ) -> None:
         self._store = store
         self._clock = clock
         self._resume = resume
+        self._on_reset = on_reset
 
     def dead(self, limit: int = 100) -> Sequence[DeadLetter]:
         """The newest dead letters."""
@@ -37,7 +45,12 @@ class Records:
 
     def reset_session(self, id: str) -> bool:
         """Begin anew; False: there was nothing."""
-        return self._store.reset_session(id, self._clock.wall())
+        session = next((each for each in self._store.sessions(RECENT) if each.session_id == id), None)
+        done = self._store.reset_session(id, self._clock.wall())
+        if done:
+            child, _, chat = id.partition(":")
+            self._on_reset(session or SessionInfo(id, child, chat, 0, 0.0))
+        return done
 
     def session(self, id: str, turns: int = 20) -> Sequence[Message]:
         """The last lines of a session's history."""

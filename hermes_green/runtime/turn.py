@@ -10,7 +10,7 @@ import gevent
 
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import AgentError, AgentTimeout, LeaseLost, StoreAway, StoreError
-from hermes_green.core.model import Attachment, Inbound, Message, Peer, Reply, Turn
+from hermes_green.core.model import EMPTY, Attachment, Inbound, Message, Peer, Reply, Turn
 from hermes_green.core.ports import Adapter, Agent, Lease, NewPart, Store, TurnEnd
 from hermes_green.core.tokens import within
 from hermes_green.runtime import sessions, texts
@@ -25,6 +25,8 @@ from hermes_green.runtime.questions import Question, Questions, text_of
 # Rendering more than this costs the hub milliseconds, so it happens elsewhere.
 RENDER_INLINE = 4_096
 STORE_RETRY = 0.5
+# Characters of a message or an answer that hooks are told with an event.
+TOLD = 500
 
 
 class Place(Protocol):
@@ -166,8 +168,8 @@ class Turns:
 
     def steer(self, lease: Lease, row: int, text: str) -> bool:
         """Give a message that waits to the turn that runs: its row ends with that turn. False: the agent
-        cannot, or the turn is over; the row waits on."""
-        if not self._asking.steer(lease.turn_id, text):
+        cannot, the turn is over, or a hook must decide about each message; the row waits on."""
+        if self._hooks.listens("message:received") or not self._asking.steer(lease.turn_id, text):
             return False
         try:
             return self._store.join(lease, row, self._clock.wall())
@@ -223,18 +225,24 @@ class Turns:
         if question is None:
             parts = self._parts(place, lease, texts.say("nothing_said", rules.locale))
             return "command", TurnEnd("done", parts=parts)
+        decided = self._decide(lease, place, question)
+        if isinstance(decided, TurnEnd):
+            return "decided", decided
+        question = decided
         turn = self._turn_of(lease, place, rules, question)
         facts = self._facts(lease)
         if turn.attempt == 1 and not lease.history and lease.history is not None:
             self._publish("session:start", facts)
-        self._publish("agent:start", facts, attempt=turn.attempt)
+        told = {"user_name": turn.user_name, "message": turn.text[:TOLD]}
+        self._publish("agent:start", facts, told, attempt=turn.attempt)
         try:
             asked, answer, handle = self._asking.ask(
                 self._agent(turn), turn, self._progress(lease, place), rules.timeout
             )
         except AgentError as error:
             return self._apology(lease, place, rules, question, error)
-        self._publish("agent:end", facts, outcome="answered", usage=answer.usage)
+        told["response"] = answer.text[:TOLD]
+        self._publish("agent:end", facts, told, outcome="answered", usage=answer.usage)
         self._spent(lease.inbound.peer, answer.usage)
         self._questions.settled(lease.session_id)
         history = (Message("user", asked), Message("assistant", answer.text))
@@ -247,6 +255,27 @@ class Turns:
         except Exception as error:  # border: a renderer that fails must not leave the row leased
             self._log.exception("the answer of turn {} could not be rendered: this is a bug", turn.id)
             return "unrendered", replace(end, state="dead", reason=f"the answer could not be rendered: {error!r}")
+
+    def _decide(self, lease: Lease, place: Place, question: Question) -> Question | TurnEnd:
+        """What the hooks of message:received make of a message: what to ask, or how its row ends."""
+        if not self._hooks.listens("message:received"):
+            return question
+        inbound = lease.inbound
+        told = {"user_name": inbound.peer.user_name, "text": question.text, "attachments": len(inbound.attachments)}
+        decision = self._hooks.decide("message:received", {**self._facts(lease), **told})
+        if decision.kind == "allow":
+            return question
+        self._log.info("message {}: {} by the hook {}", inbound.message_id, decision.kind, decision.by)
+        if decision.kind == "rewrite":
+            return replace(question, text=decision.text)
+        parts = self._parts(place, lease, decision.text) if decision.text else ()
+        if decision.kind == "deny":
+            parts = parts or self._closing(lease, place, self._rules())
+            return TurnEnd("refused", reason=f"denied by the hook {decision.by}", parts=parts)
+        self._questions.settled(lease.session_id)
+        history = (Message("user", question.text), Message("assistant", decision.text))
+        reason = f"answered by the hook {decision.by}"
+        return TurnEnd("done", reason=reason, parts=parts, history=history, undo=question.again)
 
     def _edit(self, command: Command, lease: Lease, place: Place, rules: Rules) -> TurnEnd:
         """/new and /undo: what they do to the conversation, and say."""
@@ -316,9 +345,12 @@ class Turns:
         """The context of every message-bound hook."""
         return facts_of(lease.inbound, self._place(lease.inbound.peer.child), lease.session_id, lease.turn_id)
 
-    def _publish(self, event: str, facts: Mapping[str, Any], **more: Any) -> None:
+    def _publish(
+        self, event: str, facts: Mapping[str, Any], told: Mapping[str, Any] = EMPTY, **more: Any
+    ) -> None:
+        """``told``: what only hooks are told, because it quotes people."""
         context = {**facts, **more}
-        self._hooks.fire(event, context)
+        self._hooks.fire(event, {**context, **told})
         self._bus.publish(event, **context)
 
 

@@ -108,7 +108,7 @@ class MemoryOutbox(Tables):
         row.first_at = now if row.first_at is None else row.first_at
         expires = rules.key_expires(row.key_lifetime, row.first_at)
         part = replace(row.part, attempt=row.attempt, key_expires=expires)
-        return OutLease(row.row, row.token, child, lane, part, row.born_at, row.uncertain)
+        return OutLease(row.row, row.token, child, lane, part, row.born_at, row.uncertain, row.turn, row.message_id)
 
     def settle(self, lease: OutLease, settled: Settled, now: float) -> None:
         """See ``Store.settle``."""

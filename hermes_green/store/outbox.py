@@ -137,11 +137,11 @@ def _lease_outbox(connection: sqlite3.Connection, child: str, lane: str, now: fl
     )
     columns = connection.execute(
         "SELECT key, reply_seq, ordinal, chat_id, peer, payload, reply_ref, handle, not_after, key_lifetime, first_at, "
-        "attempt, born_at, uncertain FROM outbox WHERE id = ?",
+        "attempt, born_at, uncertain, turn, message_id FROM outbox WHERE id = ?",
         (found.row,),
     ).fetchone()
     key, reply_seq, ordinal, chat_id, peer, payload, ref, handle, not_after, lifetime, first_at = columns[:11]
-    attempt, born_at, uncertain = columns[11:]
+    attempt, born_at, uncertain, turn, message_id = columns[11:]
     part = Part(
         key=key,
         reply_seq=reply_seq,
@@ -154,7 +154,7 @@ def _lease_outbox(connection: sqlite3.Connection, child: str, lane: str, now: fl
         key_expires=rules.key_expires(lifetime, first_at),
         attempt=attempt,
     )
-    return OutLease(found.row, token, child, lane, part, born_at, bool(uncertain))
+    return OutLease(found.row, token, child, lane, part, born_at, bool(uncertain), turn, message_id)
 
 
 def _held_row(connection: sqlite3.Connection, lease: OutLease) -> tuple[Any, ...]:

@@ -107,7 +107,8 @@ def test_a_handler_of_a_directory_is_called_and_called_anew_when_its_file_change
     (found,), _ = hookdirs.find(tmp_path / "hooks")
     ask = call(found.target)
     assert ask("e", CONTEXT) == {"decision": "answer", "text": "e c"}
-    (home / "handler.py").write_text("def handle(event_type, context):\n    return {'text': 'sync now, and longer than before'}\n")
+    fresh = "def handle(event_type, context):\n    return {'text': 'sync now, and longer than before'}\n"
+    (home / "handler.py").write_text(fresh)
     assert ask("e", CONTEXT) == {"text": "sync now, and longer than before"}
     (home / "handler.py").unlink()
 

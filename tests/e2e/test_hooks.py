@@ -1,0 +1,127 @@
+"""Hooks of a real gateway: they decide about messages, are told what happens, and cost no message when they fail."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+from tests.support.scene import QUICK, Scene
+from tests.support.stage import Stage, until
+
+DECIDING = '''
+import time
+def decide(event, context):
+    text = context["text"]
+    assert context["chat_id"] and context["child"] and event == "message:received"
+    if text == "quiet": return {"decision": "deny"}
+    if text == "rude": return {"decision": "deny", "text": "not in this tone"}
+    if text == "faq": return {"decision": "answer", "text": "it is in the manual"}
+    if text.startswith("loud "): return {"decision": "rewrite", "text": text.upper()}
+    if text == "crash": import os; os._exit(9)
+    if text == "raise": raise ValueError("of a hook")
+    if text == "slow": time.sleep(60)
+    if text == "odd": return "nonsense"
+'''
+# In Hermes Agent's own style: async, and in a directory.
+HANDLER = '''
+import json, pathlib
+async def handle(event_type, context):
+    with (pathlib.Path(__file__).parent / "told.jsonl").open("a") as file:
+        file.write(json.dumps({"event": event_type, **context}) + "\\n")
+'''
+BOUND = "child platform account chat_id chat_type thread_id user_id session_id message_id turn_id".split()
+
+
+def drop(home: Path, events: list[str]) -> Path:
+    folder = home / "hooks" / "listener"
+    folder.mkdir(parents=True)
+    manifest = f"name: listener\ndescription: writes down what it hears\nevents: {json.dumps(events)}\n"
+    (folder / "HOOK.yaml").write_text(manifest)
+    (folder / "handler.py").write_text(HANDLER)
+    return folder / "told.jsonl"
+
+
+def heard(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_a_hook_denies_rewrites_and_answers_and_costs_no_message_when_it_fails(stage: Stage) -> None:
+    (stage.home / "deciding.py").write_text(DECIDING)
+    hook = {"event": "message:received", "run": "deciding:decide", "timeout": 1, "name": "judge"}
+    scene = Scene(stage, platforms=("feishu",), gateway={"supervisor": QUICK, "hooks": [hook]})
+    for text in ("quiet", "rude", "faq", "loud words", "plain"):
+        scene.say("feishu", "d", text)
+    scene.expect("feishu", "d", ["not in this tone", "it is in the manual", "LOUD WORDS", "plain"])
+    failing = ["crash", "raise", "odd", "fine", "slow", "more"]
+    for text in failing:
+        scene.say("feishu", "f", text)
+    scene.expect("feishu", "f", failing, seconds=30)
+    (told,) = scene.gateway.status()["hooks"]
+    assert (told["hook"], told["failed"], told["late"]) == ("judge", 3, 1), told
+    log = scene.gateway.log.read_text()
+    assert "hook judge for message:received failed: ValueError: of a hook" in log
+    assert "hook judge for message:received was cut off after 1" in log
+    assert scene.gateway.status()["dead"] == 0
+    scene.no_violations()
+
+
+def test_a_program_decides_by_what_it_prints(stage: Stage) -> None:
+    script = "grep -q 'secret word' && echo '{\"decision\": \"answer\", \"text\": \"hush\"}'; true"
+    hook = {"event": "message:received", "run": ["sh", "-c", script]}
+    scene = Scene(stage, platforms=("feishu",), gateway={"hooks": [hook]})
+    scene.say("feishu", "p", "the secret word")
+    scene.say("feishu", "p", "another")
+    scene.expect("feishu", "p", ["hush", "another"])
+
+
+def test_a_dropped_in_hook_hears_everything_with_its_context(stage: Stage) -> None:
+    path = drop(stage.home, ["gateway:*", "adapter:*", "session:*", "message:*", "agent:*", "delivery:*", "command:*"])
+    broken = {"type": "command", "argv": ["false"]}
+    scene = Scene(
+        stage,
+        platforms=("feishu",),
+        gateway={"supervisor": QUICK, "routes": [{"prefix": "break", "agent": broken}]},
+    )
+    sim = scene.sims["feishu"]
+    assert "command:*" in str(scene.gateway.status()["config"]["errors"])
+    scene.say("feishu", "h", "hello")
+    scene.expect("feishu", "h", ["hello"], settle=0)
+    scene.say("feishu", "h", "break it")
+    until(lambda: any(line["event"] == "agent:error" for line in heard(path)), 20, "agent:error")
+    scene.say("feishu", "h", "/new")
+    until(lambda: any(line["event"] == "session:reset" for line in heard(path)), 20, "session:reset")
+    sim.fault("api_error", code=230002, count=1)
+    scene.say("feishu", "dead", "is not delivered")
+    until(lambda: any(line["event"] == "delivery:dead" for line in heard(path)), 20, "delivery:dead")
+    sim.fault("rst")
+    until(lambda: any(line["event"] == "adapter:lost" for line in heard(path)), 20, "adapter:lost")
+    scene.until_state("feishu", "READY")
+    scene.change("feishu", app_secret="wrong")
+    until(lambda: any(line["event"] == "adapter:halted" for line in heard(path)), 20, "adapter:halted")
+    assert scene.gateway.kill(signal.SIGTERM) == 0
+    lines = heard(path)
+    events = [line["event"] for line in lines]
+    assert {"gateway:startup", "gateway:shutdown", "adapter:ready", "session:start", "message:received"} <= set(events)
+    assert {"agent:start", "agent:end"} <= set(events)
+    for line in lines:
+        if line["event"].partition(":")[0] in ("message", "agent", "delivery", "session"):
+            assert all(name in line for name in BOUND), line
+            assert line["chat_id"].startswith("oc_") and line["child"] == "feishu", line
+    first = {line["event"]: line for line in reversed(lines)}
+    assert first["message:received"]["text"] == "hello" and first["agent:end"]["response"] == "hello"
+    assert first["agent:start"]["turn_id"] == first["agent:end"]["turn_id"]
+    assert first["delivery:dead"]["reason"] and first["adapter:halted"]["reason"]
+
+
+def test_a_hook_that_is_dropped_in_or_taken_away_counts_from_the_next_reload(stage: Stage) -> None:
+    scene = Scene(stage, platforms=("feishu",))
+    assert scene.gateway.status()["hooks"] == []
+    path = drop(stage.home, ["agent:end"])
+    assert scene.gateway.post("/api/reload")[1]["changed"] == ["hooks"]
+    scene.say("feishu", "h", "hello")
+    until(lambda: heard(path), 20, "it hears")
+    (path.parent / "HOOK.yaml").unlink()
+    assert scene.gateway.post("/api/reload")[1]["changed"] == ["hooks"]
+    assert scene.gateway.status()["hooks"] == []
