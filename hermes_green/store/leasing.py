@@ -77,12 +77,13 @@ def _together(
     if first[-1] is not None:
         query = _ROWS + "session_id = ? AND joined = ? AND (state = ? OR until <= ?) ORDER BY id"
         return connection.execute(query, (first[2], first[-1], WAITING, now)).fetchall()
-    if join is None:
+    # What has been a turn before stays that turn: an agent that knows its id is not told something else.
+    if join is None or first[10] is not None:
         return found[:1]
     rows = [first]
     for row in found[1:]:
         near = rules.may_join(_inbound(rows[-1]), _inbound(row), abs(row[8] - rows[-1][8]), join)
-        if row[-1] is not None or not near:
+        if row[10] is not None or not near:
             break
         rows.append(row)
     return rows

@@ -202,10 +202,12 @@ def _together(waiting: list[InRow], join: float | None) -> list[InRow]:
     if first.joined is not None:
         return [row for row in waiting if row.joined == first.joined]
     rows = [first]
-    for row in others if join is not None else ():
-        assert join is not None
+    for row in others:
+        # What has been a turn before stays that turn.
+        if join is None or first.turn_id is not None:
+            break
         near = rules.may_join(rows[-1].inbound, row.inbound, abs(row.accepted_at - rows[-1].accepted_at), join)
-        if row.joined is not None or not near:
+        if row.turn_id is not None or not near:
             break
         rows.append(row)
     return rows

@@ -111,6 +111,17 @@ def test_rows_of_a_turn_that_a_crash_cut_run_again_together_and_take_no_more_in(
     assert told(lease(store, ALL)) == ["c"]
 
 
+def test_a_row_that_was_a_turn_of_its_own_takes_no_others_in_when_it_runs_again(store):
+    say(store, "a")
+    lease(store, ALL)
+    say(store, "b", "c")
+    store.recover(NOW)
+    again = lease(store, ALL)
+    assert told(again) == ["a"]
+    store.release(again, NOW)
+    assert told(lease(store, ALL)) == ["a"]
+
+
 def test_a_parked_turn_of_several_rows_gives_back_the_attempt_of_each_and_goes_on_whole(store):
     say(store, "a", "b")
     first = lease(store, ALL)

@@ -63,7 +63,7 @@ BROKEN: dict[str, tuple[str, str | bytes, int, int, str, str]] = {
     "missing key": ("gateway.yaml", "agent:\n  type: openai\n  base_url: http://h\n", 2, 3, "agent.model", "missing"),
     "no such agent": ("gateway.yaml", "agent: {type: opneai}\n", 1, 15, "agent", "nearest: openai"),
     "agent without type": ("gateway.yaml", "agent: {model: m}\n", 1, 8, "agent", '"type" is missing'),
-    "no time of day": ("gateway.yaml", "sessions:\n  dm: {daily_at: 25}\n", 2, 18, "sessions.dm.daily_at", "not a time"),
+    "no time": ("gateway.yaml", "sessions:\n  dm: {daily_at: 25}\n", 2, 18, "sessions.dm.daily_at", "not a time"),
     "no such event": (
         "gateway.yaml",
         "hooks:\n- event: agent:begin\n  run: a:b\n",
