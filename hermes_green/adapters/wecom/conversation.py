@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Callable, cast
 
 import gevent
@@ -22,6 +23,11 @@ from hermes_green.link.websocket import DialOptions, Heartbeat, WebSocket, dial
 INTERVAL = 30.0
 READY_WITHIN = 15.0
 CLEAN = (None, 1000, 1001)
+# Beats go on being answered on a socket whose subscription was lost; only a command shows it. After so many
+# intervals without a sign of the subscription we ask with one that does nothing: an answer to a message
+# that never was is refused as that (846605), or as not subscribed (846609).
+UNSURE = 1.5
+QUESTION = {"msgtype": "stream", "stream": {"id": "still-subscribed", "finish": True, "content": "."}}
 
 
 class Conversation:
@@ -36,6 +42,8 @@ class Conversation:
         self._timeout = settings.ping_timeout or self._interval
         self._subscription = wire.request_id(wire.SUBSCRIBE)
         self._beats: set[str] = set()
+        self._question = ""
+        self._sure_at = 0.0
         self._ws: WebSocket | None = None
         self._ready = False
         self._left = Event()
@@ -92,6 +100,9 @@ class Conversation:
         beat = wire.request_id(wire.PING)
         self._beats.add(beat)
         self._exchange.tell(wire.PING, None, beat)
+        if not self._question and time.monotonic() - self._sure_at >= UNSURE * self._interval:
+            self._question = wire.request_id(wire.RESPOND)
+            self._exchange.tell(wire.RESPOND, QUESTION, self._question)
 
     def _subscribe(self, ws: WebSocket) -> None:
         settings = self._settings
@@ -119,6 +130,8 @@ class Conversation:
     def _on_frame(self, raw: str | bytes) -> None:
         try:
             frame = wire.decode(raw)
+            if frame.cmd in (wire.MESSAGE, wire.EVENT):
+                self._sure_at = time.monotonic()
             if frame.cmd == wire.MESSAGE:
                 self._on_message(frame)
             elif frame.cmd == wire.EVENT:
@@ -150,6 +163,8 @@ class Conversation:
         elif frame.req_id in self._beats:
             self._beats.discard(frame.req_id)
             self._heart.answered()
+        elif frame.req_id == self._question:
+            self._question, self._sure_at = "", time.monotonic()
         elif not self._exchange.answered(frame):
             self._ctx.count("frames", "unasked")
         if frame.errcode == NOT_SUBSCRIBED:
@@ -164,6 +179,7 @@ class Conversation:
         if frame.errcode is None:
             raise LinkLost("the subscription was answered without errcode", code="not_ready")
         self._guard.kill(block=False)
+        self._sure_at = time.monotonic()
         if not self._ready:
             self._ready = True
             self._heart.start()

@@ -1,0 +1,129 @@
+"""Links of all six platforms that are up and deaf: noticed in time, replaced, and no sibling hurt.
+
+The deadlines are the platforms' own at a twentieth of their length; the table is printed.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+
+from tests.support.scene import Scene
+from tests.support.six import six
+from tests.support.stage import until
+
+SCALE = 20
+GRACE = 1.0  # seconds for processes that share two cores with others
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One platform's beat and deadline as it is in earnest, in seconds."""
+
+    interval: float
+    timeout: float
+    deadline: float
+
+    def keys(self, platform: str) -> dict[str, float]:
+        """The keys of the platform's file, scaled; a poll waits for whole seconds."""
+        interval = self.interval / SCALE
+        return {
+            "ping_interval": max(1, round(interval)) if platform == "telegram" else interval,
+            "ping_timeout": self.timeout / SCALE,
+        }
+
+    def due(self, platform: str) -> float:
+        """Seconds in which the scaled link must be noticed."""
+        rounding = self.keys(platform)["ping_interval"] - self.interval / SCALE
+        return self.deadline / SCALE + rounding
+
+
+LINES = {
+    "feishu": Line(20, 20, 40),
+    "qq": Line(45, 45, 90),
+    "wecom": Line(30, 30, 75),
+    "dingtalk": Line(45, 45, 90),
+    "telegram": Line(50, 10, 60),
+    "slack": Line(20, 15, 35),
+}
+# What hides behind the kit's words: half_open, a wire that is dead; mute_acks, a peer that answers no
+# beat (on the platform that is polled, a poll that hangs); unsubscribe, a subscription that is gone.
+CASES = [
+    ("half_open", ("feishu", "wecom", "slack")),
+    ("half_open", ("qq", "dingtalk", "telegram")),
+    ("mute_acks", ("feishu", "wecom", "slack")),
+    ("mute_acks", ("qq", "dingtalk", "telegram")),
+]
+
+
+def test_every_deaf_link_is_noticed_in_time_and_replaced_and_no_sibling_is_touched(stage, long_run, seed) -> None:
+    files = {name: line.keys(name) for name, line in LINES.items()}
+    scene = six(stage, files=files, arguments={"qq": ("--heartbeat-interval", "2.25")})
+    rows: list[tuple[str, str, float, float]] = []
+    for number in range(5 if long_run else 1):
+        for fault, platforms in CASES:
+            rows += deafened(scene, fault, platforms, number)
+        rows.append(unsubscribed(scene))
+    print(f"\n{'platform':10}{'fault':14}{'noticed after':>15}{'deadline/20':>14}")
+    for platform, fault, took, due in rows:
+        print(f"{platform:10}{fault:14}{took:13.2f} s{due:12.2f} s")
+    late = [row for row in rows if row[2] > row[3] + GRACE]
+    assert not late, late
+    for name, sim in scene.sims.items():
+        assert sim.record("violation") == [], name
+
+
+def deafened(scene: Scene, fault: str, platforms: tuple[str, ...], number: int) -> list[tuple[str, str, float, float]]:
+    """Three links go deaf at once, the other three must not notice; what is asked meanwhile is answered."""
+    before = {child["id"]: child for child in scene.gateway.status()["children"]}
+    others = {name: sim.state()["links"] for name, sim in scene.sims.items() if name not in platforms}
+    began: dict[str, float] = {}
+    for name in platforms:
+        scene.sims[name].fault(fault)
+        began[name] = time.monotonic()
+    took: dict[str, float] = {}
+    limit = max(LINES[name].due(name) for name in platforms) + 5
+
+    def noticed() -> bool:
+        for child in scene.gateway.status()["children"]:
+            if child["id"] in began and child["losses"] > before[child["id"]]["losses"]:
+                took.setdefault(child["id"], time.monotonic() - began[child["id"]])
+                assert not child["connected"] or child["state"] == "READY"
+        return len(took) == len(platforms)
+
+    try:
+        until(noticed, limit)
+    except AssertionError:
+        raise AssertionError(f"{fault}: noticed only {took} of {platforms} within {limit:.1f} s") from None
+    for name in platforms:
+        scene.sims[name].clear()
+    for name in platforms:
+        scene.until_state(name, "READY", 15)
+        text = f"after {fault} {number} on {name}"
+        chat = f"{fault}{number}"
+        scene.say(name, chat, text)
+        scene.expect(name, chat, [text], 15, settle=0)
+    for name, links in others.items():
+        assert scene.sims[name].state()["links"] == links, f"{name} lost its link beside {platforms}"
+        assert scene.gateway.child(name)["losses"] == before[name]["losses"]
+    return [(name, fault, took[name], LINES[name].due(name)) for name in platforms]
+
+
+def unsubscribed(scene: Scene) -> tuple[str, str, float, float]:
+    """The one platform whose subscription can be lost while the socket and its beats stay."""
+    sim = scene.sims["wecom"]
+
+    def subscriptions() -> list[Any]:
+        return [entry for entry in sim.record("subscribe") if entry["code"] == 0]
+
+    known = len(subscriptions())
+    sim.fault("unsubscribe")
+    began = time.monotonic()
+    until(lambda: len(subscriptions()) > known, 10, "another subscription")
+    took = time.monotonic() - began
+    gevent.sleep(0.2)
+    scene.until_state("wecom", "READY", 10)
+    return "wecom", "unsubscribe", took, LINES["wecom"].due("wecom")
