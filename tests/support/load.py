@@ -23,19 +23,27 @@ class Load:
     rate: float
     seed: int = 0
     asked: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    texts: dict[tuple[str, str], str] = field(default_factory=dict)
+    _written: int = 0
 
     def drive(self) -> None:
         """Let the users write; returns when the last has written."""
-        draw = random.Random(self.seed)
-        began = time.monotonic()
-        for number in range(self.messages):
+        self.more(self.messages)
+
+    def more(self, messages: int) -> None:
+        """Let them write so many more, at ``rate``."""
+        draw = random.Random(f"{self.seed} {self._written}") if self._written else random.Random(self.seed)
+        began, first = time.monotonic(), self._written
+        for number in range(first, first + messages):
+            self._written += 1
             chat = number % self.chats if number < self.chats else draw.randrange(self.chats)
             sim = self.sims[chat % len(self.sims)]
             name = f"oc_load{chat}" if sim.platform == "feishu" else f"load{chat}"
             text = f"s{self.seed} c{chat} n{number}"
             self.asked[f"{sim.platform} {name}"].append(text)
-            sim.say(text=text, chat=name, user=f"ou_{name}" if sim.platform == "feishu" else name)
-            gevent.sleep(max(0.0, began + (number + 1) / self.rate - time.monotonic()))
+            said = sim.say(text=text, chat=name, user=f"ou_{name}" if sim.platform == "feishu" else name)
+            self.texts[said["message_id"], sim.platform] = text
+            gevent.sleep(max(0.0, began + (number + 1 - first) / self.rate - time.monotonic()))
 
     def answered(self) -> dict[str, list[str]]:
         """platform and chat -> the texts that were answered, in the order of arrival, repeats included."""
