@@ -229,9 +229,9 @@ def test_the_lab_fits_a_phone(trial: Trial, browser: Browser, tmp_path: Path) ->
     page.picture(tmp_path / "try-phone-faults.png")
     page.click("#lab-switches button[data-fault=rst]")
     page.click("#show-board")
-    assert page.eval("getComputedStyle(document.getElementById('lab')).display") == "none"
+    page.until("getComputedStyle(document.getElementById('lab')).display === 'none'", what="the status board alone")
     page.picture(tmp_path / "try-phone-board.png")
     page.click("#show-chat")
-    assert page.eval("document.getElementById('lines').getBoundingClientRect().height") > 40
+    page.until("document.getElementById('lines').getBoundingClientRect().height > 40", what="the chat to be shown")
     assert page.errors == []
     print(f"pictures: {tmp_path}")
