@@ -172,7 +172,7 @@ class Application:
             retention=lambda: house.policy.retention,
             broken=self._broken,
             alive=self._alive,
-            pulse=lambda: max(0.1, min(PULSE, self._live.config.supervisor.stall_kill / 4 or PULSE)),
+            pulse=self._pulse,
             sweep=lambda: self._offhub.call(self._media.sweep, self._live.config.retention.media_days),
         )
         self._gateway = Gateway(
@@ -262,6 +262,11 @@ class Application:
         (self._live.config.data_dir / "gateway.json").unlink(missing_ok=True)
         self._ownership.release()
         logger.info("stopped")
+
+    def _pulse(self) -> float:
+        """Seconds between two proofs of life: often enough for our own watchdog and for the service manager's."""
+        granted = self._notifier.watchdog_interval or PULSE
+        return max(0.1, min(PULSE, granted, self._live.config.supervisor.stall_kill / 4 or PULSE))
 
     def _alive(self) -> None:
         """Everything that must turn has turned; also the moment to look at our own size."""
