@@ -128,8 +128,8 @@ class Router:
             self._flights = {id: flight for id, flight in self._flights.items() if not flight.answered}
         raw = frames.frame(push.kind, push.topic, id, push.data, connectionId=str(link.id), **push.headers)
         if link.half_open or not link.send(raw):
-            del self._flights[id]
-            return "dead connection"
+            # An end that came in the middle of the sending has told already what was lost with it.
+            return "dead connection" if self._flights.pop(id, None) is not None else ""
         return ""
 
     # -- from clients

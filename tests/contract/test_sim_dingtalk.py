@@ -172,6 +172,21 @@ def test_too_many_quick_connections_make_the_platform_deaf_for_a_while(sim: Ding
 # --- pushes ------------------------------------------------------------------------------------------
 
 
+def test_a_message_is_lost_once_when_its_connection_ends_in_the_middle_of_the_push(sim: DingTalkSim) -> None:
+    Client(sim)
+    wait_for(lambda: sim.links, what="the link")
+    (link,) = sim.links
+
+    def cut(raw: str) -> bool:
+        link.rst()
+        return False
+
+    link.send = cut  # type: ignore[method-assign]
+    told = sim.say(text="hello")
+    assert [entry["message_id"] for entry in sim.record(kind="lost")] == [told["message_id"]]
+    assert sim.state()["lost"] == 1
+
+
 def test_a_message_is_pushed_once_to_one_of_the_connections_and_never_again(sim: DingTalkSim) -> None:
     clients = [Client(sim), Client(sim)]
     wait_for(lambda: len(sim.links) == 2)
