@@ -138,10 +138,9 @@ class Application:
             lag_ms=lambda: self._lag.current_ms,
         )
         supervisor = Supervisor(self._clock, logger, witness)
-        hooks = self._live.hooks
-        self._house = House(**common, bus=self._bus, hooks=hooks, supervisor=supervisor, policy=policy_of(config))
-        house = self._house
-        shared: dict[str, Any] = dict(common, bus=self._bus, hooks=hooks, meters=self._metrics, place=house.place)
+        told: dict[str, Any] = dict(common, bus=self._bus, hooks=self._live.hooks)
+        house = self._house = House(**told, supervisor=supervisor, policy=policy_of(config))
+        shared: dict[str, Any] = dict(told, meters=self._metrics, place=house.place)
         turns = Turns(
             **shared,
             agent=self._live.agent,
@@ -162,7 +161,7 @@ class Application:
             timeout=config.turns.timeout,
             manner=lambda: house.policy.manner(self._clock.wall()),
         )
-        delivery = Delivery(**shared, rules=lambda: house.policy.delivery, session=house.session)
+        delivery = Delivery(**shared, rules=lambda: house.policy.delivery, session=lambda p: house.policy.session_of(p))
         house.connect(lanes, turns, delivery)
         self._upkeep = Upkeep(
             **common,

@@ -82,7 +82,15 @@ class Nursery:
             lambda outcome: self._metrics.dial(config.id, outcome),
             Suspicion(ledger, self._offhub.call, self._clock, adapter.caps.default.suspect),
         )
-        intake = Intake(config.id, self._store, self._clock, log, house.session, house.route, house.foresee)
+        intake = Intake(
+            config.id,
+            self._store,
+            self._clock,
+            log,
+            lambda peer: house.policy.session_of(peer),
+            house.route,
+            house.foresee,
+        )
         child = Child(
             id=config.id,
             platform=config.platform,

@@ -13,7 +13,6 @@ from hermes_green.core.machine import State
 from hermes_green.core.model import Inbound, Peer, lane_of
 from hermes_green.core.ports import Lease, SessionInfo, Store
 from hermes_green.runtime import saved
-from hermes_green.runtime.access import session_of
 from hermes_green.runtime.child import Child
 from hermes_green.runtime.delivery import Delivery
 from hermes_green.runtime.desk import Desk
@@ -89,10 +88,6 @@ class House:
     def place(self, child: str) -> Child | None:
         """The child, for a turn or a delivery; None when it is not configured any more."""
         return self.supervisor.children.get(child)
-
-    def session(self, peer: Peer) -> str:
-        """The conversation a message of this peer belongs to now."""
-        return session_of(peer, self.policy.access_of(peer.child))
 
     def foresee(self, inbound: Inbound, session_id: str) -> None:
         """A row is being committed."""

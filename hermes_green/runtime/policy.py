@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, Mapping
 
+from hermes_green.core.model import Peer
 from hermes_green.core.options import Access
 from hermes_green.core.ports import Retention
 from hermes_green.runtime import delivery, limits, sessions, turn
+from hermes_green.runtime.access import session_of
 from hermes_green.runtime.lanes import Manner
 
 # A child without a policy of its own (it was just removed) lets nobody in.
@@ -38,3 +40,7 @@ class Policy:
     def access_of(self, child: str) -> Access:
         """Who may write through a child."""
         return self.access.get(child, CLOSED)
+
+    def session_of(self, peer: Peer) -> str:
+        """The conversation that a message of this peer belongs to."""
+        return session_of(peer, self.access_of(peer.child))
