@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any, Iterator
 
 import gevent
@@ -19,9 +18,9 @@ from gevent.pywsgi import WSGIServer
 
 from hermes_green.ops.lock import FileLock
 from tests.support.scene import Scene
-from tests.support.stage import ROOT, Stage, clean_env, until
+from tests.support.stage import Stage, clean_env, until
+from tests.support.supervised import MONITOR, Supervisor
 
-MONITOR = str(ROOT / "scripts" / "monitor_gateway.py")
 QUICK = ("--timeout", "2", "--confirm", "0.5")
 
 
@@ -85,58 +84,20 @@ def test_a_child_that_cools_down_or_is_halted_is_reported_and_nothing_is_restart
 # --- under a real supervisord ----------------------------------------------------------------------
 
 
-class Supervisor:
-    """supervisord on the shipped file, with this stage's gateway as the program, and the listener switched on."""
-
-    def __init__(self, stage: Stage) -> None:
-        var = stage.home / "var"
-        var.mkdir()
-        shipped = (ROOT / "conf" / "supervisord.conf").read_text()
-        listener = shipped.index(";[eventlistener:")
-        text = shipped[:listener] + re.sub(r"(?m)^;", "", shipped[listener:])
-        text = text.replace("%(here)s/../scripts/monitor_gateway.py", f"{sys.executable} -S {MONITOR}")
-        run = f"{sys.executable} -m hermes_green run --conf %(here)s"
-        text = text.replace("%(here)s/../scripts/run_gateway.sh", run)
-        text = text.replace("directory = %(here)s/..", f"directory = {ROOT}").replace("%(here)s/../var", str(var))
-        (stage.conf / "supervisord.conf").write_text(text)
-        self._log = var / "supervisord.log"
-        self._out = var / "gateway.out.log"
-        argv = [str(Path(sys.executable).parent / "supervisord"), "--nodaemon", "-c", f"{stage.conf}/supervisord.conf"]
-        env = {**clean_env(), "HERMES_GREEN_STATE_DIR": str(stage.state)}
-        self.process = gevent.subprocess.Popen(argv, env=env, cwd=ROOT, stdout=subprocess.DEVNULL)
-
-    def log(self) -> str:
-        return self._log.read_text() if self._log.exists() else ""
-
-    def serving(self, other_than: int = 0) -> int:
-        """The pid of the gateway, once it serves."""
-
-        def pid() -> int:
-            text = self._out.read_text() if self._out.exists() else ""
-            said = re.findall(r"hermes-green ready \S+ pid=(\d+)\n", text)
-            return int(said[-1]) if said and int(said[-1]) != other_than else 0
-
-        return until(pid, 40, "the gateway to serve")
-
-    def close(self) -> None:
-        self.process.terminate()
-        self.process.wait(timeout=60)
-
-
 @pytest.fixture
 def supervisor(stage: Stage) -> Iterator[Supervisor]:
-    running = Supervisor(stage)
+    running = Supervisor(stage, monitor=True)
     yield running
     running.close()
 
 
 def test_five_calls_in_a_minute_restart_a_hung_gateway_once(stage: Stage, supervisor: Supervisor) -> None:
-    first = supervisor.serving()
+    first, _ = supervisor.serving()
     os.kill(first, signal.SIGSTOP)
     calls = [Said(stage, "--force-restart") for _ in range(5)]
     assert [call.code for call in calls] == [0, 1, 1, 1, 1], [call.out for call in calls]
     assert "through supervisord" in calls[0].out and all("refused" in call.out for call in calls[1:])
-    second = supervisor.serving(other_than=first)
+    second, _ = supervisor.serving(other_than=first)
     assert f"is now pid {second}" in calls[0].out
     assert supervisor.log().count("spawned: 'hermes-green' ") == 2
     assert Said(stage, "--once").code == 0
@@ -149,10 +110,10 @@ def test_five_calls_in_a_minute_restart_a_hung_gateway_once(stage: Stage, superv
 
 
 def test_a_healthy_gateway_drains_before_it_is_restarted(stage: Stage, supervisor: Supervisor) -> None:
-    first = supervisor.serving()
+    first, _ = supervisor.serving()
     done = Said(stage, "--force-restart")
     assert done.code == 0 and "SIGKILL" not in done.out, done.out
-    assert supervisor.serving(other_than=first) != first
+    assert supervisor.serving(other_than=first)[0] != first
     assert re.search(r"exited: hermes-green \(exit status 0; expected\)", supervisor.log())
 
 

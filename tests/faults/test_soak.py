@@ -1,0 +1,159 @@
+"""All children under load and rotating faults: what should be flat is flat, and nothing is lost.
+
+A slice of seconds by default; ``scripts/soak.sh MINUTES`` for as long as wanted. The slopes are printed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Sequence
+
+import gevent
+import psutil
+
+from tests.support.load import Load
+from tests.support.scene import Scene
+from tests.support.six import KEYED, PLATFORMS, RESENDS, six
+from tests.support.stage import until
+
+MINUTES = float(os.environ.get("HERMES_GREEN_SOAK_MINUTES", "0.2"))
+RATE = float(os.environ.get("HERMES_GREEN_SOAK_RATE", "20"))
+EVERY = 3.0  # seconds between two faults
+WARM = 0.4  # of the run: what it takes until caches are full is no slope
+NAMES = ("memory MB", "descriptors", "threads", "greenlets")
+# What a platform that sends nothing twice has lost in the gaps that our faults cut is none of our doing.
+ALL_ANSWERED = 120.0
+
+
+@dataclass
+class Gauges:
+    """Samples of one process over time."""
+
+    process: psutil.Process
+    control: Path
+    samples: list[tuple[float, dict[str, float]]] = field(default_factory=list)
+
+    def sample(self) -> None:
+        live = self.control.with_suffix(".live")
+        live.unlink(missing_ok=True)
+        self.process.send_signal(signal.SIGUSR2)
+        until(live.exists, 20, "the count of greenlets")
+        values = (
+            self.process.memory_info().rss / 1e6,
+            self.process.num_fds(),
+            self.process.num_threads(),
+            float(live.read_text()),
+        )
+        self.samples.append((time.monotonic(), dict(zip(NAMES, map(float, values)))))
+
+    def slope(self, name: str) -> tuple[float, float, float]:
+        """First value, last value, and growth per hour over the samples after the warm-up (least squares)."""
+        points = [(at, values[name]) for at, values in self.samples]
+        began, ended = points[0][0], points[-1][0]
+        settled = [(at, value) for at, value in points if at >= began + WARM * (ended - began)]
+        middle = sum(at for at, _ in settled) / len(settled)
+        mean = sum(value for _, value in settled) / len(settled)
+        spread = sum((at - middle) ** 2 for at, _ in settled) or 1.0
+        steep = sum((at - middle) * (value - mean) for at, value in settled) / spread
+        return points[0][1], points[-1][1], steep * 3600
+
+
+def faults_of(scene: Scene) -> Sequence[Callable[[], Any]]:
+    """One of each kind that a link, an API or a network may have; ``seconds`` ends what lasts."""
+    sims = list(scene.sims.values())
+    lasting = ("half_open", "mute_acks", "stop_reading")
+    deeds: list[Callable[[], Any]] = []
+    for sim in sims:
+        deeds += [lambda sim=sim: sim.fault("rst"), lambda sim=sim: sim.fault("fin")]
+        deeds += [lambda sim=sim: sim.fault("close", code=1000, reason="soak")]
+        deeds += [lambda sim=sim, name=name: sim.fault(name, seconds=4) for name in lasting]
+        deeds += [lambda sim=sim: sim.fault("slow", delay=0.5, seconds=4)]
+        deeds += [lambda sim=sim: sim.fault("refuse", status=503, seconds=3)]
+        deeds += [lambda sim=sim: sim.fault("429", after=0.5, count=2)]
+        deeds += [lambda sim=sim: sim.fault("duplicate", count=2), lambda sim=sim: sim.fault("redeliver")]
+    return deeds
+
+
+def test_memory_descriptors_greenlets_and_threads_stay_flat_under_load_and_rotating_faults(stage, seed) -> None:
+    stage.program, control = "tests.support.faulty", stage.home / "control"
+    stage.env = {"HERMES_GREEN_FAULTY": str(control)}
+    model = stage.model()
+    model.behave(delay=0.02)
+    routes = [{"child": "slack", "agent": {"type": "python", "target": "tests.support.hostile:answer"}}]
+    agent = {"type": "openai", "base_url": model.url, "model": "test", "history_turns": 2}
+    off = {name: {"streaming": "off"} for name in PLATFORMS if name != "wecom"}
+    limits = {
+        "telegram": ("--account-rate", "0", "--chat-rate", "0"),
+        "wecom": ("--rate-minute", "0", "--rate-hour", "0"),
+    }
+    files = {name: {**off.get(name, {})} for name in PLATFORMS}
+    gateway = {"agent": agent, "routes": routes, "log": {"level": "WARNING"}}
+    scene = six(stage, beat=1.0, timeout=2.0, gateway=gateway, files=files, arguments=limits)
+    gauges = Gauges(psutil.Process(scene.gateway.pid), control)
+    draw = random.Random(seed)
+    load = Load(list(scene.sims.values()), chats=120, messages=0, rate=RATE, seed=seed)
+    ends = time.monotonic() + MINUTES * 60
+
+    def users() -> None:
+        while time.monotonic() < ends:
+            load.messages += 20
+            load.more(20)
+
+    def troubles() -> None:
+        deeds = list(faults_of(scene))
+        while time.monotonic() < ends - 5:
+            draw.shuffle(deeds)
+            for deed in deeds:
+                if time.monotonic() >= ends - 5:
+                    return
+                deed()
+                gevent.sleep(EVERY)
+
+    work = [gevent.spawn(users), gevent.spawn(troubles)]
+    gauges.sample()
+    while time.monotonic() < ends:
+        gevent.sleep(min(10.0, MINUTES * 60 / 12))
+        gauges.sample()
+    gevent.joinall(work, raise_error=True)
+    for sim in scene.sims.values():
+        sim.clear()
+    report(scene, load, gauges)
+
+
+def report(scene: Scene, load: Load, gauges: Gauges) -> None:
+    """Print the figures; hold what is promised."""
+    scene.gateway.until_ready(60)
+    settled = time.monotonic() + ALL_ANSWERED
+    while on(RESENDS, load.faults()["lost"]) and time.monotonic() < settled:
+        gevent.sleep(1)
+    gevent.sleep(2)
+    gauges.sample()
+    faults = load.faults()
+    rate = load.messages / MINUTES / 60
+    print(f"\n{MINUTES:g} minutes, {load.messages} messages ({rate:.1f}/s), {len(PLATFORMS)} platforms")
+    print(f"{'':14}{'first':>10}{'last':>10}{'per hour':>12}")
+    for name in NAMES:
+        first, last, steep = gauges.slope(name)
+        print(f"{name:14}{first:10.1f}{last:10.1f}{steep:+12.1f}")
+    for kind, cases in faults.items():
+        counts = {name: len(on((name,), cases)) for name in PLATFORMS}
+        print(f"{kind:14}" + "  ".join(f"{name} {count}" for name, count in counts.items()))
+    losses = {child["id"]: child["losses"] for child in scene.gateway.status()["children"]}
+    print(f"links lost    {losses}")
+    print(f"restarts      {sum(child['restarts'] for child in scene.gateway.status()['children'])}")
+    assert not on(RESENDS, faults["lost"]), on(RESENDS, faults["lost"])[:5]
+    assert not on(KEYED, faults["twice"]), on(KEYED, faults["twice"])[:5]
+    assert not faults["out of order"], faults["out of order"][:2]
+    assert scene.gateway.popen.poll() is None
+    first, last, _ = gauges.slope("descriptors")
+    assert last < first + 60
+    assert gauges.slope("threads")[1] < gauges.slope("threads")[0] + 20
+
+
+def on(platforms: Sequence[str], cases: Sequence[str]) -> list[str]:
+    return [case for case in cases if case.split()[0] in platforms]
