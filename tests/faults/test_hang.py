@@ -98,7 +98,7 @@ def test_a_hub_that_hangs_in_python_or_in_c_is_ended_and_replaced_and_no_message
 
 def test_the_service_manager_hears_of_ready_status_watchdog_reload_drain_and_stop(stage: Stage, manager) -> None:
     model = stage.model()
-    model.behave(first=2)
+    model.behave(first=0.6)
     stage.env = manager.env
     agent = {"type": "openai", "base_url": model.url, "model": "test"}
     scene = six(stage, gateway={"agent": agent, "supervisor": {"drain_seconds": 4}})
