@@ -71,25 +71,39 @@ def version(arguments: Namespace) -> int:
 
 
 def check(arguments: Namespace) -> int:
-    """Read the configuration as ``run`` would, and show what applies."""
+    """Read the configuration as ``run`` would, and show what applies; or show what may stand in it."""
     import yaml
 
     from hermes_green.adapters import registry
     from hermes_green.settings.show import effective
 
     packages = {name: registry.package(name) for name in registry.names()}
+    platforms = {name: package.Settings for name, package in packages.items()}
+    if arguments.schema or arguments.reference:
+        return _reference(arguments, platforms)
     try:
-        config = load(
-            _conf(arguments),
-            {name: package.Settings for name, package in packages.items()},
-            checks={name: package.check for name, package in packages.items()},
-        )
+        config = load(_conf(arguments), platforms, checks={name: each.check for name, each in packages.items()})
     except ConfErrors as error:
         if arguments.json:
             print(json.dumps({"ok": False, "errors": [_problem(each) for each in error.problems]}, ensure_ascii=False))
         raise
     shown = effective(config)
     show(arguments, {"ok": True, **shown}, lambda: [yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)])
+    return OK
+
+
+def _reference(arguments: Namespace, platforms: Mapping[str, Any]) -> int:
+    from hermes_green.settings import reference
+    from hermes_green.settings.schema import Gateway
+
+    if arguments.reference:
+        print(reference.markdown(platforms), end="")
+        return OK
+    declared = {"gateway": Gateway, **platforms}.get(arguments.schema.removesuffix(".yaml"))
+    if declared is None:
+        say(f"there is no file {arguments.schema}; there are: gateway, {', '.join(platforms)}")
+        return USAGE
+    print(json.dumps(reference.schema(arguments.schema.removesuffix(".yaml"), declared), ensure_ascii=False, indent=1))
     return OK
 
 

@@ -16,6 +16,8 @@ from hermes_green.adapters import registry
 from hermes_green.core.machine import State
 from hermes_green.ops.metrics import Metrics
 from hermes_green.runtime.commands import KNOWN
+from hermes_green.runtime.words import GENERAL
+from hermes_green.settings.reference import markdown
 from hermes_green.settings.schema import Gateway
 from hermes_green.web.guard import Guard
 from hermes_green.web.views import Views
@@ -147,7 +149,7 @@ def test_every_key_named_exists(name: str) -> None:
         key = code.partition(":")[0]
         if re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", key) and key.partition(".")[0] in groups:
             assert key in known, f"{code}: no such key"
-    last_words = {key.rpartition(".")[2] for key in known} | ANSWERED
+    last_words = {key.rpartition(".")[2] for key in known} | ANSWERED | set(GENERAL)
     for code in codes(name):
         if re.fullmatch(r"[a-z]+(_[a-z]+)+", code) and not code.startswith("hermes_green_"):
             assert code in last_words, f"{code}: no such key"
@@ -165,7 +167,7 @@ def commands(name: str) -> Iterator[str]:
     """Whatever follows ``hermes-green``, in blocks and in the text; and the short forms beside it."""
     for kind, text in blocks(name):
         if kind == "bash":
-            yield from re.findall(r"^\.venv/bin/hermes-green (.*)$", without_comments(text), re.MULTILINE)
+            yield from re.findall(r"^\.venv/bin/hermes-green (.*?)(?: > \S+)?$", without_comments(text), re.MULTILINE)
     for code in codes(name):
         if code.startswith("hermes-green "):
             yield code.removeprefix("hermes-green ")
@@ -208,6 +210,20 @@ def test_every_metric_is_named_and_no_other(name: str) -> None:
 def test_every_chat_command_is_named_and_no_other(name: str) -> None:
     rows = re.findall(r"^\| `/(\w+)` \|", prose(name), re.MULTILINE)
     assert set(rows) == KNOWN
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_reference_of_the_configuration_is_the_printed_one(name: str) -> None:
+    found = re.search(r"^<!-- configuration: .* -->\n(.*)^<!-- end of configuration -->$", read(name), re.M | re.S)
+    printed = "run: .venv/bin/hermes-green check --reference, and put that between the two marks"
+    assert found and found[1] == markdown(blueprint.platforms()), printed
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_reason_code_of_ours_is_explained_and_no_other(name: str) -> None:
+    section = prose(name)[prose(name).index("`reason.code`") :]
+    rows = re.findall(r"^\| `(\w+)` \| .+ \| .+ \|$", section[: section.index("\n## ")], re.MULTILINE)
+    assert sorted(rows) == sorted(GENERAL)
 
 
 @pytest.mark.parametrize("name", READMES)
