@@ -32,6 +32,10 @@ def pairing(store: Store, clock: Clock) -> Pairing:
     return Pairing(clock, read(store, PAIRING), lambda state: write(store, clock, PAIRING, state))
 
 
+# Seconds that the last save may take.
+CLOSE = 1.0
+
+
 class Later:
     """Saves ``state()`` at most once in ``every`` seconds, however often it changes; a crash costs the
     changes since."""
@@ -54,15 +58,23 @@ class Later:
             self._greenlet.name = f"save-{self._name}"
 
     def close(self) -> None:
-        """Save what has changed, now."""
-        if self._greenlet is not None:
-            self._greenlet.kill(timeout=1)
-            self._write()
+        """Save what has changed, now or never."""
+        if self._greenlet is None:
+            return
+        self._greenlet.kill(timeout=CLOSE)
+        self._greenlet = None
+        with gevent.Timeout(CLOSE, False):
+            self._save()
 
     def _write(self) -> None:
         self._greenlet = None
+        if not self._save():
+            self.touch()
+
+    def _save(self) -> bool:
         try:
             write(self._store, self._clock, self._name, self._state())
         except StoreError as error:
             self._log.debug("{} could not be saved now: {}", self._name, error)
-            self.touch()
+            return False
+        return True

@@ -63,8 +63,7 @@ def lease_session(
         lease = _lease(connection, rows[0], worker, now + ttl, counted=1)
     else:
         lease = _lease_many(connection, rows, worker, now + ttl)
-    before = float("-inf") if resets is None else resets.before(lease.inbound.peer)
-    reset = archive_old(connection, session_id, before, now)
+    reset = resets is not None and archive_old(connection, session_id, resets.before(lease.inbound.peer), now)
     lines = None if history is None else history_of(connection, session_id, history)
     return replace(lease, history=lines, reset=reset, generation=generation_of(connection, session_id))
 
