@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 # Verbs that serve or open the store run greenlets; the others stay light and start fast.
-_COOPERATIVE = frozenset({"run", "try", "sim", "dead", "sessions"})
+_COOPERATIVE = frozenset({"run", "try", "sim", "dead", "sessions", "audit", "doctor"})
 
 
 def main() -> int:

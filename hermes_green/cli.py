@@ -116,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     stop.add_argument("--timeout", metavar="S", type=float, default=STOP_TIMEOUT, help="seconds to wait (default: 60)")
     words.add("reload", verbs.reload, "apply a changed configuration", reads=True)
     _add_groups(words)
+    words.add("doctor", verbs.doctor, "look for what keeps the gateway from working", "--json", reads=True)
     words.add("version", verbs.version, "show the version", reads=True)
     sim = words.add("sim", verbs.sim, "run a simulated platform on loopback", "PLATFORM --port 9001")
     sim.add_argument("platform", metavar="PLATFORM", help="which platform, or all")

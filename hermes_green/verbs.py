@@ -170,6 +170,26 @@ def reload(arguments: Namespace) -> int:
     return OK
 
 
+def doctor(arguments: Namespace) -> int:
+    """0: nothing is wrong; 1: something is."""
+    from hermes_green.doctor import diagnose, healthy
+
+    findings = diagnose(_conf(arguments))
+    fine = healthy(findings)
+    plain = {"ok": fine, "findings": [asdict(each) for each in findings]}
+    marks = {"ok": "ok  ", "note": "note", "wrong": "BAD "}
+
+    def lines() -> list[str]:
+        told = [f"{marks[each.level]}  {each.check}: {each.text}" for each in findings]
+        actions = [f"\n      -> {each.action}" if each.action else "" for each in findings]
+        wrong = sum(each.level == "wrong" for each in findings)
+        end = "nothing is wrong" if fine else f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong"
+        return [*(text + action for text, action in zip(told, actions)), end]
+
+    show(arguments, plain, lines)
+    return OK if fine else FAILED
+
+
 def send(arguments: Namespace) -> int:
     """Have a message committed; it is delivered whenever the platform can take it."""
     text = sys.stdin.read() if arguments.text == "-" else arguments.text

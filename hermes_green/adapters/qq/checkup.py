@@ -1,4 +1,4 @@
-"""Checkup: whether QQ knows this bot, asked with two calls that open no session."""
+"""Checkup: whether QQ knows this bot, asked with a token call that opens no session."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from hermes_green.adapters.qq.settings import Settings
 from hermes_green.core.checkup import Tried
 from hermes_green.core.clock import SystemClock
 
-FEW = 50  # session starts left of a day's thousand that are worth a word
-
 
 def endpoints(settings: Settings) -> list[str]:
     """The API, which has the socket too, and where tokens come from."""
@@ -21,13 +19,7 @@ def endpoints(settings: Settings) -> list[str]:
 
 
 def try_credentials(settings: Settings) -> Tried:
-    """A token, and with it where the gateway is and how many sessions may still be started. Raises LinkError."""
+    """A token; where the gateway is, is asked by dials alone. Raises LinkError."""
     with closing(Rest(settings, SystemClock())) as rest:
-        found = rest.gateway(rest.token())
-    if found.remaining is None or found.remaining > FEW:
-        return Tried(settings.app_id)
-    hours = found.reset_after / 3600
-    return Tried(
-        settings.app_id,
-        notes=(f"only {found.remaining} session starts are left for the next {hours:.1f} h: QQ counts each IDENTIFY",),
-    )
+        rest.token()
+    return Tried(settings.app_id)
