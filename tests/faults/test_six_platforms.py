@@ -74,9 +74,9 @@ class Rotation:
     _cuts: list[float] = field(default_factory=list)
 
     def run(self, gap: float) -> None:
-        """Begin somewhere in the round, so that at any moment the platforms suffer from different things."""
+        """Each begins elsewhere in its round, so that at any moment the platforms suffer from different things."""
         faults = list(self._round().items())
-        start = self.draw.randrange(len(faults))
+        start = list(SIMS).index(self.child) * len(faults) // len(SIMS)
         while not self.over:
             for name, arguments in faults[start:] + faults[:start]:
                 gevent.sleep(self.draw.uniform(0.5, 1.0) * gap)
