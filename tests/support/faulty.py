@@ -1,7 +1,8 @@
-"""A gateway with what the faults need inside: a disk that is slow on demand, and a count of what lives in it.
+"""A gateway with what the faults need inside: a slow disk, a dead DNS, and a count of what lives in it.
 
 ``python -m tests.support.faulty run ...`` is the gateway. The file that HERMES_GREEN_FAULTY names may say how
-many seconds each commit takes; at SIGUSR2 the file beside it (".live") is told how many greenlets there are.
+many seconds each commit takes; names under "dead.invalid" are looked up for 20 s in vain; at SIGUSR2 the file
+beside it (".live") is told how many greenlets there are.
 """
 
 from __future__ import annotations
@@ -27,6 +28,23 @@ def slow_commit() -> None:
     monkey.get_original("time", "sleep")(seconds)
 
 
+def dead_dns() -> None:
+    """What libc does with a name server that never answers."""
+    import _socket
+
+    from gevent import monkey
+
+    real = _socket.getaddrinfo
+
+    def look_up(host: Any, *rest: Any, **more: Any) -> Any:
+        if str(host).endswith("dead.invalid"):
+            monkey.get_original("time", "sleep")(20)
+            raise _socket.gaierror(_socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return real(host, *rest, **more)
+
+    _socket.getaddrinfo = look_up
+
+
 def count_live(*_: Any) -> None:
     """Write down the number of greenlets that have begun and not ended."""
     import greenlet
@@ -50,6 +68,7 @@ def main() -> int:
         return SqliteStore(data_dir / "gateway.sqlite3", before_commit=slow_commit)
 
     app.open_store = open_store
+    dead_dns()
     signal.signal(signal.SIGUSR2, count_live)
     return __main__.main()
 

@@ -154,3 +154,8 @@ def hook_that_spins(event: str, context: Any) -> None:
     """A hook that never ends."""
     while True:
         pass
+
+
+def hook_that_sleeps(event: str, context: Any) -> None:
+    """A hook that waits in the kernel."""
+    time.sleep(600)

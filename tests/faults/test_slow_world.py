@@ -1,0 +1,168 @@
+"""A world that is slow, silent or full: whoever waits for it waits alone, and the gateway stays answerable."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import socket
+import time
+from contextlib import contextmanager
+from typing import Any, Iterator
+
+import gevent
+import psutil
+
+from tests.support.scene import Scene, hermes
+from tests.support.six import PLATFORMS, Lateness, six
+from tests.support.stage import http, until
+
+BEAT = 0.25
+AIM, LIMIT = 25.0, 1000.0  # milliseconds that a heartbeat, or an answer of /healthz, may be late
+
+
+class BlackHole:
+    """An address that takes a connection attempt and never completes it."""
+
+    def __init__(self) -> None:
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(0)
+        self.port = self._listener.getsockname()[1]
+        self._fillers = [socket.socket() for _ in range(4)]
+        for each in self._fillers:
+            each.setblocking(False)
+            each.connect_ex(("127.0.0.1", self.port))
+
+    def close(self) -> None:
+        for each in (*self._fillers, self._listener):
+            each.close()
+
+
+class Rows:
+    """Measures phases, and prints them as a table."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._rows: list[tuple[str, float, str, float]] = []
+
+    @contextmanager
+    def phase(self, name: str, victims: tuple[str, ...] = ()) -> Iterator[None]:
+        others = {each: sim for each, sim in self._scene.sims.items() if each not in victims}
+        late = Lateness(others, BEAT)
+        worst = [0.0]
+        asking = gevent.spawn(self._ask, worst)
+        yield
+        gevent.sleep(2 * BEAT)
+        asking.kill()
+        self._rows.append((name, *late.worst(), worst[0]))
+
+    def _ask(self, worst: list[float]) -> None:
+        url = f"{self._scene.gateway.url}/healthz"
+        while True:
+            began = time.monotonic()
+            assert http("GET", url, timeout=5)[0] == 200
+            worst[0] = max(worst[0], (time.monotonic() - began) * 1000)
+            gevent.sleep(0.1)
+
+    def judge(self) -> None:
+        print(f"\n{'what is slow':34}{'heartbeat late':>16}{'whose':>10}{'/healthz':>12}")
+        for name, late, whose, health in self._rows:
+            print(f"{name:34}{late:13.1f} ms{whose:>10}{health:9.1f} ms")
+        late, health = max(row[1] for row in self._rows), max(row[3] for row in self._rows)
+        print(f"largest: {late:.1f} ms and {health:.1f} ms (aim {AIM:g} ms each)")
+        assert late < LIMIT and health < LIMIT
+
+
+def say_all(scene: Scene, chat: str, platforms: tuple[str, ...] = PLATFORMS) -> None:
+    for name in platforms:
+        scene.say(name, chat, chat)
+
+
+def expect_all(scene: Scene, chat: str, platforms: tuple[str, ...] = PLATFORMS, seconds: float = 30) -> None:
+    for name in platforms:
+        until(lambda name=name: scene.texts(name, chat), seconds, f"{name} {chat}")
+        assert [text.removeprefix("echo: ") for text in scene.texts(name, chat)] == [chat], scene.texts(name, chat)
+
+
+def test_what_is_slow_delays_nobody_else_and_healthz_answers_throughout(stage, long_run, seed) -> None:
+    stage.program, control = "tests.support.faulty", stage.home / "control"
+    stage.env = {"HERMES_GREEN_FAULTY": str(control)}
+    model, hole = stage.model(), BlackHole()
+    model.behave(hang=True)
+    agents = {
+        "dingtalk": f"http://127.0.0.1:{hole.port}/v1",
+        "slack": "http://llm.dead.invalid/v1",
+        "telegram": model.url,
+    }
+    slow = {child: {"type": "openai", "base_url": url, "model": "m"} for child, url in agents.items()}
+    routes = [{"child": child, "agent": agent} for child, agent in slow.items()]
+    supervisor = {"drain_seconds": 2, "healthy_after": 1, "backoff_max": 1}
+    scene = six(stage, beat=BEAT, gateway={"supervisor": supervisor})
+    links = {name: sim.state()["links"] for name, sim in scene.sims.items()}
+    process = psutil.Process(scene.gateway.pid)
+    lasts = 20 if long_run else 2
+    rows = Rows(scene)
+    gevent.sleep(1)
+    with rows.phase("(nothing)"):
+        say_all(scene, "first")
+        expect_all(scene, "first")
+        gevent.sleep(1)
+    with rows.phase("an endpoint, 20 s or never"):
+        scene.sims["feishu"].fault("slow", delay=20)
+        scene.sims["qq"].fault("slow", delay=3600)
+        say_all(scene, "endpoint")
+        expect_all(scene, "endpoint", ("dingtalk", "wecom", "telegram", "slack"))
+        gevent.sleep(lasts)
+        for name in ("feishu", "qq"):
+            scene.sims[name].clear()
+    with rows.phase("each commit, 5 s"):
+        control.write_text("5")
+        say_all(scene, "fsync")
+        gevent.sleep(6 + lasts)
+        control.write_text("0")
+        expect_all(scene, "fsync", ("dingtalk", "wecom", "telegram", "slack"), 40)
+    with rows.phase("a disk that is full"):
+        soft = resource.prlimit(scene.gateway.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(scene.gateway.pid, resource.RLIMIT_FSIZE, (1, soft[1]))
+        say_all(scene, "disk", ("feishu", "qq", "telegram", "slack"))
+        until(lambda: scene.gateway.get("/healthz")[1]["store"].startswith("away"), 15, "a store that is away")
+        gevent.sleep(lasts)
+        assert not any(scene.texts(name, "disk") for name in PLATFORMS)
+        resource.prlimit(scene.gateway.pid, resource.RLIMIT_FSIZE, soft)
+        expect_all(scene, "disk", ("telegram", "slack"))
+    hooks = [{"event": "message:received", "run": f"tests.support.hostile:hook_that_{how}", "timeout": 1}
+             for how in ("sleeps", "spins")]  # fmt: skip
+    scene.change("gateway", hooks=hooks)
+    assert hermes(stage, "reload").code == 0
+    with rows.phase("hooks that sleep and spin"):
+        say_all(scene, "hooks", ("wecom", "telegram", "slack"))
+        expect_all(scene, "hooks", ("wecom", "telegram", "slack"))
+    scene.change("gateway", hooks=[], routes=routes)
+    assert hermes(stage, "reload").code == 0
+    with rows.phase("a model: no DNS, no TCP, no word"):
+        for number in range(12):
+            say_all(scene, f"model{number}", tuple(agents))
+        scene.say("wecom", "beside", "beside")
+        expect_all(scene, "beside", ("wecom",), 5)
+        gevent.sleep(lasts)
+    assert {name: sim.state()["links"] for name, sim in scene.sims.items()} == links, "no link was lost"
+    assert scene.gateway.status()["turns"] >= 12 and process.is_running()
+    began = time.monotonic()
+    assert scene.gateway.kill(signal.SIGTERM) == 0
+    print(f"gone {time.monotonic() - began:.2f} s after SIGTERM (drain_seconds 2)")
+    assert time.monotonic() - began < 2 + 5
+    hole.close()
+    rows.judge()
+    scene.gateway = settled(scene)
+
+
+def settled(scene: Scene) -> Any:
+    """The next process answers what the slow endpoints had not taken, once."""
+    scene.change("gateway", routes=[])
+    gateway = scene.stage.gateway()
+    scene.gateway = gateway
+    gateway.until_ready()
+    expect_all(scene, "endpoint", ("feishu", "qq"), 40)
+    expect_all(scene, "disk", ("feishu", "qq"), 40)
+    expect_all(scene, "model3", ("telegram", "slack", "dingtalk"), 40)
+    return gateway
