@@ -205,3 +205,44 @@ def test_a_stranger_is_let_in_by_command_line_and_chat_and_with_the_gateway_down
     assert hermes(stage, "pairing", "revoke", "feishu", user).code == 1
     assert "code" in Talk(scene, "feishu", "sf").ask("still there?")
     assert all("hello" not in each[-1] for each in bench.asked()), "no agent call for those who waited"
+
+
+def test_a_fallback_answers_for_an_agent_that_is_down_and_a_route_has_its_own_prompt(stage: Any) -> None:
+    bench = Bench(stage)
+    up = bench.scene.files["gateway"]["agent"]
+    down = {**up, "base_url": "http://127.0.0.1:9/v1", "connect_timeout": 1}
+    bench.set(agent=down, fallback=up, routes=[{"child": "telegram", "system_prompt": "Be brief."}])
+
+    def work(talk: Talk) -> None:
+        assert talk.ask(f"to {talk.platform}") == f"echo: to {talk.platform}"
+
+    both(bench.scene, work, "f")
+    asked = {request[-1]: request[:-1] for request in bench.asked()}
+    assert asked == {"to feishu": [], "to telegram": ["Be brief."]}
+
+
+def test_who_is_over_the_limit_of_the_day_is_so_after_a_restart_and_others_are_not(stage: Any) -> None:
+    bench = Bench(stage, limits={"user": {"turns_per_day": 2}})
+    scene = bench.scene
+
+    def spend(talk: Talk) -> None:
+        talk.ask("one")
+        talk.ask("two")
+        assert "tomorrow" in talk.ask("three")
+        talk.say("four")
+
+    both(scene, spend, "l")
+    assert hermes(stage, "stop").code == 0
+    scene.gateway = stage.gateway()
+    scene.gateway.until_ready()
+
+    def again(talk: Talk) -> None:
+        talk.say("five")
+        gevent.sleep(1.0)
+        assert len(talk.texts()) == 3, "it was said already"
+        assert talk.ask("/status").endswith("Waiting: 0.")
+        assert Talk(scene, talk.platform, f"m{talk.platform[0]}").ask("fresh") == "echo: fresh"
+
+    both(scene, again, "l")
+    assert not [request for request in bench.asked() if request[-1] in ("three", "four", "five")]
+    assert scene.gateway.status()["dead"] == 0
