@@ -66,18 +66,18 @@ class Desk:
         door = self._house.door
         verdict = door.verdict(inbound)
         if verdict is not Verdict.ALLOW:
-            self._express(peer.child, row, self._refusal(verdict, peer))
+            self._express(peer.child, row, session_id, self._refusal(verdict, peer))
             return
         command = recognise(inbound.text)
         immediate = command is not None and command.immediate
         # Whoever has written too much may still stop what that has begun.
         over = None if command is not None and command.name == "stop" else door.limits.admit(peer, not immediate)
         if over is not None:
-            self._express(peer.child, row, self._enough(over))
+            self._express(peer.child, row, session_id, self._enough(over))
         elif command is not None and immediate:
-            self._express(peer.child, row, self._command(command, session_id, peer))
+            self._express(peer.child, row, session_id, self._command(command, session_id, peer))
         elif self._lanes.waiting(session_id) >= self._house.policy.queue_per_session:
-            self._express(peer.child, row, self._crowded)
+            self._express(peer.child, row, session_id, self._crowded)
         else:
             self._enter(row, inbound, command, session_id)
 
@@ -97,8 +97,10 @@ class Desk:
         if not self._turns.steer(busy, row, text):
             self._lanes.offer(session_id)
 
-    def _express(self, child: str, row: int, work: Callable[[Lease], None]) -> None:
-        self._house.express(child).do(row, work)
+    def _express(self, child: str, row: int, session_id: str, work: Callable[[Lease], None]) -> None:
+        # The lane takes its session's oldest row. Where that was this one, it has ended a row that it had
+        # not counted, and one that it has counted still waits.
+        self._house.express(child).do(row, work, lambda: self._lanes.offer(session_id))
 
     # --- what ends a row without the agent ---
 

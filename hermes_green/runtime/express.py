@@ -29,10 +29,10 @@ class Express:
         self._greenlet = gevent.spawn(self._run)
         self._greenlet.name = f"express-{child}"
 
-    def do(self, row: int, work: Callable[[Lease], None]) -> None:
+    def do(self, row: int, work: Callable[[Lease], None], gone: Callable[[], None] = lambda: None) -> None:
         """Queue one row; waits for room. Who waits is the intake, whose queue fills up meanwhile, so that
-        the platform keeps what we cannot take."""
-        self._queue.put((f"row {row}", lambda: self._one(row, work)))
+        the platform keeps what we cannot take. ``gone``: called instead when somebody else has the row."""
+        self._queue.put((f"row {row}", lambda: self._one(row, work, gone)))
 
     def later(self, job: Callable[[], None]) -> None:
         """Queue something else that may wait for the store or an agent, in the same order."""
@@ -55,12 +55,14 @@ class Express:
             finally:
                 self._queue.task_done()
 
-    def _one(self, row: int, work: Callable[[Lease], None]) -> None:
+    def _one(self, row: int, work: Callable[[Lease], None], gone: Callable[[], None]) -> None:
         while True:
             try:
                 lease = self._store.lease_row(row, self._worker, TTL, self._clock.wall())
                 break
             except StoreAway:
                 gevent.sleep(STORE_RETRY)
-        if lease is not None:
+        if lease is None:
+            gone()
+        else:
             work(lease)

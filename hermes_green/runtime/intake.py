@@ -41,8 +41,8 @@ class Offer:
 class Intake:
     """The bounded, ordered way of one child's messages into the store.
 
-    ``foresee(inbound, session_id)`` is called for every message just before its commit,
-    ``route(row, inbound, session_id)`` for every new row after it.
+    ``foresee(inbound, session_id)`` is called for a batch's first message of each session just before
+    its commit, ``route(row, inbound, session_id)`` for every new row after it.
     """
 
     def __init__(
@@ -162,8 +162,11 @@ class Intake:
                 break
             good.append(offer)
         items = [Item(offer.inbound, offer.session_id, offer.memo) for offer in good]
+        begun: set[str] = set()
         for item in items:
-            if item.inbound is not None:
+            # Only a session's first: its lease takes the oldest row, which must be the one foreseen.
+            if item.inbound is not None and item.session_id not in begun:
+                begun.add(item.session_id)
                 self._foresee(item.inbound, item.session_id)
         return good, self._store.accept(self.child, items, now)
 

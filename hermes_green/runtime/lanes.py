@@ -126,10 +126,13 @@ class Lanes:
             lane.greenlet.name = f"lane-{session_id}"
 
     def offer_all(self, waiting: Mapping[str, int], cut: Collection[str] = ()) -> None:
-        """Take up what a boot found; the next turn of the sessions in ``cut`` has died with a process before."""
+        """Take up what the store knows to wait, as far as the lanes do not; the next turn of the sessions in
+        ``cut`` has died with a process before."""
         for session_id, rows in waiting.items():
-            self._lanes.setdefault(session_id, Lane()).cut = session_id in cut
-            self.offer(session_id, rows)
+            lane = self._lanes.setdefault(session_id, Lane())
+            lane.cut = session_id in cut
+            busy = max(1, len(lane.busy.messages)) if lane.busy is not None else 0
+            self._add(session_id, max(0, rows - max(0, lane.pending - busy)))
 
     def resize(self, max_parallel: int, timeout: float) -> None:
         """Other limits for turns that begin from now on; those that run keep their place."""

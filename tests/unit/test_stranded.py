@@ -1,0 +1,94 @@
+"""Rows that pass their lane and rows of that lane, side by side: each comes to an end of its own."""
+
+import gevent
+import pytest
+from gevent.event import Event
+from loguru import logger
+
+from hermes_green.core.model import Inbound, Peer
+from hermes_green.core.options import Access
+from hermes_green.runtime.intake import Intake, Offer
+from hermes_green.store.memory import MemoryStore
+from hermes_green.store.sqlite import SqliteStore
+from tests.support.children import eventually
+from tests.support.rooms import Rooms, ScriptedAgent
+
+GROUP = Access(dm="open", group="open", require_mention=True)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request, tmp_path):
+    made = SqliteStore(tmp_path / "store.db") if request.param == "sqlite" else MemoryStore()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def come(store):
+    """Rooms, and how messages ``(text, mentioned)`` of one group come into them: all in one batch."""
+    opened = []
+
+    def open_rooms(**kwargs):
+        rooms = Rooms(store, **kwargs)
+        intake = Intake(
+            "one", store, rooms.clock, logger, lambda peer: "one:g", rooms.desk.route, rooms.desk.foresee
+        )
+        opened.append((rooms, intake))
+
+        def arrive(*messages):
+            peer = Peer("one", "g", "group", user_id="u")
+            for text, mentioned in messages:
+                inbound = Inbound((text,), peer, text, text, mentioned=mentioned)
+                intake.offer(Offer(inbound, None, {}))
+
+        return rooms, arrive
+
+    yield open_rooms
+    for rooms, intake in opened:
+        intake.close(1)
+        rooms.close()
+
+
+def nothing_waits(rooms):
+    eventually(lambda: rooms.store.counts(rooms.clock.wall()).inbox == 0, 3)
+
+
+def test_talk_that_is_not_for_the_bot_takes_no_turn_from_what_is(come):
+    rooms, arrive = come(access=GROUP)
+    arrive(("chatter", False), ("more", False), ("hello", True))
+    eventually(lambda: rooms.texts == ["re: hello"], 3)
+    nothing_waits(rooms)
+
+
+def test_a_command_that_comes_with_a_message_is_answered_and_so_is_the_message(come):
+    rooms, arrive = come()
+    arrive(("/whoami", True), ("hello", True))
+    eventually(lambda: len(rooms.texts) == 2, 3)
+    assert "re: hello" in rooms.texts
+    nothing_waits(rooms)
+
+
+def test_a_message_is_answered_though_its_lane_was_faster_than_those_that_pass_it(come):
+    rooms, arrive = come(access=GROUP)
+    held = Event()
+    rooms.express("one").later(held.wait)
+    arrive(("chatter", False))
+    gevent.sleep(0.05)
+    arrive(("hello", True))
+    gevent.sleep(0.05)
+    held.set()
+    eventually(lambda: rooms.texts == ["re: hello"], 3)
+    nothing_waits(rooms)
+
+
+def test_to_take_up_what_waits_a_second_time_crowds_nobody(come):
+    gate = Event()
+    rooms, arrive = come(agent=ScriptedAgent(lambda turn: gate.wait()), queue=4)
+    arrive(("a", True), ("b", True), ("c", True))
+    eventually(lambda: rooms.lanes.busy("one:g") is not None, 3)
+    for _ in range(3):
+        rooms.lanes.offer_all(rooms.store.sessions_waiting())
+    arrive(("d", True))
+    gate.set()
+    eventually(lambda: rooms.texts == ["re: a", "re: b", "re: c", "re: d"], 3)
+    assert not rooms.store.dead()
