@@ -159,6 +159,11 @@ class Six:
         self.gateway = stage.gateway()
         self.gateway.until_ready(30)
 
+    def waiting(self) -> dict[str, int]:
+        """How much the gateway has not done yet."""
+        status = self.gateway.status()
+        return {name: status[name] for name in ("inbox", "outbox", "turns")}
+
     def end(self) -> None:
         """No more faults: every platform works again, and everything that waits is sent."""
         for sim in self.sims.values():
@@ -206,7 +211,9 @@ def test_what_any_platform_handed_over_is_answered_whatever_happens_on_the_way(
     beside(drive, *(lambda one=one: one.run(gap) for one in rotations))
     six.end()
     crowd.until_answered(240 if long_run else 60)
-    gevent.sleep(2.0)  # a second answer would come now
+    # An answer that may have arrived is still tried again: whether it is seen twice shows when nothing waits any more.
+    until(lambda: not any(six.waiting().values()), 120, "everything to be settled")
+    gevent.sleep(1.0)
     verdicts = crowd.judge()
     faults = {}
     for rotation, (child, verdict) in zip(rotations, verdicts.items()):
@@ -220,10 +227,7 @@ def test_what_any_platform_handed_over_is_answered_whatever_happens_on_the_way(
     for child, sim in six.sims.items():
         assert sim.record("violation") == [], child
         assert throttled(sim) == [], child
-    status = six.gateway.status()
-    assert {name: status[name] for name in ("inbox", "outbox", "dead", "turns")} == {
-        "inbox": 0, "outbox": 0, "dead": 0, "turns": 0,
-    }  # fmt: skip
+    assert six.gateway.status()["dead"] == 0 and not any(six.waiting().values())
     met = {name for rotation in rotations for name in rotation.done}
     known = {*LINK, *OTHER, *(name for own in OWN.values() for name in own)}
     assert met >= (known if long_run else set(LINK) | set(OTHER)), f"never met: {known - met}"
