@@ -12,6 +12,9 @@ from typing import Iterator
 
 import pytest
 
+from tests.support.browser import Browser
+from tests.support.gateway import Site
+from tests.support.page import fill, history
 from tests.support.stage import ROOT, Stage, clean_env
 
 # What is not in a fresh clone.
@@ -25,6 +28,35 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     stage = Stage(tmp_path)
     yield stage
     stage.close()
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One browser for all tests; it starts slower than they run."""
+    with Browser(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """A browser whose tabs end with the test."""
+    yield chromium
+    chromium.close_pages()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """The page, served by a gateway that only remembers what it was asked."""
+    site = Site(history=history())
+    yield site
+    site.stop()
+
+
+@pytest.fixture
+def full_site(site: Site) -> Site:
+    """The same with something of everything."""
+    fill(site)
+    return site
 
 
 @dataclass

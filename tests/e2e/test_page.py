@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Iterator
-
-import pytest
 
 from tests.support.browser import Browser, Page
 from tests.support.stage import Stage
@@ -15,12 +12,6 @@ PHONE = (360, 740)
 # What stands in the bubbles, in order.
 SAID = "[...document.querySelectorAll('#lines .bubble')].map((bubble) => bubble.textContent)"
 STANDING = "[...document.querySelectorAll('#children > li .head')].map((head) => head.textContent)"
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    with Browser(tmp_path) as browser:
-        yield browser
 
 
 def send(page: Page, text: str) -> None:

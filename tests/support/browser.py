@@ -31,12 +31,16 @@ FLAGS = (
     "--disable-dev-shm-usage",
     "--no-first-run",
     "--no-proxy-server",
+    # A name whose owner lets it lead to this machine.
+    "--host-resolver-rules=MAP rebound.example 127.0.0.1",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
     "--remote-debugging-port=0",
 )
 ANSWER = 20.0
+# Windows' number of a key, and what it types.
+KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), "Escape": (27, "")}
 
 
 def find() -> str:
@@ -71,8 +75,6 @@ class Browser:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for page in self._pages:
-            page.close()
         try:
             os.killpg(self._popen.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -89,6 +91,13 @@ class Browser:
         self._pages.append(page)
         page.resize(width, height, mobile)
         return page
+
+    def close_pages(self) -> None:
+        """End all tabs, and forget the cookies: one host's belong to all its ports."""
+        while self._pages:
+            page = self._pages.pop()
+            page.call("Network.clearBrowserCookies")
+            page.close()
 
     def _port(self) -> int:
         """The file appears, with both its lines, once the browser listens."""
@@ -142,6 +151,11 @@ class Page:
         """``light`` or ``dark``."""
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
+    def speak(self, *languages: str) -> None:
+        """The reader's languages, the dearest first, for what is opened from now on."""
+        agent = self.eval("navigator.userAgent")
+        self.call("Emulation.setUserAgentOverride", userAgent=agent, acceptLanguage=",".join(languages))
+
     def open(self, url: str) -> None:
         """Go there and wait until it is loaded."""
         said = self.call("Page.navigate", url=url)
@@ -174,9 +188,10 @@ class Page:
             gevent.sleep(0.05)
 
     def click(self, selector: str) -> None:
-        """Click into the middle of an element with the mouse, wherever it stands and whatever covers it."""
+        """Scroll an element into sight and click into its middle with the mouse, whatever covers it."""
         box = self.eval(
-            f"(() => {{ const r = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
+            f"(() => {{ const element = document.querySelector({json.dumps(selector)});"
+            " element.scrollIntoView({block: 'nearest'}); const r = element.getBoundingClientRect();"
             " return [r.x + r.width / 2, r.y + r.height / 2] })()"
         )
         for kind in ("mousePressed", "mouseReleased"):
@@ -186,16 +201,22 @@ class Page:
         """Type into what has the focus."""
         self.call("Input.insertText", text=text)
 
+    def press(self, key: str, shift: bool = False) -> None:
+        """One of the keys of ``KEYS``."""
+        number, text = KEYS[key]
+        stroke = {"key": key, "code": key, "windowsVirtualKeyCode": number, "modifiers": 8 if shift else 0}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **stroke, **({"text": text} if text else {}))
+        self.call("Input.dispatchKeyEvent", type="keyUp", **stroke)
+
     def press_enter(self) -> None:
         """The Enter key, without Shift."""
-        enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
-        self.call("Input.dispatchKeyEvent", type="keyDown", **enter)
-        self.call("Input.dispatchKeyEvent", type="keyUp", **{**enter, "text": ""})
+        self.press("Enter")
 
     def picture(self, path: Path) -> None:
         """What is to be seen now, as PNG."""
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
 
     def close(self) -> None:
-        """Leave the tab; the browser's end closes it."""
+        """End the tab."""
+        self.call("Page.close")
         self._ws.close()

@@ -18,7 +18,8 @@ from hermes_green.adapters.web.mailbox import Mailbox
 from hermes_green.core.clock import rfc3339
 from hermes_green.core.errors import KeyReused, StoreAway, UnknownChat, UnknownChild
 from hermes_green.core.model import Message, Part, Peer
-from hermes_green.core.ports import DeadLetter, Line, Sent, SessionInfo
+from hermes_green.core.ports import AuditLine, DeadLetter, Line, Sent, SessionInfo
+from hermes_green.runtime.pairing import Paired, PairingRefused
 from hermes_green.web.guard import Guard
 from hermes_green.web.history import History
 from hermes_green.web.server import Server
@@ -64,6 +65,33 @@ def child(id: str, state: str = "READY", **more: Any) -> dict[str, Any]:
 
 
 @dataclass
+class FakePairing:
+    """Who waits with a code, and who was let in."""
+
+    waiting: list[dict[str, Any]] = field(default_factory=list)
+    paired: list[dict[str, Any]] = field(default_factory=list)
+
+    def shown(self) -> dict[str, Any]:
+        return {"waiting": self.waiting, "paired": self.paired}
+
+    def approve(self, code: str) -> Paired:
+        found = next((each for each in self.waiting if each["code"] == code), None)
+        if found is None:
+            raise PairingRefused("this pairing code is not valid (any more)", code="pairing_code", action="ask again")
+        self.waiting.remove(found)
+        paired = Paired(found["child"], found["user"], found["name"], time.time())
+        self.paired.append(
+            {"child": paired.child, "user": paired.user, "name": paired.name, "at": rfc3339(paired.at)}
+        )
+        return paired
+
+    def revoke(self, child: str, user: str) -> bool:
+        before = len(self.paired)
+        self.paired = [each for each in self.paired if (each["child"], each["user"]) != (child, user)]
+        return len(self.paired) < before
+
+
+@dataclass
 class FakeGateway:
     """The facade of ``web.facade``; tests read and set its fields."""
 
@@ -79,6 +107,7 @@ class FakeGateway:
     letters: list[DeadLetter] = field(default_factory=list)
     lines: list[tuple[str, Line]] = field(default_factory=list)
     talks: dict[str, list[str]] = field(default_factory=dict)
+    pairing: FakePairing = field(default_factory=FakePairing)
     more: dict[str, Any] = field(default_factory=dict)  # fields of the status beside these
 
     def happen(self, name: str, **data: Any) -> None:
@@ -128,10 +157,12 @@ class FakeGateway:
         return next((sent for _, sent in self.sends.values() if sent.id == id), None)
 
     def command(self, child: str, verb: str) -> dict[str, Any]:
-        if child not in [c["id"] for c in self.children]:
+        found = next((c for c in self.children if c["id"] == child), None)
+        if found is None:
             raise UnknownChild(child)
         self.commands.append((child, verb))
-        return {"id": child, "wanted": verb}
+        found["state"] = "STOPPED" if verb == "stop" else "READY"
+        return found
 
     def reload(self) -> dict[str, Any]:
         return self.reload_result
@@ -149,6 +180,12 @@ class FakeGateway:
         before = len(self.letters)
         self.letters = [letter for letter in self.letters if letter.id != id]
         return len(self.letters) < before
+
+    def audit(self, since: float, limit: int) -> list[AuditLine]:
+        line = AuditLine(
+            1700000000.0, "web", "main", "dm", None, "u", None, "web:main", "m", "t", "text", 5, "done", "", 1, 0.5, None
+        )
+        return [line] if since <= line.at else []
 
     def sessions(self, limit: int) -> list[SessionInfo]:
         return [SessionInfo(id, "web", "main", len(talk), 1700000000.0) for id, talk in self.talks.items()][:limit]

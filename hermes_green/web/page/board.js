@@ -93,10 +93,10 @@ class Card {
     say(this.action, !ready && reason.action ? t("child.todo", { action: reason.action }) : "");
     facts(this.facts, [
       [t("child.since"), clock(child.since)],
-      [t("child.proof"), ago(child.last_proof_age)],
+      [t("child.proof"), child.last_proof_age === null ? "" : ago(child.last_proof_age)],
       [t("child.inbound"), ago(child.last_inbound_age)],
       [t("child.link"), child.link_age === null ? "" : span(child.link_age)],
-      [t("child.dials"), (child.dials || []).map((dial) => t("child.dials.of", { ...dial, window: span(dial.window) })).join(" · ")],
+      [t("child.dials"), (child.dials || []).map(dialsOf).join(" · "), "wide"],
     ]);
     const marks = [];
     if (child.cooldown_until) marks.push(t("child.cooling", { time: exactly(child.cooldown_until) }));
@@ -122,7 +122,7 @@ class Card {
     try {
       const child = await call(`/api/adapters/${pathOf(this.id)}/${verb}`, {});
       const why = child.state === "READY" ? "" : reasonOf(child);
-      notice(t("child.done", { child: this.id, state: stateOf(child), why }), child.state === "HALTED" || child.state === "FAILED");
+      notice(t("child.done", { child: this.id, state: stateOf(child), why }), LOOKS[child.state] === "bad");
     } catch (error) {
       notice(error.message, true);
     }
@@ -138,6 +138,10 @@ function stateOf(child) {
 function reasonOf(child) {
   const reason = child.reason || {};
   return known(`reason.${reason.code}`, reason.text || "");
+}
+
+function dialsOf(dial) {
+  return t("child.dials.of", { ...dial, window: span(dial.window) });
 }
 
 function ago(seconds) {
@@ -164,7 +168,7 @@ function facts(list, pairs) {
     const [term, detail] = list.children[place].children;
     say(term, name);
     say(detail, String(value));
-    detail.className = kind || "";
+    list.children[place].className = kind || "";
   });
 }
 

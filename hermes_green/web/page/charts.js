@@ -5,7 +5,7 @@ import { clock } from "./times.js";
 
 const NS = "http://www.w3.org/2000/svg";
 const HEIGHT = 150;
-const EDGE = { top: 8, right: 8, bottom: 20, left: 44 };
+const EDGE = { top: 8, right: 8, bottom: 20, left: 52 };
 
 function shape(name, attributes, text = "") {
   const element = document.createElementNS(NS, name);
@@ -14,23 +14,31 @@ function shape(name, attributes, text = "") {
   return element;
 }
 
-// One chart: `title` names its sentence, `series` are [{name, of: (point) => number | null}], `say` writes a value.
+const EACH = 60; // seconds that one drawn point stands for: no screen shows more of an hour
+
+// One chart: `title` names its sentence; `series` are [{name, of: (points) => number | null}], of the points of one
+// minute; `say` writes a value. The first series is a line, the second an area behind it.
 export class Chart {
   constructor(title, series, say) {
-    Object.assign(this, { title, series, say, points: [], interval: 10 });
+    Object.assign(this, { title, series, say, points: [] });
     this.svg = shape("svg", { role: "img" });
     this.heading = make("figcaption", { class: "head" });
     this.legend = make("p", { class: "legend" });
     this.element = make("figure", {}, this.heading, this.svg, this.legend);
     this.svg.addEventListener("pointermove", (event) => this.point(event.offsetX));
     this.svg.addEventListener("pointerleave", () => this.point(null));
-    new ResizeObserver(() => this.draw(this.points, this.interval)).observe(this.element);
+    new ResizeObserver(() => this.draw(this.points)).observe(this.element);
   }
 
-  draw(points, interval) {
-    Object.assign(this, { points, interval });
+  // The gateway's points of the last hour.
+  show(points) {
+    this.draw(minutes(points, this.series));
+  }
+
+  draw(points) {
+    this.points = points;
     this.heading.textContent = t(this.title);
-    const width = this.element.clientWidth;
+    const width = Math.floor(this.svg.getBoundingClientRect().width);
     if (!width) return;
     const last = points.length ? points[points.length - 1].at : Date.now() / 1000;
     const scale = new Scale(width, last - 3600, last, nice(this.most()));
@@ -38,16 +46,30 @@ export class Chart {
     this.svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     this.svg.setAttribute("height", HEIGHT);
     this.rule = shape("line", { class: "rule", y1: EDGE.top, y2: HEIGHT - EDGE.bottom, visibility: "hidden" });
-    this.svg.replaceChildren(...this.grid(scale), ...this.series.map((each, number) => shape("path", {
-      class: `series-${number}`, d: path(points, each.of, scale, 3 * interval),
-    })), this.rule);
-    const all = this.series.map((each) => this.summary(each)).join("; ");
-    this.svg.setAttribute("aria-label", t("chart.told", { title: t(this.title), all: points.length ? all : t("chart.none") }));
+    const lines = this.series.map((each, number) => this.line(number, scale)).reverse();
+    this.svg.replaceChildren(...this.grid(scale), ...lines.flat(), this.rule);
+    const all = this.series.map((each, number) => this.summary(number)).join("; ");
+    const told = { title: t(this.title), all: points.length ? all : t("chart.none") };
+    this.svg.setAttribute("aria-label", t("chart.told", told));
     this.point(null);
   }
 
   most() {
-    return Math.max(0, ...this.series.flatMap((each) => this.points.map(each.of)).filter((value) => value !== null));
+    return Math.max(0, ...this.points.flatMap((point) => point.values).filter((value) => value !== null));
+  }
+
+  line(number, scale) {
+    const runs = runsOf(this.points, number, scale);
+    // A lone point is a line of no length, which round ends make a dot.
+    const line = runs.map((run) => `M${run.join("L")}${run.length === 1 ? "h0" : ""}`).join("");
+    const drawn = [shape("path", { class: `series-${number}`, d: line })];
+    if (number) {
+      const foot = scale.y(0);
+      const below = (place) => `${place.split(" ")[0]} ${foot}`;
+      const area = runs.map((run) => `M${below(run[0])}L${run.join("L")}L${below(run.at(-1))}Z`).join("");
+      drawn.unshift(shape("path", { class: "area", d: area }));
+    }
+    return drawn;
   }
 
   grid(scale) {
@@ -65,11 +87,11 @@ export class Chart {
     return marks;
   }
 
-  summary(each) {
-    const values = this.points.map(each.of).filter((value) => value !== null);
-    if (!values.length) return `${t(each.name)} —`;
-    const facts = { name: t(each.name), now: this.say(values[values.length - 1]), most: this.say(Math.max(...values)) };
-    return t("chart.now", facts);
+  summary(number) {
+    const name = t(this.series[number].name);
+    const values = this.points.map((point) => point.values[number]).filter((value) => value !== null);
+    if (!values.length) return `${name} —`;
+    return t("chart.now", { name, now: this.say(values.at(-1)), most: this.say(Math.max(...values)) });
   }
 
   // The values under the pointer; without one, the last of each.
@@ -82,8 +104,8 @@ export class Chart {
     }
     if (!this.points.length) return this.legend.replaceChildren(t("chart.none"));
     const entries = this.series.map((each, number) => {
-      const value = found ? each.of(found) : null;
-      const text = found ? `${t(each.name)} ${value === null ? "—" : this.say(value)}` : this.summary(each);
+      const value = found ? found.values[number] : null;
+      const text = found ? `${t(each.name)} ${value === null ? "—" : this.say(value)}` : this.summary(number);
       return make("span", { class: `series-${number}` }, text);
     });
     this.legend.replaceChildren(...(found ? [make("span", {}, clock(found.at * 1000))] : []), ...entries);
@@ -112,19 +134,29 @@ class Scale {
   }
 }
 
-// A line from point to point; broken where nothing was measured for longer than `gap` seconds.
-function path(points, of, scale, gap) {
-  let said = "";
+// The places that are drawn in one go; a run ends where nothing was measured for longer than a minute.
+function runsOf(points, number, scale) {
+  const runs = [];
   let before = null;
   for (const point of points) {
-    const value = of(point);
+    const value = point.values[number];
     if (value === null || point.at < scale.from) continue;
-    const place = `${scale.x(point.at).toFixed(1)} ${scale.y(value).toFixed(1)}`;
-    // A lone point is a line of no length, which round ends make a dot.
-    said += before !== null && point.at - before <= gap ? `L${place}` : `M${place}h0`;
+    if (before === null || point.at - before > 2 * EACH) runs.push([]);
+    runs.at(-1).push(`${scale.x(point.at).toFixed(1)} ${scale.y(value).toFixed(1)}`);
     before = point.at;
   }
-  return said;
+  return runs;
+}
+
+// The minutes of an hour's points: [{at, values}], a value for each of the series.
+function minutes(points, series) {
+  const found = new Map();
+  for (const point of points) {
+    const minute = Math.floor(point.at / EACH);
+    if (!found.has(minute)) found.set(minute, []);
+    found.get(minute).push(point);
+  }
+  return [...found.values()].map((some) => ({ at: some.at(-1).at, values: series.map((each) => each.of(some)) }));
 }
 
 // The next of 1, 2, 5, 10, 20 … above `most`.

@@ -9,12 +9,14 @@ import { call, randomId } from "./wire.js";
 const MAX_LINES = 500;
 const lines = new Map(); // id -> {id, role, text, at, state, element}
 
+const NAME = /^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}$/; // what the gateway takes for a chat's name
+
 // One chat per browser, unless the address names another: /?chat=NAME
 export const CHAT = chosenChat();
 
 function chosenChat() {
   const asked = new URLSearchParams(location.search).get("chat");
-  if (asked) return asked;
+  if (asked && NAME.test(asked)) return asked;
   const mine = recall("chat") || "page-" + randomId().slice(0, 12);
   remember("chat", mine);
   // Where storage is off, everybody shares the default chat.

@@ -37,7 +37,7 @@ export const CHINESE = {
   "state.READY": "就绪", "state.silent": "就绪，但无声", "state.STARTING": "正在启动", "state.WAITING": "等待重连",
   "state.STOPPING": "正在停止", "state.STOPPED": "已停止", "state.HALTED": "已挂起", "state.FAILED": "失败",
   "state.IDLE": "空闲",
-  "child.since": "开始于", "child.proof": "最近响应", "child.inbound": "最近消息", "child.link": "连接时长",
+  "child.since": "此状态始于", "child.proof": "最近响应", "child.inbound": "最近消息", "child.link": "连接时长",
   "child.dials": "拨号", "child.dials.of": "{window}内 {used}/{limit} 次",
   "child.ago": "{span}前", "child.never": "暂无", "child.silent": "未按时收到响应：连接可能已断",
   "child.todo": "处理办法：{action}",
@@ -55,7 +55,7 @@ export const CHINESE = {
   "total.up": "启动于", "total.none": "无",
 
   "charts": "最近一小时",
-  "chart.lag": "主循环延迟（每 10 秒最大值）", "chart.turn": "回答用时", "chart.delivery": "投递用时",
+  "chart.lag": "主循环延迟（每分钟最大值）", "chart.turn": "回答用时", "chart.delivery": "投递用时",
   "chart.rate": "每分钟吞吐量", "chart.wait": "队列",
   "series.lag": "延迟", "series.p50": "一半以内（p50）", "series.p95": "95% 以内（p95）", "series.turns": "回答",
   "series.deliveries": "投递", "series.inbox": "待回答", "series.outbox": "待投递",
@@ -83,7 +83,7 @@ export const CHINESE = {
   "sessions.show.of": "查看 {id}", "sessions.hide.of": "收起 {id}", "sessions.reset.of": "重置 {id}",
   "sessions.reset.ask": "重新开始 {id}？智能体会忘记这段对话，平台上的消息不受影响。",
   "sessions.reset.done": "{id} 已重新开始。",
-  "sessions.facts": "{count} 条消息 · 最近 {time}",
+  "sessions.facts": "消息：{count} 条 · 最近 {time}",
   "role.user": "用户", "role.assistant": "智能体", "role.system": "系统", "role.tool": "工具",
 
   "events.about": "实时事件，最新的在最前，保留 {bound} 条。",

@@ -27,7 +27,8 @@ function draw() {
   else {
     const names = result.changed.join(", ");
     said.push([names ? t("config.changed", { names }) : t("config.same"), false]);
-    if (result.restart_required.length) said.push([t("config.restart", { names: result.restart_required.join(", ") }), true]);
+    const restart = result.restart_required.join(", ");
+    if (restart) said.push([t("config.restart", { names: restart }), true]);
     if (result.errors.length) said.push([t("config.partly"), true], ...result.errors.map((text) => [text, true]));
   }
   $("reload-result").replaceChildren(...said.map(([text, bad]) => make("p", { class: bad ? "bad" : "good" }, text)));

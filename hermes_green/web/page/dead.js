@@ -1,15 +1,17 @@
 // Dead: messages and replies that were given up, and what may still be done with them.
 import { ask } from "./ask.js";
 import { soon } from "./board.js";
-import { $, button, make } from "./dom.js";
+import { $, button, lister, make } from "./dom.js";
 import { notice } from "./pulse.js";
-import { known, onLanguage, t } from "./text.js";
+import { known, locale, onLanguage, t } from "./text.js";
 import { clock } from "./times.js";
 import { onView, refresh } from "./views.js";
 import { call } from "./wire.js";
 
 const LIMIT = 100;
+const LONG = 200; // characters; more may have to be scrolled, which the keyboard can do too
 let letters = [];
+const list = lister($("dead-letters"), item);
 
 async function load() {
   try {
@@ -21,7 +23,7 @@ async function load() {
 }
 
 function draw() {
-  $("dead-letters").replaceChildren(...letters.map(item));
+  list(letters, locale());
   $("dead-more").textContent = letters.length >= LIMIT ? t("newest", { count: LIMIT }) : "";
 }
 
@@ -33,7 +35,7 @@ function item(letter) {
     make("div", { class: "head" }, make("span", {}, `${letter.child} · ${letter.chat_id}`),
       make("span", { class: "note" }, `${kindOf(letter)} ${letter.id} · ${clock(letter.at)}`)),
     make("p", { class: "why" }, letter.reason),
-    make("p", { class: "quote", dir: "auto" }, letter.text),
+    make("p", { class: "quote", dir: "auto", tabindex: letter.text.length > LONG ? "0" : null }, letter.text),
     make("div", { class: "verbs" }, verbs));
 }
 

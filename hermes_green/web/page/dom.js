@@ -19,6 +19,17 @@ export function button(text, act, attributes = {}) {
   return make("button", { type: "button", class: "plain", onclick: act, ...attributes }, text);
 }
 
+// A list that is drawn anew only when it says something else: what is being clicked or read stays.
+export function lister(box, item) {
+  let drawn = "";
+  return (entries, mark = "") => {
+    const said = JSON.stringify([entries, mark]);
+    if (said === drawn) return;
+    drawn = said;
+    box.replaceChildren(...entries.map(item));
+  };
+}
+
 export function nearEnd(box) {
   return box.scrollHeight - box.scrollTop - box.clientHeight < 80;
 }

@@ -23,7 +23,10 @@ export const ENGLISH = {
   "lab.platform": "Platform", "lab.break": "Break it", "lab.faults": "Faults", "lab.lines": "What the user sees",
   "lab.chat": "Chat", "lab.hint": "Write as a user", "lab.clear": "Everything works again",
   "lab.note": "— links: {links} · messages sent: {sent} · protocol faults of ours: {violations}",
-  "lab.growing": "being written…", "lab.changed": "changed {count} times", "lab.once": "changed once", "lab.gone": "taken back",
+  "lab.growing": "being written…",
+  "lab.changed": "changed {count} times",
+  "lab.once": "changed once",
+  "lab.gone": "taken back",
   "kind.dm": "direct chat", "kind.group": "group", "Kind.dm": "Direct chat", "Kind.group": "Group",
 
   "board.children": "Platforms",
@@ -40,8 +43,11 @@ export const ENGLISH = {
   "verb.start": "Start", "verb.stop": "Stop", "verb.restart": "Restart",
   "verb.of": "{verb} {child}",
   "start.ask": "Start {child}? It dials its platform now, as far as its dial budget allows.",
-  "stop.ask": "Stop {child}? Its link is closed and it stays stopped until it is started again. Replies that wait are kept.",
-  "restart.ask": "Restart {child}? Its link is closed and dialled anew, which its dial budget must allow. Nothing that waits is lost, no other platform notices.",
+  "stop.ask":
+    "Stop {child}? Its link is closed and it stays stopped until it is started again. Replies that wait are kept.",
+  "restart.ask":
+    "Restart {child}? Its link is closed and dialled anew, which its dial budget must allow. Nothing that " +
+    "waits is lost, no other platform notices.",
   "child.done": "{child} is now {state}. {why}",
 
   "total.inbox": "Waiting for an answer", "total.turns": "Answering now", "total.outbox": "Waiting for delivery",
@@ -49,7 +55,7 @@ export const ENGLISH = {
   "total.up": "Up since", "total.none": "none",
 
   "charts": "The last hour",
-  "chart.lag": "Hub lag, worst of 10 s", "chart.turn": "Time to answer", "chart.delivery": "Time to deliver",
+  "chart.lag": "Hub lag, worst of each minute", "chart.turn": "Time to answer", "chart.delivery": "Time to deliver",
   "chart.rate": "Throughput per minute", "chart.wait": "Queues",
   "series.lag": "lag", "series.p50": "half of them (p50)", "series.p95": "19 of 20 (p95)", "series.turns": "answers",
   "series.deliveries": "deliveries", "series.inbox": "to answer", "series.outbox": "to deliver",
@@ -68,7 +74,8 @@ export const ENGLISH = {
   "dead.none": "No dead letters.", "dead.retry": "Retry", "dead.drop": "Drop",
   "dead.inbox": "message", "dead.outbox": "reply",
   "dead.retry.of": "Retry {id}", "dead.drop.of": "Drop {id}",
-  "dead.retry.ask": "Put this {kind} back into its queue? A reply may reach the chat twice if it had arrived after all.",
+  "dead.retry.ask":
+    "Put this {kind} back into its queue? A reply may reach the chat twice if it had arrived after all.",
   "dead.drop.ask": "Forget this {kind} for good? It cannot be brought back.",
   "dead.retry.done": "{id} is in its queue again.", "dead.drop.done": "{id} is forgotten.",
 
@@ -77,21 +84,24 @@ export const ENGLISH = {
   "sessions.show.of": "Show {id}", "sessions.hide.of": "Hide {id}", "sessions.reset.of": "Reset {id}",
   "sessions.reset.ask": "Begin {id} anew? The agent forgets this conversation; the platform's own messages stay.",
   "sessions.reset.done": "{id} begins anew.",
-  "sessions.facts": "{count} messages · last {time}",
+  "sessions.facts": "messages: {count} · last {time}",
   "role.user": "User", "role.assistant": "Agent", "role.system": "System", "role.tool": "Tool",
 
   "events.about": "What happens, as it happens. The newest stand first; {bound} are kept.",
   "events.none": "Nothing has happened since the page was opened.",
   "events.pause": "Pause", "events.resume": "Go on", "events.held": "{count} more meanwhile", "events.clear": "Clear",
 
-  "pairing.about": "Strangers who wrote to a bot and were told a code. Approve only a code that you were given by somebody you know.",
+  "pairing.about":
+    "Strangers who wrote to a bot and were told a code. Approve only a code that you were given by somebody " +
+    "you know.",
   "pairing.waiting": "Waiting", "pairing.paired": "Let in", "pairing.none": "Nobody waits.",
   "pairing.nobody": "Nobody was let in by a code yet.",
   "pairing.approve": "Approve", "pairing.revoke": "Revoke",
   "pairing.approve.of": "Approve {name}", "pairing.revoke.of": "Revoke {name}",
   "pairing.approve.ask": "Let {name} ({user}) write to {child}?",
   "pairing.revoke.ask": "Let {name} ({user}) no longer write to {child}?",
-  "pairing.approve.done": "{name} may write to {child}.", "pairing.revoke.done": "{name} may no longer write to {child}.",
+  "pairing.approve.done": "{name} may write to {child}.",
+  "pairing.revoke.done": "{name} may no longer write to {child}.",
   "pairing.until": "valid until {time}", "pairing.since": "since {time}",
 
   "login": "Token", "login.about": "This gateway asks for the token that stands in gateway.yaml under http.token.",

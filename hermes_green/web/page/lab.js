@@ -95,7 +95,9 @@ function labShow(name, known, line) {
   if (!fresh && shown.text === line.text && shown.growing === line.growing && shown.gone === line.gone) return;
   const atEnd = nearEnd(box);
   Object.assign(shown, line);
-  if (line.role === "user") for (const other of known.lines.values()) if (other.chat === line.chat) other.kind = line.kind;
+  if (line.role === "user") {
+    for (const other of known.lines.values()) if (other.chat === line.chat) other.kind = line.kind;
+  }
   const kind = line.kind || [...known.lines.values()].find((each) => each.chat === line.chat && each.kind)?.kind;
   shown.kind = kind;
   labDraw(shown);

@@ -1,8 +1,8 @@
 // Pairing: strangers who wait with a code, and those who were let in; only where the gateway offers it.
 import { ask } from "./ask.js";
-import { $, button, make } from "./dom.js";
+import { $, button, lister, make } from "./dom.js";
 import { notice } from "./pulse.js";
-import { onLanguage, t } from "./text.js";
+import { locale, onLanguage, t } from "./text.js";
 import { clock } from "./times.js";
 import { offer, onView, viewed } from "./views.js";
 import { call } from "./wire.js";
@@ -26,12 +26,19 @@ export async function pairing() {
 }
 
 function draw() {
-  $("pairing-waiting").replaceChildren(...waiting.map((each) =>
-    item(each, "approve", { code: each.code }, `${each.code} · ${t("pairing.until", { time: clock(timeOf(each.until)) })}`)));
-  $("pairing-paired").replaceChildren(...paired.map((each) =>
-    item(each, "revoke", { child: each.child, user: each.user }, t("pairing.since", { time: clock(timeOf(each.at)) }))));
+  drawWaiting(waiting, locale());
+  drawPaired(paired, locale());
   $("pairing-count").textContent = waiting.length ? ` ${waiting.length}` : "";
 }
+
+const drawWaiting = lister($("pairing-waiting"), (each) => {
+  const until = t("pairing.until", { time: clock(timeOf(each.until)) });
+  return item(each, "approve", { code: each.code }, `${each.code} · ${until}`);
+});
+const drawPaired = lister($("pairing-paired"), (each) => {
+  const since = t("pairing.since", { time: clock(timeOf(each.at)) });
+  return item(each, "revoke", { child: each.child, user: each.user }, since);
+});
 
 // Wall time in seconds, or as text.
 function timeOf(at) {

@@ -1,8 +1,8 @@
 // Sessions: the conversations that the agent remembers.
 import { ask } from "./ask.js";
-import { $, button, make } from "./dom.js";
+import { $, button, lister, make } from "./dom.js";
 import { notice } from "./pulse.js";
-import { known, onLanguage, t } from "./text.js";
+import { known, locale, onLanguage, t } from "./text.js";
 import { clock } from "./times.js";
 import { onView } from "./views.js";
 import { call, pathOf } from "./wire.js";
@@ -11,6 +11,7 @@ const LIMIT = 100;
 const TURNS = 50;
 let sessions = [];
 let open = null; // {id, history}
+const list = lister($("session-list"), item);
 
 async function load() {
   try {
@@ -23,7 +24,7 @@ async function load() {
 }
 
 function draw() {
-  $("session-list").replaceChildren(...sessions.map(item));
+  list(sessions, [locale(), open]);
   $("sessions-more").textContent = sessions.length >= LIMIT ? t("newest", { count: LIMIT }) : "";
 }
 
@@ -36,10 +37,14 @@ function item(session) {
       make("span", { class: "note" }, t("sessions.facts", { count: session.messages, time: clock(session.last_at) }))),
     make("div", { class: "verbs" },
       button(t(`sessions.${show}`), () => toggle(id), {
-        "data-verb": "show", "aria-expanded": String(Boolean(shown)), "aria-label": t(`sessions.${show}.of`, { id }),
+        "data-verb": "show",
+        "aria-expanded": String(Boolean(shown)),
+        "aria-label": t(`sessions.${show}.of`, { id }),
       }),
-      button(t("sessions.reset"), () => reset(id), { "data-verb": "reset", "aria-label": t("sessions.reset.of", { id }) })),
-    shown ? make("ol", { class: "history" }, open.history.map(line)) : null);
+      button(t("sessions.reset"), () => reset(id), {
+        "data-verb": "reset", "aria-label": t("sessions.reset.of", { id }),
+      })),
+    shown ? make("ol", { class: "history", tabindex: "0" }, open.history.map(line)) : null);
 }
 
 function line(message) {

@@ -29,6 +29,7 @@ export function known(name, otherwise) {
   return WORDS[language][name] ?? ENGLISH[name] ?? otherwise;
 }
 
+// "en" or "zh-CN", as browsers call it.
 export function locale() {
   return language === "zh" ? "zh-CN" : "en";
 }
@@ -49,15 +50,19 @@ function speak(wanted) {
   for (const draw of listeners) draw();
 }
 
-// What stands in the document itself: data-text, data-label, data-hint and data-empty name its sentences.
+// What stands in the document itself: data-text, data-label, data-hint and data-none name its sentences.
 function translate() {
   document.documentElement.lang = locale();
-  for (const element of document.querySelectorAll("[data-text]")) element.textContent = t(element.dataset.text);
-  for (const element of document.querySelectorAll("[data-label]")) element.setAttribute("aria-label", t(element.dataset.label));
-  for (const element of document.querySelectorAll("[data-hint]")) element.placeholder = t(element.dataset.hint);
-  for (const element of document.querySelectorAll("[data-none]")) element.dataset.empty = t(element.dataset.none);
+  each("text", (element, said) => { element.textContent = said; });
+  each("label", (element, said) => element.setAttribute("aria-label", said));
+  each("hint", (element, said) => { element.placeholder = said; });
+  each("none", (element, said) => { element.dataset.empty = said; });
   $("language").textContent = WORDS[other()]["language.name"];
   $("language").lang = other();
+}
+
+function each(name, put) {
+  for (const element of document.querySelectorAll(`[data-${name}]`)) put(element, t(element.dataset[name]));
 }
 
 function other() {

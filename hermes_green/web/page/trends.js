@@ -14,20 +14,30 @@ let timer = 0;
 
 const plain = (value) => String(Math.round(value * 10) / 10);
 const lasted = (seconds) => (seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${plain(seconds)} s`);
+
+// Of the points of one minute: what was measured in any of them.
+const some = (name, points) => points.map((point) => point[name]).filter((value) => value !== null);
+const sum = (values) => values.reduce((all, value) => all + value, 0);
+const of = (name, reckon) => (points) => {
+  const values = some(name, points);
+  return values.length ? reckon(values) : null;
+};
+const most = (name) => of(name, (values) => Math.max(...values));
+const mean = (name) => of(name, (values) => sum(values) / values.length);
+const perMinute = (name) => of(name, (values) => sum(values) / values.length * 60 / interval);
+const lasting = (kind) => [
+  { name: "series.p50", of: mean(`${kind}_p50`) }, { name: "series.p95", of: most(`${kind}_p95`) },
+];
+
 const charts = [
-  new Chart("chart.lag", [{ name: "series.lag", of: (p) => p.lag_ms }], (ms) => `${plain(ms)} ms`),
-  new Chart("chart.turn", [
-    { name: "series.p50", of: (p) => p.turn_p50 }, { name: "series.p95", of: (p) => p.turn_p95 },
-  ], lasted),
-  new Chart("chart.delivery", [
-    { name: "series.p50", of: (p) => p.delivery_p50 }, { name: "series.p95", of: (p) => p.delivery_p95 },
-  ], lasted),
+  new Chart("chart.lag", [{ name: "series.lag", of: most("lag_ms") }], (ms) => `${plain(ms)} ms`),
+  new Chart("chart.turn", lasting("turn"), lasted),
+  new Chart("chart.delivery", lasting("delivery"), lasted),
   new Chart("chart.rate", [
-    { name: "series.turns", of: (p) => p.turns * 60 / interval },
-    { name: "series.deliveries", of: (p) => p.deliveries * 60 / interval },
+    { name: "series.turns", of: perMinute("turns") }, { name: "series.deliveries", of: perMinute("deliveries") },
   ], plain),
   new Chart("chart.wait", [
-    { name: "series.inbox", of: (p) => p.inbox }, { name: "series.outbox", of: (p) => p.outbox },
+    { name: "series.inbox", of: most("inbox") }, { name: "series.outbox", of: most("outbox") },
   ], plain),
 ];
 
@@ -49,7 +59,7 @@ export async function trends() {
 }
 
 function draw() {
-  for (const chart of charts) chart.draw(points, interval);
+  for (const chart of charts) chart.show(points);
 }
 
 $("charts").append(...charts.map((chart) => chart.element));

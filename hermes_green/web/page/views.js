@@ -41,4 +41,13 @@ export function offer(view, there) {
   if (location.hash === `#${view}` || viewed() === view) turn();
 }
 
-addEventListener("hashchange", turn);
+// At once, not when the browser gets round to telling of a changed address.
+for (const name of NAMES) {
+  $(`show-${name}`).addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // in a tab or window of its own
+    event.preventDefault();
+    if (location.hash !== `#${name}`) history.pushState(null, "", `#${name}`);
+    turn();
+  });
+}
+addEventListener("popstate", turn);

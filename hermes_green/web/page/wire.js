@@ -29,7 +29,10 @@ export function randomId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 }
 
+let entered = true;
+
 function askForToken() {
+  entered = false;
   if (!$("login").open) $("login").showModal();
 }
 
@@ -38,13 +41,15 @@ export function guardEntry(entered) {
   onEntry = entered;
 }
 
-$("login").addEventListener("cancel", (event) => event.preventDefault());
+// There is nothing to see behind the question: whatever closed it, it stands until it is answered.
+$("login").addEventListener("close", () => { if (!entered) askForToken(); });
 $("login").querySelector("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   try {
     await call("/api/login", { token: $("token").value });
     $("token").value = "";
     $("login-error").textContent = "";
+    entered = true;
     $("login").close();
     onEntry();
   } catch (error) {

@@ -1,0 +1,117 @@
+"""What the page's tests share: a gateway with something of everything, and a judge of accessibility."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import subprocess
+import time
+from typing import Any, Literal
+
+from hermes_green.core.clock import SystemClock, rfc3339
+from hermes_green.core.ports import Counts, DeadLetter
+from hermes_green.ops.metrics import Metrics
+from hermes_green.web.history import INTERVAL, History
+from tests.support.browser import Page
+from tests.support.gateway import Site, child
+from tests.support.stage import ROOT
+
+VIEWS = ("chat", "board", "dead", "sessions", "events", "pairing")
+AXE = "axe-core@4.10.3"
+MISSING = "node and npm are needed to judge how accessible the page is: `apt-get install nodejs npm` puts them here"
+_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+_DIALS = [{"window": 120, "used": 1, "limit": 4}, {"window": 900, "used": 3, "limit": 8}]
+
+
+class _Past(SystemClock):
+    back = 0.0
+
+    def wall(self) -> float:
+        return time.time() - self.back
+
+
+def history(points: int = 120) -> History:
+    """A past with some traffic in it."""
+    metrics, clock = Metrics("0.0.0"), _Past()
+    kept = History(metrics.spreads, lambda: 1.0, lambda: Counts(inbox=2, outbox=1), clock)
+    for n in range(points):
+        clock.back = (points - n) * INTERVAL
+        for _ in range(n % 3):
+            metrics.turn("web", "answered", 0.3 + n % 7)
+            metrics.delivery("web", "delivered", 0.02 * (n % 5))
+        kept.take(1.5 + n % 4)
+    return kept
+
+
+def children() -> list[dict[str, Any]]:
+    """One child in each state that a reader may meet."""
+    spent = {"code": "throttled", "text": "the dial budget of this bot is spent", "action": ""}
+    refused = {"code": "auth", "text": "credentials were refused (514)", "action": "check app_secret in qq.yaml"}
+    down = {"code": "stopped", "text": "stopped by the operator", "action": "hermes-green adapters start telegram"}
+    bug = {"code": "crash_limit", "text": "crashed 5 times", "action": "this is a bug; see the log"}
+    return [
+        child("dingtalk", "WAITING", reason=spent, cooldown_until=rfc3339(time.time() + 300), losses=4, suspect=True,
+              dials=[{"window": 120, "used": 4, "limit": 4}], last_proof_age=None),
+        child("feishu", dials=_DIALS, losses=2),
+        child("qq", "HALTED", reason=refused, last_proof_age=None, last_inbound_age=None),
+        child("slack/sales", "FAILED", reason=bug, restarts=5, last_proof_age=None),
+        child("telegram", "STOPPED", reason=down, last_proof_age=None),
+        child("web"),
+        child("wecom", connected=False, last_proof_age=400.0),
+    ]  # fmt: skip
+
+
+def letter(id: str, kind: Literal["inbox", "outbox"] = "outbox", text: str = "What you asked for.") -> DeadLetter:
+    """A message or reply given up."""
+    return DeadLetter(id, kind, "feishu", "oc_7a8b9c", "window closed", time.time() - 500, text)
+
+
+def fill(site: Site) -> None:
+    """Something of everything that the page can show."""
+    gateway = site.gateway
+    gateway.children = children()
+    gateway.letters = [letter("out-1"), letter("in-2", "inbox", "A long story. " * 60)]
+    gateway.talks = {"feishu/oc_7a8b9c/-/ou_1": ["hi", "and how are you? " * 12], "web/main": ["hello"]}
+    soon, lately = rfc3339(time.time() + 3000), rfc3339(time.time() - 900)
+    gateway.pairing.waiting = [
+        {"code": "ABCD2345", "child": "feishu", "user": "ou_12", "name": "Li Lei", "at": lately, "until": soon}
+    ]
+    gateway.pairing.paired = [{"child": "qq", "user": "u1", "name": "Han Meimei", "at": lately}]
+    gateway.more = {"inbox": 2, "outbox": 1, "turns": 1, "oldest_undelivered": 75.0}
+
+
+def happen(site: Site) -> None:
+    """Two of the gateway's events."""
+    site.gateway.happen("adapter:lost", child="dingtalk", platform="dingtalk", state="WAITING", reason="no close frame")
+    site.gateway.happen("message:received", child="web", chat_id="main", user_id="u", thread_id=None)
+
+
+def axe() -> str:
+    """The judge's script; fetched once. Raises AssertionError with what to install."""
+    npm = shutil.which("npm")
+    assert npm and shutil.which("node"), MISSING
+    folder = ROOT / ".cache" / "page" / AXE
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(f"{folder}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            argv = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), AXE]
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=300)
+            assert done.returncode == 0, done.stdout + done.stderr
+            (folder / "complete").touch()
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+def faults(page: Page, judge: str) -> list[str]:
+    """What keeps people from using the page as it stands, in the judge's words."""
+    if not page.eval("typeof axe === 'object'"):
+        # Through the debugger's door: the page itself would refuse it.
+        page.eval(f"(() => {{ {judge} }})()")
+    options = json.dumps({"runOnly": _RULES, "resultTypes": ["violations"]})
+    found = page.eval(f"axe.run(document, {options}).then((said) => said.violations)")
+    return [
+        f"{each['impact']} {each['id']}: {each['help']}: {[node['html'][:160] for node in each['nodes'][:3]]}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
