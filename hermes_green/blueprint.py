@@ -97,6 +97,7 @@ def policy_of(config: Config) -> Policy:
             keep.inbox_days, keep.outbox_days, keep.history_turns, keep.dead_days, config.delivery.dedup_days
         ),
         drafts_off=frozenset(child.id for child in config.children if child.options.streaming == "off"),
+        audit_contents=config.audit.contents,
         access={child.id: child.options.access for child in config.children if child.options.access is not None},
     )
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
+import time
+from datetime import datetime
 from typing import Any, Sequence
 
 from hermes_green import record_verbs, verbs
@@ -55,6 +58,17 @@ def main(argv: Sequence[str]) -> int:
         return verbs.FAILED
     except KeyboardInterrupt:
         return 130
+
+
+def since(text: str) -> float:
+    """The wall time that ``--since`` means: so long ago, or a date (and time) as this machine's clock has it.
+
+    Raises ValueError.
+    """
+    ago = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if ago:
+        return time.time() - float(ago[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[ago[2]]
+    return datetime.fromisoformat(text).timestamp()
 
 
 class _Words:
@@ -117,6 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     words.add("reload", verbs.reload, "apply a changed configuration", reads=True)
     _add_groups(words)
     words.add("doctor", verbs.doctor, "look for what keeps the gateway from working", "--json", reads=True)
+    audit = words.add("audit", record_verbs.audit, "show who asked what kind of thing when", "--since 2h", reads=True)
+    audit.add_argument("--since", metavar="TIME", type=since, default="24h", help="2h, 7d or a date (default: 24h)")
+    audit.add_argument("--limit", metavar="N", type=int, default=1000, help="most lines, the newest (default: 1000)")
     words.add("version", verbs.version, "show the version", reads=True)
     sim = words.add("sim", verbs.sim, "run a simulated platform on loopback", "PLATFORM --port 9001")
     sim.add_argument("platform", metavar="PLATFORM", help="which platform, or all")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from argparse import Namespace
 from dataclasses import asdict
-from typing import Any, Callable
+from typing import Any, Callable, Mapping, Sequence
 
 from hermes_green.core.clock import SystemClock, rfc3339
 from hermes_green.core.errors import HermesError
@@ -36,6 +36,63 @@ def dead_command(arguments: Namespace) -> int:
     if not done:
         say(f"no dead letter has the id {arguments.id}; hermes-green dead list shows them")
     return OK if done else FAILED
+
+
+def audit(arguments: Namespace) -> int:
+    """Show who asked what kind of thing when, what it cost, and whether the answer arrived."""
+    contents = outline_of(arguments).audit.contents
+    limit = arguments.limit
+    lines = recorded(
+        arguments,
+        lambda remote: body_of(remote.get(f"/api/audit?since={max(1, int(arguments.since))}&limit={limit}"))["audit"],
+        lambda store: [
+            {**asdict(each), "at": rfc3339(each.at)} for each in store.audit(arguments.since, limit, contents)
+        ],
+        [],
+    )
+    shown = {"since": rfc3339(arguments.since), "audit": lines, "totals": _totals(lines)}
+    show(arguments, shown, lambda: _audit_lines(shown))
+    return OK
+
+
+def _tokens(line: Mapping[str, Any]) -> int | None:
+    """What the agent said that a turn cost, in tokens."""
+    usage = line["usage"] or {}
+    parts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+    total = usage.get("total_tokens", sum(part for part in parts if isinstance(part, int)) if any(parts) else None)
+    return total if isinstance(total, int) else None
+
+
+def _totals(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    states = [line["state"] for line in lines]
+    return {
+        "messages": sum(line["kind"] != "send" for line in lines),
+        "sends": sum(line["kind"] == "send" for line in lines),
+        **{state: states.count(state) for state in ("done", "refused", "dead")},
+        "tokens": sum(_tokens(line) or 0 for line in lines),
+        **{name: sum(line[name] for line in lines) for name in ("delivered", "undelivered", "given_up")},
+    }
+
+
+def _audit_lines(shown: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for line in shown["audit"]:
+        seconds, tokens = line["seconds"], _tokens(line)
+        rows.append(
+            {
+                **line,
+                "user": line["user_id"] or "",
+                "chat": line["chat_id"],
+                "seconds": "" if seconds is None else f"{seconds:.1f}",
+                "tokens": "" if tokens is None else tokens,
+                "arrived": f"{line['delivered']}/{line['delivered'] + line['undelivered'] + line['given_up']}",
+            }
+        )
+    columns = ["at", "child", "user", "chat", "kind", "state", "seconds", "tokens", "arrived", "reason"]
+    if any(line["text"] or line["answer"] for line in shown["audit"]):
+        columns += ["text", "answer"]
+    end = ", ".join(f"{name} {count}" for name, count in shown["totals"].items())
+    return [*(table(tuple(columns), rows) if rows else ["nothing came in"]), f"since {shown['since']}: {end}"]
 
 
 def sessions_list(arguments: Namespace) -> int:

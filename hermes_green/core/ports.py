@@ -10,6 +10,7 @@ from typing import Any, Callable, Iterator, Literal, Mapping, Protocol, Sequence
 
 from hermes_green.core.model import CapsTable, Delta, Inbound, Message, Part, Peer, Receipt, Reply, Turn
 from hermes_green.core.rows import (
+    AuditLine,
     Counts,
     DeadLetter,
     Intake,
@@ -30,6 +31,7 @@ __all__ = [
     "Ack",
     "Adapter",
     "Agent",
+    "AuditLine",
     "Context",
     "Counts",
     "DeadLetter",
@@ -294,6 +296,10 @@ class Store(Protocol):
 
     def transcript(self, child: str, chat_id: str, limit: int = 100) -> Sequence[Line]:
         """The last lines of a chat, both directions, oldest first."""
+
+    def audit(self, since: float, limit: int = 1000, contents: bool = False) -> Sequence[AuditLine]:
+        """What came in (and was sent from outside) since a wall time: the newest ``limit`` lines, oldest
+        first. ``contents``: with what was said."""
 
     def dead(self, limit: int = 100) -> Sequence[DeadLetter]: ...
 

@@ -153,6 +153,40 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditLine:
+    """One message and what became of it, or one send from outside (``kind`` "send", without a user).
+
+    kind: "text", "command", or the kinds of its media. length: characters. state: waiting, running, done,
+    refused or dead. seconds: from its coming to its end. usage: what the agent said that it cost.
+    delivered, undelivered, given_up: parts of the answer. text and answer: "" unless asked for; what was
+    refused has neither text nor user.
+    """
+
+    at: float
+    child: str
+    chat_id: str
+    chat_type: str
+    thread_id: str | None
+    user_id: str | None
+    user_name: str | None
+    session_id: str
+    message_id: str
+    turn_id: str
+    kind: str
+    length: int
+    state: str
+    reason: str
+    attempts: int
+    seconds: float | None
+    usage: Mapping[str, Json] | None
+    delivered: int = 0
+    undelivered: int = 0
+    given_up: int = 0
+    text: str = ""
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SessionInfo:
     """A session as ``sessions list`` shows it. ``generation``: how often it has begun anew."""
 

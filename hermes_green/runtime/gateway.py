@@ -54,7 +54,7 @@ class Gateway:
         told: Callable[[], dict[str, Any]],
         stop: Callable[[], None],
     ) -> None:
-        self.records = Records(store, clock, house.resume, house.was_reset)
+        self.records = Records(store, clock, house.resume, house.was_reset, lambda: house.policy.audit_contents)
         self.pairing = house.door.pairing
         self._identity = identity
         self._house = house

@@ -18,7 +18,8 @@ CLOSED = Access(dm="closed", group="closed")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What turns, deliveries and access obey from now on. ``drafts_off``: children without drafts."""
+    """What turns, deliveries and access obey from now on. ``drafts_off``: children without drafts;
+    ``audit_contents``: an audit tells what was said."""
 
     locale: str = "en"
     queue_per_session: int = 32
@@ -30,6 +31,7 @@ class Policy:
     delivery: delivery.Rules = field(default_factory=delivery.Rules)
     retention: Retention = field(default_factory=Retention)
     drafts_off: frozenset[str] = frozenset()
+    audit_contents: bool = False
     access: Mapping[str, Access] = field(default_factory=dict)
 
     def manner(self, now: float) -> Manner:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Callable, Sequence
 
 from hermes_green.core.clock import Clock
-from hermes_green.core.ports import DeadLetter, Line, Message, SessionInfo, Store
+from hermes_green.core.ports import AuditLine, DeadLetter, Line, Message, SessionInfo, Store
 
 
 # Sessions among which one that is reset is looked for, to tell hooks which chat it is.
@@ -13,16 +13,26 @@ RECENT = 1_000
 
 
 class Records:
-    """Dead letters, sessions and transcripts; ``resume`` is called when a row waits again, ``on_reset``
-    when a session was begun anew."""
+    """Dead letters, sessions, transcripts and the audit; ``resume`` is called when a row waits again,
+    ``on_reset`` when a session was begun anew; ``contents``: whether the audit tells what was said."""
 
     def __init__(
-        self, store: Store, clock: Clock, resume: Callable[[], None], on_reset: Callable[[SessionInfo], None]
+        self,
+        store: Store,
+        clock: Clock,
+        resume: Callable[[], None],
+        on_reset: Callable[[SessionInfo], None],
+        contents: Callable[[], bool],
     ) -> None:
         self._store = store
         self._clock = clock
         self._resume = resume
         self._on_reset = on_reset
+        self._contents = contents
+
+    def audit(self, since: float, limit: int = 1000) -> Sequence[AuditLine]:
+        """What came in since a wall time."""
+        return self._store.audit(since, limit, self._contents())
 
     def dead(self, limit: int = 100) -> Sequence[DeadLetter]:
         """The newest dead letters."""

@@ -75,9 +75,9 @@ class _Reading:
     def outline(self) -> Outline:
         self._need_directory()
         table = self._file("gateway", Gateway)
-        wanted = {name: entry for name, entry in table.entries.items() if name in ("data_dir", "http")}
+        wanted = {name: entry for name, entry in table.entries.items() if name in ("data_dir", "http", "audit")}
         gateway = self._gateway(Table(table.spot, wanted))
-        return Outline(self._dir, self._data_dir(gateway), gateway.http)
+        return Outline(self._dir, self._data_dir(gateway), gateway.http, gateway.audit)
 
     def config(self, platforms: Platforms, checks: Mapping[str, Check]) -> Config:
         self._need_directory()

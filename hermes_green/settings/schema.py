@@ -237,6 +237,13 @@ class RetentionOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """What an audit tells."""
+
+    contents: bool = key(False, help="tell what was said too, not only who asked what kind of thing when", live=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hook:
     """Something of yours that is called when something happens."""
 
@@ -269,6 +276,7 @@ class Gateway:
     supervisor: Supervisor = key(Supervisor(), help="how children are kept alive", live=True)
     delivery: Delivery = key(Delivery(), help="how replies reach the platforms", live=True)
     retention: RetentionOptions = key(RetentionOptions(), help="how long what is finished is kept", live=True)
+    audit: Audit = key(Audit(), help="what hermes-green audit tells", live=True)
     hooks: list[Hook] = key(factory=list, help="what is called when something happens", live=True)
     hooks_dir: str = key(
         "hooks", help="a directory of hooks, each <name>/HOOK.yaml with handler.py; relative as data_dir is", live=True
@@ -295,6 +303,7 @@ class Outline:
     conf_dir: Path
     data_dir: Path
     http: Http
+    audit: Audit = Audit()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,6 +326,7 @@ class Config:
     supervisor: Supervisor
     delivery: Delivery
     retention: RetentionOptions
+    audit: Audit
     hooks: tuple[Hook, ...]
     hooks_dir: str
     watch: bool

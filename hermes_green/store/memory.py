@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any, Callable, Mapping, Sequence
 
@@ -10,6 +9,7 @@ from hermes_green.core.errors import LeaseLost
 from hermes_green.core.model import Inbound
 from hermes_green.core.ports import Intake, Lease, Resets, TurnEnd
 from hermes_green.store import codec, rules
+from hermes_green.store.memory_audit import MemoryAudit
 from hermes_green.store.memory_outbox import MemoryOutbox
 from hermes_green.store.memory_rows import InRow, MemoryLines, plain
 from hermes_green.store.memory_upkeep import MemoryUpkeep
@@ -176,10 +176,11 @@ class MemoryInbox(MemoryOutbox, MemoryLines):
     def commit_turn(self, lease: Lease, end: TurnEnd, now: float) -> Sequence[int]:
         """See ``Store.commit_turn``."""
         parts = [self._kept(part) for part in end.parts]
-        json.dumps(plain(end.usage))
+        usage = plain(end.usage)
         self._begin(now)
         row = self._leased(lease)
         inbound = row.inbound
+        row.usage = usage
         for each in self._ours(lease):
             each.state, each.token, each.reason, each.ended_at = end.state, "", end.reason, now
             if end.state == "refused":
@@ -220,7 +221,7 @@ def _kept(inbound: Inbound | None) -> Inbound | None:
     return codec.inbound_from(peer.child, peer.chat_id, inbound.message_id, text, body, inbound.sent_at)
 
 
-class MemoryStore(MemoryInbox, MemoryUpkeep, MemoryLines):
+class MemoryStore(MemoryInbox, MemoryUpkeep, MemoryLines, MemoryAudit):
     """``core.ports.Store`` in this process's memory, for tests and trials; nothing outlives it.
 
     ``away``: while True every call raises StoreAway. ``before_commit`` is called before each

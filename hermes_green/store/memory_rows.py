@@ -35,6 +35,7 @@ class InRow:
     express: bool = False
     draft: dict[str, Any] | None = None
     joined: int | None = None
+    usage: dict[str, Any] | None = None
     reason: str = ""
     ended_at: float = 0.0
 

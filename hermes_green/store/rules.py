@@ -44,6 +44,14 @@ def stands_alone(text: str) -> bool:
     return text.lstrip().startswith(("/", "／"))
 
 
+def kind_of(text: str, media: Iterable[str]) -> str:
+    """What kind of thing a message is, without what it says."""
+    if stands_alone(text):
+        return "command"
+    kinds = sorted(set(media))
+    return "+".join((["text"] if text or not kinds else []) + kinds)
+
+
 def may_join(before: Inbound, after: Inbound, apart: float, most: float) -> bool:
     """Whether two messages of a session, ``apart`` seconds from each other, belong to one turn."""
     same = before.peer.user_id == after.peer.user_id and before.peer.thread_id == after.peer.thread_id

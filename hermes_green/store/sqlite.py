@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Callable
 
+from hermes_green.store.audit import Audit
 from hermes_green.store.inbox import Inbox
 from hermes_green.store.lines import Lines
 from hermes_green.store.outbox import Outbox
 from hermes_green.store.upkeep import Upkeep
 
 
-class SqliteStore(Inbox, Outbox, Lines, Upkeep):
+class SqliteStore(Inbox, Outbox, Lines, Upkeep, Audit):
     """``core.ports.Store`` on one SQLite file (WAL, synchronous FULL, mode 0600).
 
     path: the file, born if it is not there, migrated (after a backup) if it is older.

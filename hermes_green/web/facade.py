@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Mapping, Protocol, Sequence
 
 from hermes_green.core.model import Message
-from hermes_green.core.ports import DeadLetter, Line, Sent, SessionInfo
+from hermes_green.core.ports import AuditLine, DeadLetter, Line, Sent, SessionInfo
 
 
 class Event(Protocol):
@@ -33,6 +33,9 @@ class Subscription(Protocol):
 
 class Records(Protocol):
     """What is written down. All raise StoreAway."""
+
+    def audit(self, since: float, limit: int = 1000) -> Sequence[AuditLine]:
+        """What came in since a wall time, oldest first."""
 
     def dead(self, limit: int = 100) -> Sequence[DeadLetter]: ...
 

@@ -117,6 +117,7 @@ class Views:
             ("GET", r"/api/pairing", self._pairing),
             ("POST", r"/api/pairing/approve", self._approve),
             ("POST", r"/api/pairing/revoke", self._revoke),
+            ("GET", r"/api/audit", self._audit),
             ("GET", r"/api/sessions", self._sessions),
             ("GET", r"/api/sessions/(?P<id>.+)", self._session),
             ("POST", r"/api/sessions/(?P<id>.+)/reset", self._reset_session),
@@ -300,7 +301,11 @@ class Views:
             raise Problem(404, "not_paired", f"{user[:64]!r} was not let in here; GET /api/pairing lists who was")
         return answer({"child": child, "user": user, "done": "revoke"})
 
-    # --- sessions ----------------------------------------------------------------------------------
+    # --- audit and sessions ------------------------------------------------------------------------
+
+    def _audit(self, request: Request) -> Response:
+        lines = self._gateway.records.audit(request.number("since", 1, 1 << 40), request.number("limit", 1000, 100_000))
+        return answer({"audit": [{**asdict(line), "at": rfc3339(line.at)} for line in lines]})
 
     def _sessions(self, request: Request) -> Response:
         sessions = self._gateway.records.sessions(request.number("limit", 100, 1000))

@@ -108,6 +108,7 @@ def test_an_empty_directory_means_the_defaults_of_the_contract(tmp_path: Path) -
             "dead_days": 90,
             "media_days": 7,
         },
+        "audit": {"contents": False},
         "hooks": [],
         "hooks_dir": "hooks",
         "watch": True,
