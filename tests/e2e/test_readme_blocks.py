@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 
+import gevent
 import pytest
 
 from tests.e2e.conftest import Checkout
@@ -37,7 +38,8 @@ class Typist:
         """A line that does not come back; waits until what it starts serves."""
         process = self._checkout.start("bash", "-c", f"exec {line}")
         assert process.stdout is not None
-        assert process.stdout.readline(), f"{line} has ended"
+        with gevent.Timeout(120, AssertionError(f"{line} did not serve within two minutes")):
+            assert process.stdout.readline(), f"{line} has ended"
 
     def block(self, kind: str, text: str) -> None:
         for was, now in self.ports.items():
