@@ -57,6 +57,7 @@ CASES = [
     ("mute_acks", ("feishu", "wecom", "slack")),
     ("mute_acks", ("qq", "dingtalk", "telegram")),
 ]
+SHORT = [CASES[0], CASES[3]]
 
 
 def test_every_deaf_link_is_noticed_in_time_and_replaced_and_no_sibling_is_touched(stage, long_run, seed) -> None:
@@ -64,7 +65,7 @@ def test_every_deaf_link_is_noticed_in_time_and_replaced_and_no_sibling_is_touch
     scene = six(stage, files=files, arguments={"qq": ("--heartbeat-interval", "2.25")})
     rows: list[tuple[str, str, float, float]] = []
     for number in range(5 if long_run else 1):
-        for fault, platforms in CASES:
+        for fault, platforms in CASES if long_run else SHORT:
             rows += deafened(scene, fault, platforms, number)
         rows.append(unsubscribed(scene))
     print(f"\n{'platform':10}{'fault':14}{'noticed after':>15}{'deadline/20':>14}")

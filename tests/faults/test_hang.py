@@ -17,7 +17,7 @@ from tests.support.six import six
 from tests.support.stage import Stage, credentials, http, until
 from tests.support.supervised import Supervisor
 
-STALL_KILL = 2.0
+STALL_KILL = 1.5
 
 
 class Manager:
@@ -107,7 +107,7 @@ def test_the_service_manager_hears_of_ready_status_watchdog_reload_drain_and_sto
     until(lambda: all(word in manager.text("STATUS=") for word in wanted), 10, "a status of every account")
     print(manager.text("STATUS="))
     since = time.monotonic()
-    gevent.sleep(2.5)
+    gevent.sleep(1.6)
     pings = manager.said("WATCHDOG=1", since)
     gaps = [b - a for a, b in zip(pings, pings[1:])]
     assert len(pings) >= 2 and max(gaps, default=0) < 1.0, f"a ping at least every WATCHDOG_USEC: {gaps}"

@@ -29,7 +29,7 @@ OUTBOX = {0: "reply committed, not sent", 1: "between send and receipt"}
 
 def staged(stage: Stage, **gateway: Any) -> Scene:
     model = stage.model()
-    model.behave(delay=0.05, first=0.02, chunks=8)
+    model.behave(delay=0.03, first=0.02, chunks=6)
     agent = {"type": "openai", "base_url": model.url, "model": "test"}
     turns = {"poison_limit": 1000}
     scene = six(stage, gateway={"agent": agent, "turns": turns, **gateway}, files=OFF)
@@ -117,7 +117,7 @@ def judge(scene: Scene, load: Load, kills: int) -> None:
 
 def test_kill_9_at_seeded_instants_loses_nothing_and_doubles_nothing_that_has_a_key(stage, long_run, seed) -> None:
     scene = staged(stage)
-    kills = 200 if long_run else 5
+    kills = 200 if long_run else 3
     draw = random.Random(seed)
     idle = idle_chats(scene)
     load = Load(list(scene.sims.values()), chats=24, messages=0, rate=12, seed=seed)

@@ -66,7 +66,7 @@ def test_of_two_starters_exactly_one_runs_and_the_other_exits_78(stage, long_run
         each.write("gateway", {"http": {"port": 0}, "supervisor": {"lock_wait": 0.3}})
         each.write("feishu", {**credentials(sim), "dial_budget": []})
     draw = random.Random(seed)
-    races = 50 if long_run else 4
+    races = 50 if long_run else 2
     for number in range(races):
         rival = stage if number % 2 else other
         pair = [stage, rival]

@@ -100,7 +100,7 @@ def test_what_is_slow_delays_nobody_else_and_healthz_answers_throughout(stage, l
     scene = six(stage, beat=BEAT, gateway={"supervisor": supervisor})
     links = {name: sim.state()["links"] for name, sim in scene.sims.items()}
     process = psutil.Process(scene.gateway.pid)
-    lasts = 20 if long_run else 2
+    lasts = 20 if long_run else 0.5
     rows = Rows(scene)
     gevent.sleep(1)
     with rows.phase("(nothing)"):
