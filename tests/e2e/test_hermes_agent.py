@@ -78,9 +78,8 @@ class Hermes:
 class House:
     """A person on a simulated platform, our gateway, Hermes behind it, and the model behind that."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.model: Model = stage.model()
-        self.hermes = Hermes(stage.home / "hermes", self.model).start()
+    def __init__(self, stage: Stage, model: Model, hermes: Hermes) -> None:
+        self.model, self.hermes = model, hermes
         agent = {
             "type": "openai",
             "base_url": f"{self.hermes.url}/v1",
@@ -120,9 +119,12 @@ class House:
 
 @pytest.fixture
 def house(stage: Stage) -> Iterator[House]:
-    house = House(stage)
-    yield house
-    house.hermes.end()
+    model = stage.model()
+    hermes = Hermes(stage.home / "hermes", model)
+    try:
+        yield House(stage, model, hermes.start())
+    finally:
+        hermes.end()
 
 
 def test_hermes_keeps_the_conversation_until_the_user_begins_a_new_one(house: House) -> None:
