@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.browser import Browser
 from tests.support.gateway import Site
-from tests.support.page import fill, history
+from tests.support.page import FakeLab, fill, history
 from tests.support.stage import ROOT, Stage, clean_env
 
 # What is not in a fresh clone.
@@ -53,10 +53,12 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture
-def full_site(site: Site) -> Site:
+def full_site() -> Iterator[Site]:
     """The same with something of everything."""
+    site = Site(history=history(), lab=FakeLab())
     fill(site)
-    return site
+    yield site
+    site.stop()
 
 
 @dataclass

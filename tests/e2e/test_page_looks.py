@@ -28,14 +28,19 @@ def open_full(page: Page, site: Site) -> None:
     page.open(f"{site.server.url}/#board")
     page.until("document.querySelectorAll('#children > li').length === 7", what="seven cards")
     page.until("document.querySelectorAll('#charts path').length >= 5", what="the charts")
+    page.until("!document.getElementById('show-lab').hidden", what="the simulated platforms")
     until(lambda: site.gateway.ears, what="the page to listen")
     happen(site)
+    site.reply("Here it is:\n```\nprint(1)\n```", chat=page.eval("localStorage.getItem('chat')"))
+    page.until("!!document.querySelector('#lines pre')", what="an answer")
     page.until("document.querySelectorAll('#event-list li').length === 2", what="the events")
 
 
 def show(page: Page, view: str) -> None:
     page.click(f"#show-{view}")
     page.until(f"document.querySelector('main').dataset.view === '{view}'")
+    if view == "lab":
+        page.until("document.querySelectorAll('#lab-lines li').length === 4", what="what the users see")
     if view in ("dead", "sessions", "pairing"):
         page.until(f"document.querySelectorAll('#{view} li').length >= 2", what=f"the list of {view}")
     if view == "sessions":

@@ -20,6 +20,7 @@ from hermes_green.core.errors import KeyReused, StoreAway, UnknownChat, UnknownC
 from hermes_green.core.model import Message, Part, Peer
 from hermes_green.core.ports import AuditLine, DeadLetter, Line, Sent, SessionInfo
 from hermes_green.runtime.pairing import Paired, PairingRefused
+from hermes_green.web.facade import Lab
 from hermes_green.web.guard import Guard
 from hermes_green.web.history import History
 from hermes_green.web.server import Server
@@ -225,7 +226,7 @@ class Site:
     """Gateway (fake), mailbox, web adapter (both real, on a FakePort) and server on a free port."""
 
     def __init__(self, token: str = "", host: str = "127.0.0.1", port: int = 0, chat: bool = True,
-                 history: History | None = None) -> None:  # fmt: skip
+                 history: History | None = None, lab: Lab | None = None) -> None:  # fmt: skip
         self.gateway = FakeGateway()
         self.mailbox = Mailbox()
         self.ctx = FakeContext("web", log=logging.getLogger("web"))
@@ -233,7 +234,7 @@ class Site:
         self.run = Run(self.adapter, port=FakePort(self.ctx)).until_ready()
         box = self.mailbox if chat else None
         self.views = Views(self.gateway, lambda: box, lambda: b"hermes_green_up 1\n", Guard(host, token), logger,
-                           history=history)  # fmt: skip
+                           lab=lab, history=history)  # fmt: skip
         self.server = Server(host, port, self.views, logger)
         self.server.start()
 

@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import time
-from typing import Any, Literal
+from typing import Any, Literal, Mapping, Sequence
 
 from hermes_green.core.clock import SystemClock, rfc3339
 from hermes_green.core.ports import Counts, DeadLetter
@@ -17,7 +17,7 @@ from tests.support.browser import Page
 from tests.support.gateway import Site, child
 from tests.support.stage import ROOT
 
-VIEWS = ("chat", "board", "dead", "sessions", "events", "pairing")
+VIEWS = ("lab", "chat", "board", "dead", "sessions", "events", "pairing")
 AXE = "axe-core@4.10.3"
 MISSING = "node and npm are needed to judge how accessible the page is: `apt-get install nodejs npm` puts them here"
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -42,6 +42,33 @@ def history(points: int = 120) -> History:
             metrics.delivery("web", "delivered", 0.02 * (n % 5))
         kept.take(1.5 + n % 4)
     return kept
+
+
+class FakeLab:
+    """Two simulated platforms on which a little was said."""
+
+    def platforms(self) -> Sequence[Mapping[str, Any]]:
+        faults = [{"id": f"fault{n}", "label": f"Something breaks, number {n}", "lasts": n % 2 == 0} for n in range(12)]
+        return [{"name": name, "title": name.title(), "kinds": ("dm", "group"), "faults": faults} for name in "ab"]
+
+    def seen(self, platform: str, since: int = 0) -> dict[str, Any]:
+        facts = {"chat": "c", "at": time.time(), "growing": False, "changes": 0, "gone": False}
+        lines = [
+            {**facts, "id": "1", "role": "user", "kind": "dm", "text": "How far is it to the moon?"},
+            {**facts, "id": "2", "role": "assistant", "text": "Far: 384400 km. " * 9, "changes": 3},
+            {**facts, "id": "3", "role": "assistant", "text": "And", "growing": True},
+            {**facts, "id": "4", "role": "assistant", "text": "Never mind", "gone": True},
+        ]
+        return {"now": 1, "lines": lines if not since else [], "on": ["fault2"], "links": 1, "sent": 2, "violations": 0}
+
+    def say(self, platform: str, text: str, kind: str = "dm") -> dict[str, Any]:
+        return {}
+
+    def fault(self, platform: str, id: str) -> None:
+        """Nothing breaks."""
+
+    def clear(self, platform: str, id: str | None = None) -> None:
+        """Nothing was broken."""
 
 
 def children() -> list[dict[str, Any]]:
