@@ -260,6 +260,7 @@ class Application:
         self._live.close()
         (self._live.config.data_dir / "gateway.json").unlink(missing_ok=True)
         self._ownership.release()
+        logs.tell_repeats(at_once=True)
         logger.info("stopped")
 
     def _pulse(self) -> float:
@@ -270,6 +271,7 @@ class Application:
     def _alive(self) -> None:
         """Everything that must turn has turned; also the moment to look at our own size."""
         self._watchdog.put_off()
+        logs.tell_repeats()
         most = self._live.config.supervisor.max_rss_mb
         if most and resident_mb() > most:
             logger.warning("{:.0f} MB are more than max_rss_mb {:.0f}: asking for a restart", resident_mb(), most)

@@ -21,9 +21,11 @@ import gevent
 from loguru import logger
 
 from hermes_green.core.model import Secret
+from hermes_green.ops.repeats import PER_LIBRARY, Repeats
 
 SHORTEST = 4  # characters; hiding shorter strings would hide half of every line
 MAX_TOKENS = 200  # short-lived tokens remembered, newest first
+ERROR = 40  # the level from which on equal lines are counted
 # Tickets in addresses and authorisation headers are hidden even when nobody announced them.
 _TICKET = re.compile(
     r"(?i)([?&](?:[a-z_]*(?:ticket|token|secret|signature|password)|access_key|api_key|key|sign|sig|code)=)"
@@ -66,6 +68,7 @@ def _forms(value: str) -> tuple[str, ...]:
 
 
 redact = Redactor()
+_repeats = Repeats()
 _sinks: list[int] = []
 _file: dict[str, Any] = {}
 _rendering: Literal["text", "json"] = "text"
@@ -100,7 +103,9 @@ def setup(
 
 def set_level(level: str) -> None:
     """Change the level of a log that ``setup`` configured; applies at once."""
-    common: dict[str, Any] = dict(level=level.upper(), format=_line, backtrace=False, diagnose=False, catch=True)
+    common: dict[str, Any] = dict(
+        level=level.upper(), format=_line, filter=_wanted, backtrace=False, diagnose=False, catch=True
+    )
     fresh = [logger.add(_to_stderr, **common)]
     if _file:
         fresh.append(logger.add(**_file, **common))
@@ -111,6 +116,13 @@ def set_level(level: str) -> None:
         except ValueError:
             pass
     _sinks[:] = fresh
+
+
+def tell_repeats(at_once: bool = False) -> None:
+    """Say how often what was written once has happened since; to be called every now and then, and with
+    ``at_once`` at the end."""
+    for count, what in _repeats.due(at_once):
+        logger.bind(_counted=True).error("the same {} times more: {}", count, what)
 
 
 def add_secrets(secrets: Iterable[Secret | str], *, short_lived: bool = False) -> None:
@@ -152,13 +164,33 @@ def _finish(record: Any) -> None:
             trace = "".join(traceback.format_exception(kind, value, tb)).rstrip()
         render = _as_json if _rendering == "json" else _as_text
         extra["_line"] = render(record, extra, trace)
+        extra["_held"] = not _passes(record, extra)
     except Exception as error:
         # A border: a value whose str() fails must not fail the code that logs it.
         extra["_line"] = f"a log line could not be rendered: {type(error).__name__}"
 
 
+def _passes(record: Any, extra: dict[str, Any]) -> bool:
+    """Equal errors once in a window, and of each library only so many lines."""
+    if "_counted" in extra:
+        return True
+    library = extra.get("logger")
+    if library is not None and not _repeats.passes(("library", library), f"lines of {library}", PER_LIBRARY):
+        return False
+    if record["level"].no < ERROR:
+        return True
+    message, child = record["message"], extra.get("child", "")
+    where = f"{child}: " if child else ""
+    kind = repr(record["exception"].value)[:500] if record["exception"] is not None else ""
+    return _repeats.passes((record["name"], record["line"], child, message, kind), where + message)
+
+
+def _wanted(record: Any) -> bool:
+    return not record["extra"].get("_held")
+
+
 def _as_text(record: Any, extra: dict[str, Any], trace: str) -> str:
-    facts = "".join(f" {key}={value}" for key, value in extra.items() if key != "_line")
+    facts = "".join(f" {key}={value}" for key, value in extra.items() if not key.startswith("_"))
     stamp = record["time"].strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     line = f"{stamp} {record['level'].name:<7} {record['message']}{facts}"
     return redact(f"{line}\n{trace}" if trace else line)
@@ -170,7 +202,7 @@ def _as_json(record: Any, extra: dict[str, Any], trace: str) -> str:
         "level": record["level"].name,
         "message": record["message"],
         "module": record["name"],
-        **{key: redact(str(value)) for key, value in extra.items() if key != "_line"},
+        **{key: redact(str(value)) for key, value in extra.items() if not key.startswith("_")},
     }
     if trace:
         line["exception"] = redact(trace)

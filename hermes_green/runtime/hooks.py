@@ -135,9 +135,7 @@ class Hooks:
                 raise
             tally.late += 1
             tally.row += 1
-            self._log.error(
-                "hook {} for {} was cut off after {} s (late so far: {})", hook.title, event, hook.timeout, tally.late
-            )
+            self._log.error("hook {} for {} was cut off after {} s", hook.title, event, hook.timeout)
         except Exception as error:  # border: a hook is foreign code
             self._failed(hook, tally, event, error or repr(error))
         return None
@@ -158,7 +156,7 @@ class Hooks:
     def _failed(self, hook: Hook, tally: Tally, event: str, why: object) -> None:
         tally.failed += 1
         tally.row += 1
-        self._log.error("hook {} for {} failed: {} (failed so far: {})", hook.title, event, why, tally.failed)
+        self._log.error("hook {} for {} failed: {}", hook.title, event, why)
 
 
 def decision_of(answer: Any, by: str) -> Decision:

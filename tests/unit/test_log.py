@@ -9,7 +9,7 @@ import pytest
 from loguru import logger
 
 from hermes_green.core.model import Secret
-from hermes_green.ops import log
+from hermes_green.ops import log, repeats
 
 SECRET = 'hunter2 "quoted"/slash'
 
@@ -181,3 +181,81 @@ def test_the_file_is_private_and_rotates(setup, tmp_path):
     assert 2 <= len(files) <= 3
     assert all(file.stat().st_mode & 0o777 == 0o600 for file in files)
     assert "line 199" in (tmp_path / "logs" / "g.log").read_text()
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(log, "_repeats", repeats.Repeats(clock))
+    return clock
+
+
+def test_equal_errors_are_written_once_and_counted(setup, capsys, clock):
+    setup()
+    for child in ("web", "web", "qq"):
+        for _ in range(10):
+            logger.bind(child=child).error("the disk is full")
+    logger.error("another")
+    err = capsys.readouterr().err
+    assert err.count("the disk is full") == 2 and err.count("another") == 1
+    log.tell_repeats()
+    assert capsys.readouterr().err == ""
+    clock.now += repeats.WINDOW
+    log.tell_repeats()
+    lines = capsys.readouterr().err.splitlines()
+    assert "the same 19 times more: web: the disk is full" in lines[0] and "9 times more: qq:" in lines[1]
+    logger.bind(child="web").error("the disk is full")
+    assert "the disk is full" in capsys.readouterr().err
+
+
+def test_what_was_counted_is_told_at_the_end_at_the_latest(setup, capsys, clock):
+    setup()
+    for _ in range(3):
+        logger.error("the disk is full")
+    log.tell_repeats(at_once=True)
+    assert "the same 2 times more: the disk is full" in capsys.readouterr().err
+    log.tell_repeats(at_once=True)
+    assert capsys.readouterr().err == ""
+
+
+def test_errors_that_differ_in_their_cause_are_all_written(setup, capsys, clock):
+    setup()
+    for number in range(3):
+        try:
+            raise ValueError(number)
+        except ValueError:
+            logger.exception("it crashed")
+    assert capsys.readouterr().err.count("it crashed") == 3
+
+
+def test_warnings_and_less_are_never_held_back(setup, capsys, clock):
+    setup()
+    for _ in range(5):
+        logger.warning("READY -> WAITING")
+    assert capsys.readouterr().err.count("WAITING") == 5
+
+
+def test_a_library_may_write_only_so_many_lines(setup, capsys, clock):
+    setup()
+    theirs = logging.getLogger("noisy.library")
+    for number in range(500):
+        theirs.warning("retrying %s", number)
+    err = capsys.readouterr().err
+    assert err.count("retrying") == repeats.PER_LIBRARY
+    clock.now += repeats.WINDOW
+    log.tell_repeats()
+    assert f"the same {500 - repeats.PER_LIBRARY} times more: lines of noisy.library" in capsys.readouterr().err
+
+
+def test_what_is_remembered_of_errors_is_bounded(clock):
+    seen = repeats.Repeats(clock)
+    for number in range(repeats.KEYS * 2):
+        assert seen.passes(number, "x")
+    assert len(seen._seen) == repeats.KEYS
