@@ -278,6 +278,10 @@ class Child:
             if self._redial.failures and self._redial.failures % self._pace.escalate_after == 0:
                 self._observer.failing(self)
             return
+        if self._successor is not None:
+            # The next dial comes after a wait: until then nobody would look after this one.
+            self._successor.end()
+            self._successor = None
         if not isinstance(error, gevent.GreenletExit):
             self.log.opt(exception=error).error("the adapter crashed: this is a bug")
         if self._window.add(self.clock.monotonic()):

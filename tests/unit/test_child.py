@@ -205,6 +205,26 @@ def test_when_the_retired_link_ends_first_the_successors_dial_is_the_reconnect(b
     assert len(adapter.links) == 2
 
 
+def test_a_link_that_crashes_while_its_successor_is_dialled_leaves_no_second_link_behind(bench):
+    gate = gevent.event.Event()
+
+    def script(number):
+        if number == 1:
+            gate.wait()
+
+    adapter = ScriptedAdapter(script)
+    child = bench.child(adapter)
+    eventually(lambda: child.state is State.READY)
+    adapter.links[0].port.retire(5)
+    gevent.sleep(0.02)
+    adapter.links[0].end(ZeroDivisionError("bug"))
+    eventually(lambda: "WAITING" in states(bench))
+    gate.set()
+    eventually(lambda: child.state is State.READY)
+    gevent.sleep(0.1)
+    assert [link for link in adapter.links[1:] if not link.closed_politely] == [child.link]
+
+
 def test_a_retire_before_ready_is_a_lost_link(bench):
     class Hasty(ScriptedAdapter):
         def run(self, port):
