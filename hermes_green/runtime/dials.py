@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, Protocol, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Callable, Iterator, Mapping, Protocol, Sequence
 
 import gevent
 
-from hermes_green.core.errors import Throttled
+from hermes_green.core.errors import HermesError, Throttled
 from hermes_green.runtime.suspicion import Suspicion
 
 Windows = tuple[tuple[float, float], ...]
+DISK_RETRY = 30.0
 
 
 class Ledger(Protocol):
@@ -71,17 +73,19 @@ class DialBook:
         """
         reserve = 0 if handover else self._reserve
         try:
-            # A child that dials nobody (the page) has no distance to keep.
-            if not self._booted and self._budgets:
-                self._booted = True
-                self._space_boots(reserve)
-            if not handover:
-                self._suspicion.check()
-            self._book("dial", reserve)
+            with _disk():
+                # A child that dials nobody (the page) has no distance to keep.
+                if not self._booted and self._budgets:
+                    self._booted = True
+                    self._space_boots(reserve)
+                if not handover:
+                    self._suspicion.check()
+                self._book("dial", reserve)
         except Throttled as spent:
             self._count("refused")
             if spent.code == "budget_spent":
-                self._suspicion.burst()
+                with suppress(OSError, HermesError):  # the refusal is what counts
+                    self._suspicion.burst()
             raise
         self._count("made")
 
@@ -115,7 +119,8 @@ class DialBook:
 
     def spend(self, kind: str) -> None:
         """Book one of another kind; a kind without a budget is free."""
-        self._book(kind, 0)
+        with _disk():
+            self._book(kind, 0)
 
     def accepted(self) -> None:
         """The platform accepted this secret; remembered by a keyed fingerprint, not by itself."""
@@ -123,19 +128,22 @@ class DialBook:
             self._accepted = True
             try:
                 self._offhub(self._remember)
-            except OSError:
+            except (OSError, HermesError):
                 pass  # a link is up: it must not end because only the next process would miss this
 
     def was_accepted(self) -> bool:
         """True when this secret was READY before, in this process or an earlier one."""
         try:
             return self._accepted or bool(self._offhub(self._recall))
-        except OSError:
+        except (OSError, HermesError):
             return False
 
     def usage(self) -> list[Mapping[str, Any]]:
-        """``[{window, used, limit}]`` of the dial budget; ``window`` in seconds."""
-        return list(self._offhub(self._ledger.usage, "dial", self.windows("dial")))
+        """``[{window, used, limit}]`` of the dial budget; ``window`` in seconds; empty when the disk is away."""
+        try:
+            return list(self._offhub(self._ledger.usage, "dial", self.windows("dial")))
+        except (OSError, HermesError):
+            return []
 
     def windows(self, kind: str) -> Windows:
         """The budget in force."""
@@ -150,3 +158,19 @@ class DialBook:
 
     def _recall(self) -> bool:
         return self._ledger.was_ready(self._ledger.fingerprint(self._secret))
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    """A record that cannot be read or written now, or not in time, is a reason to wait and no crash."""
+    try:
+        yield
+    except Throttled:
+        raise
+    except (OSError, HermesError) as error:
+        raise Throttled(
+            f"the dial ledger does not answer: {error}",
+            after=DISK_RETRY,
+            code="ledger_away",
+            action="free disk space or make the directory writable; without a record no dial is made",
+        ) from error

@@ -9,6 +9,7 @@ import pytest
 from hermes_green.core.clock import SystemClock
 from hermes_green.core.errors import Throttled
 from hermes_green.ops.ledger import Ledger
+from hermes_green.ops.offhub import OffHubTimeout
 from hermes_green.runtime.dials import DialBook
 from hermes_green.runtime.suspicion import Suspicion
 
@@ -68,6 +69,40 @@ def test_a_full_disk_makes_dials_wait_and_is_no_crash(tmp_path):
         with pytest.raises(Throttled) as caught:
             book.before_dial(handover=False)
         assert caught.value.code == "ledger_away"
+
+
+class HungDisk(Ledger):
+    """Ends no call within its deadline."""
+
+    def book(self, *args: Any, **kwargs: Any) -> None:
+        raise OffHubTimeout("book took more than 30 s")
+
+    note = usage = book  # type: ignore[assignment]
+
+
+def test_a_disk_that_hangs_makes_dials_wait_keeps_links_up_and_shows_in_no_status(tmp_path):
+    book = book_of(HungDisk(tmp_path / "a", SystemClock()))
+    book._booted = True
+    with pytest.raises(Throttled) as caught:
+        book.before_dial(handover=False)
+    assert caught.value.code == "ledger_away" and caught.value.after > 0
+    with pytest.raises(Throttled):
+        book.spend("dial")
+    book.accepted()
+    assert book.usage() == []
+
+
+def test_a_spent_budget_is_told_though_the_disk_cannot_note_the_burst(tmp_path):
+    ledger = Ledger(tmp_path / "a", SystemClock())
+    for _ in range(2):
+        ledger.book("dial", ())
+    full = FullDisk(tmp_path / "a", SystemClock())
+    book = book_of(full)
+    book._booted = True
+    book._suspicion = Suspicion(full, lambda work, *args: work(*args), SystemClock(), "wait")
+    with pytest.raises(Throttled) as caught:
+        book.before_dial(handover=False)
+    assert caught.value.code == "budget_spent"
 
 
 def test_a_link_that_came_up_stays_up_when_the_disk_cannot_note_it(tmp_path):
