@@ -9,8 +9,8 @@ import gevent
 from gevent.queue import JoinableQueue
 
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import LeaseLost, StoreAway
-from hermes_green.core.ports import Lease, Store
+from hermes_green.core.errors import LeaseLost, StoreAway, StoreError
+from hermes_green.core.ports import Lease, Store, TurnEnd
 
 BOUND = 2_000
 TTL = 120.0
@@ -64,5 +64,12 @@ class Express:
                 gevent.sleep(STORE_RETRY)
         if lease is None:
             gone()
-        else:
+            return
+        try:
             work(lease)
+        except StoreError:
+            raise
+        except Exception as error:  # border: the row must not stay leased to nobody
+            self._log.exception("row {} could not be closed: this is a bug", row)
+            end = TurnEnd("dead", reason=f"the gateway failed: {error!r}")
+            self._store.commit_turn(lease, end, self._clock.wall())

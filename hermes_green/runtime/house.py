@@ -33,6 +33,8 @@ from hermes_green.runtime.turn import Turns, facts_of
 DRAIN_TAIL = 3.0
 # Seconds for the rows of a dismissed child that never entered a lane.
 EXPRESS_GRACE = 2.0
+# A row that nobody works on (a commit whose greenlet was gone, a lease that ran out) is found after so long.
+LOOK_EVERY = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class House:
             saved.pairing(store, clock),
             Limits(clock, lambda: self.policy.limits, counts, self._counts.touch),
         )
+        self._looking: gevent.Greenlet | None = None
         self.lanes: Lanes
         self.delivery: Delivery
         self._desk: Desk
@@ -171,17 +174,36 @@ class House:
         return child
 
     def resume(self) -> None:
-        """Take up what an earlier process left: cut and parked turns, undelivered parts."""
+        """Take up what an earlier process left: cut and parked turns, undelivered parts. From then on look
+        now and then whether something waits for nobody."""
+        waiting, lanes = self._take_up()
+        if waiting or lanes:
+            self._log.info("taking up {} waiting messages and {} chats with replies", waiting, lanes)
+        if self._looking is None:
+            self._looking = gevent.spawn(self._look)
+            self._looking.name = "look-for-rows"
+
+    def _take_up(self) -> tuple[int, int]:
+        """Messages, and chats with replies, that wait in the store; those who work on them are told."""
         waiting = self._store.sessions_waiting()
         lanes = self._store.lanes_waiting()
-        if waiting or lanes:
-            self._log.info("taking up {} waiting messages and {} chats with replies", sum(waiting.values()), len(lanes))
         self.lanes.offer_all(waiting, self._store.sessions_cut())
         self.delivery.wake_all(lanes)
+        return sum(waiting.values()), len(lanes)
+
+    def _look(self) -> None:
+        while True:
+            gevent.sleep(LOOK_EVERY)
+            try:
+                self._take_up()
+            except HermesError as error:
+                self._log.debug("what waits could not be looked at now: {}", error)
 
     def drain(self, seconds: float) -> None:
         """Finish or park turns, send what is due, close every link: at most ``seconds`` and 5 more."""
         deadline = self._clock.monotonic() + seconds
+        if self._looking is not None:
+            self._looking.kill(block=False)
         for member in self.members.values():
             member.child.intake.refuse()
         parked = self.lanes.drain(max(0.0, seconds - DRAIN_TAIL))

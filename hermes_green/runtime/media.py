@@ -60,10 +60,10 @@ class Media:
         if item.path is not None:
             return item
         target = self._root / time.strftime("%Y%m%d") / f"{stem}-{_safe(item.name or item.kind)}"
-        found = self._offhub(_existing, self._root, target.name)
-        if found is not None:
-            return replace(item, path=str(found))
         try:
+            found = self._offhub(_existing, self._root, target.name)
+            if found is not None:
+                return replace(item, path=str(found))
             if item.size is not None and item.size > self._limit:
                 raise TooLarge(f"{item.size} bytes are more than the {self._limit} that are kept")
             with gevent.Timeout(TIMEOUT, HermesError(f"not fetched within {TIMEOUT:.0f} s")):

@@ -120,7 +120,11 @@ class Supervisor:
         children = list(self.children.values())
         for child in children:
             self.post(partial(child.stop, Reason("stopping", "the gateway stops")))
-        self.ask(lambda: None)
+        try:
+            self.ask(lambda: None, timeout)
+        except gevent.Timeout:
+            self._log.error("the supervisor's loop does not turn: its links end with the process")
+            return
         self._wait_for(children, timeout)
 
     def ping(self) -> None:

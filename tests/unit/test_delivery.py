@@ -158,3 +158,33 @@ def test_a_group_has_the_limits_of_groups_from_its_first_message_on():
     assert "g2" not in rooms.texts
     eventually(lambda: "g2" in rooms.texts)
     rooms.close()
+
+
+def test_a_bug_in_looking_a_reply_up_does_not_stop_its_chat():
+    rooms = Rooms(MemoryStore(), adapter=ScriptedAdapter(caps=Caps(lookup=True)))
+    bugs = [ZeroDivisionError("bug")]
+
+    def find(part):
+        if bugs:
+            raise bugs.pop()
+
+    rooms.adapter.find = find
+    rooms.adapter.fail = [SendUnknown("no answer")]
+    rooms.store.enqueue("k", "d", "one", [NewPart(Peer("one", "c", "dm"), {"text": "a"})], rooms.clock.wall())
+    rooms.delivery.wake("one", "c")
+    eventually(lambda: rooms.texts == ["a"])
+    assert not bugs
+    rooms.close()
+
+
+def test_a_bug_between_two_sends_costs_a_chat_a_wait_and_no_reply(rooms):
+    learn, bugs = rooms.delivery.gates.enter, [ZeroDivisionError("bug")]
+
+    def enter(*args, **kwargs):
+        if bugs:
+            raise bugs.pop()
+        return learn(*args, **kwargs)
+
+    rooms.delivery.gates.enter = enter
+    put(rooms, "a")
+    eventually(lambda: rooms.texts == ["a"])

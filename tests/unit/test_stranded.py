@@ -92,3 +92,11 @@ def test_to_take_up_what_waits_a_second_time_crowds_nobody(come):
     gate.set()
     eventually(lambda: rooms.texts == ["re: a", "re: b", "re: c", "re: d"], 3)
     assert not rooms.store.dead()
+
+
+def test_a_refusal_that_cannot_be_written_ends_its_row_as_a_dead_letter(come):
+    rooms, arrive = come()
+    rooms.adapter.render = lambda reply: 1 / 0
+    arrive(("/whoami", True))
+    eventually(lambda: [letter.text for letter in rooms.store.dead()] == ["/whoami"], 3)
+    nothing_waits(rooms)
