@@ -317,7 +317,7 @@ def run(conf_dir: Path, *, replace: bool = False, lab: Lab | None = None) -> int
     try:
         config = load_config(conf_dir)
         logs.setup(config.log.level, config.log.format, config.log.file, config.log.max_mb, config.log.keep)
-        hide_secrets(config.children)
+        hide_secrets(config)
         states = state_dir()
         numbers = config.supervisor
         drain = numbers.drain_seconds + EVICT_SLACK if replace else None

@@ -7,6 +7,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Iterable, Mapping, get_args
+from urllib.parse import unquote, urlsplit
 
 from loguru import logger
 
@@ -174,10 +175,16 @@ def credentials(children: Iterable[ChildConfig]) -> dict[str, str]:
     return found
 
 
-def hide_secrets(children: Iterable[ChildConfig]) -> None:
-    """No log shows these from now on."""
-    for config in children:
-        logs.add_secrets(adapters.package(config.platform).secrets(config.options))
+def hide_secrets(config: Config) -> None:
+    """No log shows what is secret in a configuration from now on."""
+    logs.add_secrets([config.http.token])
+    for child in config.children:
+        logs.add_secrets(adapters.package(child.platform).secrets(child.options))
+        logs.add_secrets([unquote(urlsplit(child.options.proxy).password or "")])
+    for agent in (config.agent, getattr(config, "fallback", None), *(route.agent for route in config.routes)):
+        if isinstance(agent, schema.OpenaiAgent):
+            # Shorter ones are words like "true", which half of every line would lose.
+            logs.add_secrets([agent.api_key, *(value for value in agent.headers.values() if len(value) >= 8)])
 
 
 def sentences(error: Exception) -> list[str]:

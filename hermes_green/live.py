@@ -122,7 +122,7 @@ class Live:
         credentials(fresh.children)
         changes = diff(self.config, fresh)
         routes = routes_of(fresh, self.yard) if {"agent", "fallback", "routes"} & set(changes.groups) else None
-        hide_secrets(fresh.children)
+        hide_secrets(fresh)
         self._house.repace(policy_of(fresh), pace_of(fresh))
         if "turns" in changes.groups:
             self._house.lanes.resize(fresh.turns.max_parallel, fresh.turns.timeout)

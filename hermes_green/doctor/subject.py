@@ -8,10 +8,9 @@ from pathlib import Path
 from hermes_green.blueprint import credentials, hide_secrets, load_config, sentences
 from hermes_green.core.errors import ConfError
 from hermes_green.doctor.finding import Finding
-from hermes_green.ops import log as logs
 from hermes_green.ops.lock import state_dir
 from hermes_green.settings.load import load_outline
-from hermes_green.settings.schema import AgentOptions, Config, OpenaiAgent, Outline
+from hermes_green.settings.schema import AgentOptions, Config, Outline
 
 MEND = "mend it; hermes-green check shows it again"
 
@@ -37,9 +36,7 @@ class Subject:
             pass  # said in full below
         try:
             config = load_config(conf_dir)
-            hide_secrets(config.children)
-            keys = [agent.api_key for agent in agents(config) if isinstance(agent, OpenaiAgent)]
-            logs.add_secrets([config.http.token, *keys])
+            hide_secrets(config)
             credentials(config.children)
         except ConfError as error:
             wrong = [Finding("configuration", "wrong", text, error.action or MEND) for text in sentences(error)]
