@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import ssl
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Callable, Mapping
@@ -180,7 +181,7 @@ class _Reading:
             options = binder.group(declaration, tree, skip=("accounts",))
             if not on or options is None:
                 continue
-            for sentence in check(options) if check else ():
+            for sentence in (*(check(options) if check else ()), *_authority(options.ca_file)):
                 self._problems.append(self._checked(sentence, tree, declaration))
             children.append(ChildConfig(f"{name}/{account}" if account else name, name, account, options))
         return children
@@ -237,3 +238,14 @@ class _Reading:
         key = named[0] if named else "enabled"
         entry = tree.entries.get(key)
         return Problem(entry.spot if entry else tree.spot, sentence.rstrip("."), key, known[key])
+
+
+def _authority(path: str) -> tuple[str, ...]:
+    """What is wrong with a certificate authority of the user's own: told now, before a child needs it."""
+    try:
+        if not path or ssl.create_default_context(cafile=path).get_ca_certs():
+            return ()
+        why = "it holds no CA certificate"
+    except OSError as error:  # ssl.SSLError is an OSError too
+        why = error.strerror or str(error.args[0])
+    return (f"ca_file {path} cannot be used: {why}",)

@@ -304,6 +304,19 @@ def test_what_an_adapter_says_against_its_settings_stands_at_the_key_it_names(tm
     assert "ten letters" in str(problem)
 
 
+def test_an_authority_that_cannot_be_used_is_told_before_a_child_needs_it(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.write_text("")
+    for path in (tmp_path / "none.pem", empty):
+        write(tmp_path / "conf", pigeon=f"enabled: true\nring: A\nca_file: {path}\n")
+        with pytest.raises(ConfErrors) as caught:
+            read(tmp_path / "conf")
+        (problem,) = caught.value.problems
+        assert problem.spot.line == 3 and str(path) in str(problem)
+    write(tmp_path / "conf", pigeon=f"enabled: false\nring: A\nca_file: {empty}\n")
+    assert not any(child.platform == "pigeon" for child in read(tmp_path / "conf").children)
+
+
 def test_the_outline_needs_no_variable_but_its_own(tmp_path: Path) -> None:
     write(
         tmp_path,
