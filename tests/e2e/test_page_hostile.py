@@ -46,6 +46,7 @@ def test_hostile_words_are_text_wherever_they_turn_up(site: Site, browser: Brows
         "version": HOSTILE,
         "config": {"ok": False, "errors": [HOSTILE], "restart_required": [HOSTILE]},
         "inbox": HOSTILE,
+        "hooks": [{"event": HOSTILE, "hook": HOSTILE, "calls": HOSTILE, "failed": HOSTILE, "late": 0}],
         "locale": HOSTILE,
     }
     gateway.reload_result = {"ok": False, "changed": [HOSTILE], "restart_required": [HOSTILE], "errors": [HOSTILE]}

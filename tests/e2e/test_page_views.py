@@ -66,6 +66,7 @@ def test_the_board_tells_of_every_child_how_it_is_why_and_what_to_do(full_site: 
         assert words in ready
     assert "READY, silent" in text(page, "[data-child=wecom]")
     assert "restarts: 5" in text(page, "[data-child='slack/sales']")
+    assert text(page, "#hook-list") == "mine:count (agent:end): called: 7 · failed: 2 · cut off: 1"
     totals = text(page, "#totals")
     for words in ("Waiting for an answer\n2", "Waiting for delivery\n1", "Oldest undelivered\n75 s", "Dead letters\n2"):
         assert words in totals

@@ -105,7 +105,10 @@ def fill(site: Site) -> None:
         {"code": "ABCD2345", "child": "feishu", "user": "ou_12", "name": "Li Lei", "at": lately, "until": soon}
     ]
     gateway.pairing.paired = [{"child": "qq", "user": "u1", "name": "Han Meimei", "at": lately}]
-    gateway.more = {"inbox": 2, "outbox": 1, "turns": 1, "oldest_undelivered": 75.0}
+    gateway.more = {
+        "inbox": 2, "outbox": 1, "turns": 1, "oldest_undelivered": 75.0,
+        "hooks": [{"event": "agent:end", "hook": "mine:count", "calls": 7, "failed": 2, "late": 1}],
+    }  # fmt: skip
 
 
 def happen(site: Site) -> None:

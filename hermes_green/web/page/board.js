@@ -1,8 +1,8 @@
 // Board: how every child is, what waits, and what may be done about it.
 import { ask } from "./ask.js";
-import { $, button, make } from "./dom.js";
+import { $, button, lister, make } from "./dom.js";
 import { notice, pulse } from "./pulse.js";
-import { known, onLanguage, otherwise, t } from "./text.js";
+import { known, locale, onLanguage, otherwise, t } from "./text.js";
 import { clock, exactly, span } from "./times.js";
 import { call, pathOf } from "./wire.js";
 
@@ -10,6 +10,7 @@ const EVERY = 5000; // ms
 const LOOKS = { READY: "good", STARTING: "wait", WAITING: "wait", STOPPING: "wait", HALTED: "bad", FAILED: "bad" };
 const VERBS = ["start", "restart", "stop"];
 const cards = new Map(); // child id -> card
+const list = lister($("hook-list"), hook);
 let timer = 0;
 let status = null;
 let online = () => true;
@@ -52,6 +53,7 @@ function draw() {
   const order = status.children.map((child) => cards.get(child.id).element);
   if (order.some((element, place) => $("children").children[place] !== element)) $("children").append(...order);
   troubles(status.config);
+  hooks(status.hooks || []);
   totals();
 }
 
@@ -67,6 +69,18 @@ function troubles(config) {
   if (said.join("\n") === told) return;
   told = said.join("\n");
   $("trouble").replaceChildren(...said.map((text) => make("p", { class: "why" }, text)));
+}
+
+// The user's own code, which may fail without anybody in a chat noticing.
+function hooks(tallies) {
+  $("hooks").hidden = !tallies.length;
+  list(tallies, locale());
+}
+
+function hook(tally) {
+  const text = `${tally.hook} (${tally.event}): ${t("hook.calls", { count: tally.calls })}`;
+  const bad = [["hook.failed", tally.failed], ["hook.late", tally.late]].filter(([, count]) => count);
+  return make("li", {}, text, bad.map(([name, count]) => make("span", { class: "bad" }, ` · ${t(name, { count })}`)));
 }
 
 class Card {

@@ -70,6 +70,8 @@ export const CHINESE = {
   "config.wrong": "保存的配置未被应用，继续使用之前的配置：",
   "config.partly": "已应用，但有些未能启动：",
 
+  "hooks": "钩子", "hook.calls": "调用：{count}", "hook.failed": "失败：{count}", "hook.late": "超时中断：{count}",
+
   "dead.about": "已放弃的消息和回复。重试会将其放回队列，丢弃则彻底删除。",
   "dead.none": "没有死信。", "dead.retry": "重试", "dead.drop": "丢弃",
   "dead.inbox": "消息", "dead.outbox": "回复",

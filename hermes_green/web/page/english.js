@@ -70,6 +70,8 @@ export const ENGLISH = {
   "config.wrong": "The configuration as saved was not applied; what ran before goes on:",
   "config.partly": "Applied, but not everything could start:",
 
+  "hooks": "Hooks", "hook.calls": "called: {count}", "hook.failed": "failed: {count}", "hook.late": "cut off: {count}",
+
   "dead.about": "Messages and replies that were given up. Retry puts one back into its queue; drop forgets it.",
   "dead.none": "No dead letters.", "dead.retry": "Retry", "dead.drop": "Drop",
   "dead.inbox": "message", "dead.outbox": "reply",
