@@ -15,7 +15,7 @@ from hermes_green.settings.schema import Gateway
 # Keys with values that have to fit together, or that lead to files and agents; they are left alone.
 LEFT_OUT = {"agent", "fallback", "routes", "hooks", "hooks_dir", "accounts", "data_dir", "host", "token", "enabled"}
 GIVEN = {"token": "'123456789:ABC-DEF'", "bot_token": "xoxb-1", "app_token": "xapp-1", "dial_budget": "[[4, 120]]",
-         "daily_at": "'04:30'", "intents": "[GROUP_AND_C2C]"}  # fmt: skip
+         "daily_at": "'04:30'", "intents": "[GROUP_AND_C2C]", "ca_file": "''"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
