@@ -12,7 +12,7 @@ from hermes_green.store.engine import Engine
 
 STATES = ("waiting", "running", "done", "refused", "dead")
 # Rows are numbered in the order of their coming; a clock that was set back by less than this hides none.
-SLACK = 3_600.0
+LEEWAY = 3_600.0
 
 _MESSAGES = (
     "SELECT id, child, session_id, chat_id, message_id, text, body, accepted_at, state, attempt, turn_id, reason, "
@@ -49,7 +49,7 @@ def _messages(
 ) -> Iterator[AuditLine]:
     found = 0
     for row in connection.execute(_MESSAGES):
-        if row[7] < since - SLACK or found >= limit:
+        if row[7] < since - LEEWAY or found >= limit:
             return
         if row[7] >= since:
             found += 1

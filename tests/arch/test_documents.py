@@ -14,8 +14,10 @@ import pytest
 from hermes_green import __version__, blueprint, cli
 from hermes_green.adapters import registry
 from hermes_green.core.machine import State
+from hermes_green.core.model import Inbound, Peer
 from hermes_green.ops.metrics import Metrics
 from hermes_green.runtime.commands import KNOWN
+from hermes_green.runtime.turn import facts_of
 from hermes_green.runtime.words import GENERAL
 from hermes_green.settings.reference import markdown
 from hermes_green.settings.schema import Gateway
@@ -41,6 +43,8 @@ PLACEHOLDERS = {
 }
 # Fields of what the gateway is asked and answers, which look like keys of the configuration.
 ANSWERED = {"reply_to", "cooldown_until", "app_mention"}
+# What hooks are told of a message.
+TOLD = {*facts_of(Inbound((), Peer("", "", "dm"), "", ""), None, "", None), "user_name"}
 VARIABLES = (
     "FEISHU_APP_SECRET",
     "DINGTALK_CLIENT_SECRET",
@@ -149,7 +153,7 @@ def test_every_key_named_exists(name: str) -> None:
         key = code.partition(":")[0]
         if re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", key) and key.partition(".")[0] in groups:
             assert key in known, f"{code}: no such key"
-    last_words = {key.rpartition(".")[2] for key in known} | ANSWERED | set(GENERAL)
+    last_words = {key.rpartition(".")[2] for key in known} | ANSWERED | TOLD | set(GENERAL)
     for code in codes(name):
         if re.fullmatch(r"[a-z]+(_[a-z]+)+", code) and not code.startswith("hermes_green_"):
             assert code in last_words, f"{code}: no such key"
