@@ -33,7 +33,7 @@ if [ "$mode" = unit ]; then
     run_pytest tests/unit "$@"
     exit
 elif [ "$mode" = faults ]; then
-    HERMES_GREEN_FAULTS=long run_pytest tests/faults "$@"
+    HERMES_GREEN_FAULTS=long run_pytest tests/faults -m "not hermes" "$@"
     faults=$?
     run_pytest tests -m long --ignore tests/faults
     long=$?

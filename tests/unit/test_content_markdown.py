@@ -213,6 +213,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_text_is_walked_in_little_time_or_not_at_all(name):
     for size in (10**6, LONGEST // 32):

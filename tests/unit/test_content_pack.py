@@ -80,6 +80,7 @@ def known(text):
     return set(re.findall(r"w\d{5}", text))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("unit", list(Unit))
 def test_random_documents_fit_are_balanced_and_lose_no_word(name, unit):

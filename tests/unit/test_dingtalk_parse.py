@@ -159,6 +159,7 @@ def test_times_that_make_no_sense_are_unsaid():
     assert inbound.sent_at is None and "until" not in inbound.reply_ref
 
 
+@pytest.mark.thorough
 def test_mutated_messages_never_raise_anything_but_bad_frame():
     draw = random.Random(5)
     strange = [None, 7, -1.5, True, "", "x" * 3, [], [7], {}, {"text": 7}, {"richText": {}}, "\ud800", [[]]]
@@ -176,6 +177,7 @@ def test_mutated_messages_never_raise_anything_but_bad_frame():
             json.dumps([inbound.text, dict(inbound.reply_ref)], ensure_ascii=False).encode()
 
 
+@pytest.mark.thorough
 def test_the_sdk_reads_the_same_in_the_same_messages():
     samples = [
         TEXT,

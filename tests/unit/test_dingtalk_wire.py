@@ -70,6 +70,7 @@ def test_cards_are_asked_for_only_where_there_are_any_and_events_never():
     assert {entry["topic"] for entry in wire.subscriptions(True)} == {wire.ROBOT, wire.CARD}
 
 
+@pytest.mark.thorough
 def test_mutated_frames_never_raise_anything_but_bad_frame():
     draw = random.Random(3)
     good = frame(eventType="e").encode()

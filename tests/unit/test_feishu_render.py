@@ -98,6 +98,7 @@ def test_a_text_whose_marks_were_escaped_is_sent_without_the_escapes():
     assert payloads("a \\* b &lt;") == ({"text": "a * b <"},)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "words",
     [

@@ -165,6 +165,7 @@ def test_a_file_that_names_billions_of_values_is_refused_quickly(tmp_path: Path)
     assert any("too large" in each.what for each in problems(tmp_path))
 
 
+@pytest.mark.thorough
 def test_a_file_nested_beyond_reason_is_refused(tmp_path: Path) -> None:
     (tmp_path / "gateway.yaml").write_text("a: " + "[" * 5000)
     (problem,) = problems(tmp_path)

@@ -83,6 +83,7 @@ def test_the_shipped_files_fit_their_schemas(name: str) -> None:
     assert fits(tree((ROOT / "conf" / f"{name}.yaml").read_text()), schema(name, declarations()[name]))
 
 
+@pytest.mark.thorough
 def test_what_the_loader_takes_the_schema_takes() -> None:
     schemas = {name: schema(name, declared) for name, declared in declarations().items()}
     for number in range(100):
@@ -92,6 +93,7 @@ def test_what_the_loader_takes_the_schema_takes() -> None:
         assert fits(tree(text), schemas[name]), text
 
 
+@pytest.mark.thorough
 def test_misspelt_keys_and_wrong_types_do_not_fit() -> None:
     schemas = {name: schema(name, declared) for name, declared in declarations().items()}
     for broken in generated(100, 7):

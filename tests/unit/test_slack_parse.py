@@ -202,6 +202,7 @@ def test_frames_are_read():
     assert json.loads(wire.acknowledgement("e")) == {"envelope_id": "e"}
 
 
+@pytest.mark.thorough
 def test_twenty_thousand_mutated_frames_find_no_other_error():
     draw = random.Random(20261120)
     payload = copy.deepcopy(DIRECT)

@@ -177,6 +177,7 @@ def test_what_is_no_message_is_a_bad_frame(bad: Any) -> None:
         parse([bad], "telegram", BOT)
 
 
+@pytest.mark.thorough
 def test_mutated_updates_raise_nothing_but_bad_frame() -> None:
     draw = random.Random(7)
     photo = {"photo": [{"file_id": "a"}, {"file_id": "b", "file_size": 7}], "caption": "x", "media_group_id": "1"}

@@ -49,6 +49,7 @@ def test_text_without_marks_is_sent_as_it_is() -> None:
     assert one("1 * 2 < 3\n\n\nand  more") == {"text": "1 * 2 < 3\n\n\nand  more"}
 
 
+@pytest.mark.thorough
 def test_messages_hold_4096_units_after_parsing_and_what_the_platform_reads_is_what_was_meant() -> None:
     draw = random.Random(4)
     link = "[link](https://example.org/a?b=c&d=e)"

@@ -152,6 +152,7 @@ def test_a_line_of_code_longer_than_the_limit_is_cut_inside_its_fence() -> None:
     assert all(piece.startswith("```js\n") and piece.endswith("\n```") for piece in pieces)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "text",
     [

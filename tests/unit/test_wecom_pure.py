@@ -159,6 +159,7 @@ def test_half_characters_do_not_travel() -> None:
     heard(text={"content": "\ud83d half"}).text.encode()
 
 
+@pytest.mark.thorough
 def test_twenty_thousand_damaged_messages_raise_nothing_but_bad_frame() -> None:
     draw = random.Random(20261120)
     image = {"url": "https://x/1", "aeskey": "k"}
