@@ -134,6 +134,9 @@ class Intake:
             except Exception as error:  # border: one message that cannot be written must not stop the others
                 self._log.exception("a message could not be written: this is a bug")
                 batch, rows = self._set_aside(head, error)
+                if not batch:
+                    gevent.sleep(0.05 + backoff.next())
+                    continue
             backoff.reset()
             self.away = ""
             self._after(batch, rows)

@@ -5,6 +5,7 @@ import pytest
 from gevent.event import Event
 from loguru import logger
 
+from hermes_green.core.errors import StoreAway
 from hermes_green.core.model import Inbound, Peer
 from hermes_green.core.options import Access
 from hermes_green.runtime.intake import Intake, Offer
@@ -100,3 +101,28 @@ def test_a_refusal_that_cannot_be_written_ends_its_row_as_a_dead_letter(come):
     arrive(("/whoami", True))
     eventually(lambda: [letter.text for letter in rooms.store.dead()] == ["/whoami"], 3)
     nothing_waits(rooms)
+
+
+def test_a_message_that_cannot_be_written_waits_for_a_store_that_is_away_and_lets_others_run(come, store):
+    rooms, arrive = come()
+    taken, kept, away = store.accept, store.quarantine, [StoreAway("full")] * 3
+
+    def accept(child, items, now):
+        if items[0].inbound.text == "bad":
+            raise TypeError("not JSON")
+        return taken(child, items, now)
+
+    def quarantine(*args):
+        if away:
+            raise away.pop()
+        return kept(*args)
+
+    store.accept, store.quarantine = accept, quarantine
+    seen = []
+    gevent.spawn_later(0.01, lambda: seen.append(len(away)))
+    arrive(("bad", True))
+    eventually(lambda: not away, 3)
+    assert seen == [2], "what else was due ran between the first try and the last"
+    arrive(("good", True))
+    eventually(lambda: rooms.texts == ["re: good"], 3)
+    assert store.counts(rooms.clock.wall()).quarantine == 1
