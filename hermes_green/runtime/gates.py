@@ -9,6 +9,8 @@ from hermes_green.core.ports import Adapter
 
 # Beyond this many chats, gates without memory are forgotten.
 REMEMBER = 4_096
+# Seconds between two looks for them: while thousands are busy, each look finds none and costs the hub milliseconds.
+FORGET_EVERY = 1.0
 
 
 class Gates:
@@ -18,6 +20,7 @@ class Gates:
         self._clock = clock
         self._buckets: dict[tuple[str, str], list[Bucket]] = {}
         self._kinds: dict[tuple[str, str], str] = {}
+        self._forget_at = 0.0
 
     def learn(self, adapter: Adapter, child: str, lane: str, chat_type: str) -> None:
         """The kind of a lane's chat, whose limits may differ from the platform's usual ones; known
@@ -41,7 +44,7 @@ class Gates:
         if wait <= 0:
             for bucket in buckets:
                 bucket.spend(now)
-            if len(self._buckets) > REMEMBER:
+            if len(self._buckets) > REMEMBER and now >= self._forget_at:
                 self._forget(now)
         return max(0.0, wait)
 
@@ -78,6 +81,7 @@ class Gates:
         return len(self._buckets.get((child, ""), ()))
 
     def _forget(self, now: float) -> None:
+        self._forget_at = now + FORGET_EVERY
         idle = [key for key, buckets in self._buckets.items() if all(bucket.idle(now) for bucket in buckets)]
         for key in idle:
             del self._buckets[key]

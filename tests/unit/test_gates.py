@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from hermes_green.core.clock import ManualClock
 from hermes_green.core.model import Caps, CapsTable, Rate
-from hermes_green.runtime.gates import Gates
+from hermes_green.runtime.gates import REMEMBER, Gates
 
 
 def adapter(*rates):
@@ -23,3 +23,16 @@ def test_drafts_count_as_messages_where_nothing_else_is_said():
     gates, place = Gates(ManualClock()), adapter(Rate(1, 60.0, "chat"))
     assert gates.enter(place, "c", "lane", draft=True) == 0
     assert gates.enter(place, "c", "lane") > 50
+
+
+def test_gates_of_chats_that_fell_silent_are_forgotten_and_busy_ones_are_not_counted_at_each_send():
+    clock = ManualClock()
+    gates, place, looks = Gates(clock), adapter(Rate(1, 60.0, "chat")), []
+    forget = gates._forget
+    gates._forget = lambda now: (looks.append(now), forget(now))
+    for number in range(REMEMBER + 500):
+        gates.enter(place, "c", f"lane {number}")
+    assert len(looks) == 1
+    clock.advance(61.0)
+    gates.enter(place, "c", "one more")
+    assert len(looks) == 2 and len(gates._buckets) <= 2
