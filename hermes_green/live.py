@@ -159,7 +159,11 @@ class Live:
         self._ownership.keep_only(set(credentials(fresh.children)))
         errors = []
         for child in (*changes.restart, *changes.start):
-            why = self._nursery.admit(child, pace_of(fresh), self._house, gone.get(child.id))
+            try:
+                why = self._nursery.admit(child, pace_of(fresh), self._house, gone.get(child.id))
+            except Exception as error:  # border: one bot's adapter must not keep the others from starting
+                logger.exception("{} could not be built", child.id)
+                why = f"its adapter could not be built: {error!r}"
             if why:
                 errors.append(f"{child.id}: {why}")
         return errors
