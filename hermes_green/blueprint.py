@@ -12,8 +12,7 @@ from urllib.parse import unquote, urlsplit
 from loguru import logger
 
 from hermes_green.adapters import registry as adapters
-from hermes_green.agents import hookdirs
-from hermes_green.agents import registry as agents
+from hermes_green.agents import hookdirs, registry as agents
 from hermes_green.agents.hooks import HookCalls
 from hermes_green.agents.yard import Yard
 from hermes_green.core.errors import ConfError

@@ -7,7 +7,6 @@ from typing import Callable, Sequence
 from hermes_green.core.clock import Clock
 from hermes_green.core.ports import AuditLine, DeadLetter, Line, Message, SessionInfo, Store
 
-
 # Sessions among which one that is reset is looked for, to tell hooks which chat it is.
 RECENT = 1_000
 
