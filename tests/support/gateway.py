@@ -183,9 +183,8 @@ class FakeGateway:
         return len(self.letters) < before
 
     def audit(self, since: float, limit: int) -> list[AuditLine]:
-        line = AuditLine(
-            1700000000.0, "web", "main", "dm", None, "u", None, "web:main", "m", "t", "text", 5, "done", "", 1, 0.5, None
-        )
+        who = ("web", "main", "dm", None, "u", None, "web:main", "m", "t")
+        line = AuditLine(1700000000.0, *who, "text", 5, "done", "", 1, 0.5, None)
         return [line] if since <= line.at else []
 
     def sessions(self, limit: int) -> list[SessionInfo]:
