@@ -23,6 +23,14 @@ from tests.support.stage import Stage, until
 
 # The drafts of these would be messages of their own in the record.
 OFF = {name: {"streaming": "off"} for name in ("feishu", "telegram", "slack", "dingtalk")}
+# The platforms' own limits would hold replies back for minutes, and are not what is tried here.
+UNLIMITED = {
+    "dingtalk": ("--webhook-count", "100000"),
+    "slack": ("--posts", "100000"),
+    "telegram": ("--account-rate", "0", "--chat-rate", "0"),
+    "wecom": ("--rate-minute", "0", "--rate-hour", "0"),
+}
+ROUND = 5  # kills before what has gathered may be answered: cut turns run one at a time
 INBOX = {0: "committed, no turn yet", 1: "in mid-turn"}
 OUTBOX = {0: "reply committed, not sent", 1: "between send and receipt"}
 
@@ -32,7 +40,7 @@ def staged(stage: Stage, **gateway: Any) -> Scene:
     model.behave(delay=0.03, first=0.02, chunks=6)
     agent = {"type": "openai", "base_url": model.url, "model": "test"}
     turns = {"poison_limit": 1000}
-    scene = six(stage, gateway={"agent": agent, "turns": turns, **gateway}, files=OFF)
+    scene = six(stage, gateway={"agent": agent, "turns": turns, **gateway}, files=OFF, arguments=UNLIMITED)
     for sim in scene.sims.values():
         sim.fault("slow", delay=0.05)  # so that a kill may fall between a send and its receipt
     return scene
@@ -97,12 +105,15 @@ def judge(scene: Scene, load: Load, kills: int) -> None:
 
     try:
         until(lambda: not missing(set.union(*lost_in_gaps(scene, load))), 60)
+        until(lambda: not scene.gateway.status()["inbox"] and not scene.gateway.status()["outbox"], 60)
     except AssertionError:
         pass  # told below, with what is missing
     gevent.sleep(1.5)  # a second answer would come now
     gap, cut = lost_in_gaps(scene, load)
-    lost, faults = missing(gap | cut), load.faults()
-    cut_off = [case for case in faults["lost"] if case.split(": ", 1)[1] in cut]
+    with closing(sqlite3.connect(scene.stage.home / "var" / "gateway.sqlite3")) as db:
+        committed = {text for (text,) in db.execute("SELECT text FROM inbox")}
+    lost, faults = missing((gap | cut) - committed), load.faults()
+    cut_off = [case for case in faults["lost"] if case.split(": ", 1)[1] in cut - committed]
     print(f"lost: {len(lost)}; while no link was up: {len(faults['lost']) - len(lost) - len(cut_off)}")
     print(f"cut off before the commit, where nothing is sent twice: {len(cut_off)} in {kills} kills")
     print(f"answered twice: {dict(Counter(case.split()[0] for case in faults['twice']))}")
@@ -120,25 +131,19 @@ def test_kill_9_at_seeded_instants_loses_nothing_and_doubles_nothing_that_has_a_
     kills = 200 if long_run else 3
     draw = random.Random(seed)
     idle = idle_chats(scene)
-    load = Load(list(scene.sims.values()), chats=24, messages=0, rate=12, seed=seed)
+    load = Load(list(scene.sims.values()), chats=48, messages=0, rate=16, seed=seed)
     hops: Counter[str] = Counter()
-    going = True
-
-    def users() -> None:
-        while going:
-            load.messages += 6
-            load.more(6)
-            gevent.sleep(draw.uniform(0.2, 0.6))
-
-    writing = gevent.spawn(users)
-    for _ in range(kills):
+    for number in range(kills):
+        load.messages += 10
+        writing = gevent.spawn(load.more, 10)
         gevent.sleep(draw.uniform(0.0, 0.9))
         scene.gateway.kill(signal.SIGKILL)
         hops += found_by(scene, unacknowledged(scene))
         scene.gateway = stage.gateway()
         scene.gateway.until_ready(30)
-    going = False
-    writing.get(timeout=30)
+        writing.get(timeout=30)
+        if number % ROUND == ROUND - 1:
+            until(lambda: not scene.gateway.status()["inbox"], 60, "what has gathered to be answered")
     print(f"{kills} kills, {load.messages} messages; messages found at each hop:")
     for hop, count in hops.most_common():
         print(f"  {hop:28}{count:6}")
@@ -152,7 +157,7 @@ def test_sigterm_at_seeded_instants_loses_nothing_and_ends_well(stage, long_run,
     scene = staged(stage, supervisor={"drain_seconds": drain, "healthy_after": 1, "backoff_max": 1})
     draw = random.Random(seed)
     stops = 50 if long_run else 2
-    load = Load(list(scene.sims.values()), chats=24, messages=0, rate=12, seed=seed)
+    load = Load(list(scene.sims.values()), chats=48, messages=0, rate=12, seed=seed)
     slowest = 0.0
     for _ in range(stops):
         load.messages += 12
