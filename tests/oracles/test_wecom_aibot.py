@@ -14,7 +14,7 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from hermes_green.sim.wecom import WeComSim
-from tests.oracles.conftest import CACHE
+from tests.support.virtualenv import CACHE
 
 PYTHON_SDK = "wecom-aibot-sdk==1.0.8"
 NODE_SDK = "@wecom/aibot-node-sdk@1.0.7"
