@@ -227,7 +227,7 @@ def test_what_a_user_sent_is_fetched(bench: Bench) -> None:
 def test_a_file_of_the_agent_is_sent_once(bench: Bench, tmp_path: Any, name: str, kind: Any, shown: str) -> None:
     inbound = bench.hear(bench.ready(), "a file, please")
     path = tmp_path / name
-    data = b"\x00\xff\r\n--" * (1_540_000 if name == "big.png" else 30_000)
+    data = b"\x00\xff\r\n--" * (1_800_000 if name == "big.png" else 30_000)
     path.write_bytes(data)
     reply = Reply("here", inbound.peer, inbound.reply_ref, (Attachment(kind, name=name, path=str(path)),))
     text, media = bench.adapter.render(reply)
