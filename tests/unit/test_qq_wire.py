@@ -27,7 +27,9 @@ def test_a_dispatch_is_decoded_with_its_sequence_number():
     assert (frame.op, frame.s, frame.t, frame.d) == (0, 7, "READY", {"a": 1})
 
 
-@pytest.mark.parametrize("raw", ["", "[]", "3", "{", '{"d":1}', '{"op":"0"}', '{"op":true}', b"\xff\xfe{"])
+@pytest.mark.parametrize(
+    "raw", ["", "[]", "3", "{", '{"d":1}', '{"op":"0"}', '{"op":true}', b"\xff\xfe{", "[" * 100_000]
+)
 def test_what_is_no_payload_is_a_bad_frame(raw):
     with pytest.raises(BadFrame):
         wire.decode(raw)

@@ -88,7 +88,7 @@ def decode(raw: str | bytes) -> Frame:
     """
     try:
         payload = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadFrame(f"not JSON: {error}") from error
     if not isinstance(payload, dict):
         raise BadFrame("a payload must be an object")
