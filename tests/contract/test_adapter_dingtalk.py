@@ -374,7 +374,11 @@ class TestDingTalk(AdapterContract):
                 bench.sim.say(text=f"good {number}")
         wait_for(lambda: len(run.port.accepted) == 10, what="ten good messages")
         wait_for(lambda: len(bench.sim.record(kind="ack")) >= 10, what="their acknowledgements")
-        assert not run.ended
+        for inbound in run.port.accepted:
+            (part,) = bench.parts(inbound, inbound.text)
+            bench.adapter.send(part, run.port.link)
+        assert {entry["text"] for entry in bench.sends()} == {f"good {number}" for number in range(0, 500, 50)}
+        assert not run.ended and len(bench.sends()) == 10
 
 
 class TestCards:

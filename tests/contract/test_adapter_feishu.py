@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 import time
 from typing import Any
 
@@ -11,8 +13,10 @@ import pytest
 from hermes_green.adapters import feishu
 from hermes_green.core.errors import AuthRejected, LinkLost, SendRefused, SendRetry, Throttled
 from hermes_green.core.model import Part, Peer, Secret
+from hermes_green.sim import feishu_frames as frames
 from hermes_green.sim.feishu import FeishuSim
 from tests.contract.adapters import INTERVAL, TIMEOUT, AdapterContract, Bench, Driver
+from tests.support.mutants import mutant
 from tests.support.port import Run, wait_for
 
 
@@ -132,6 +136,24 @@ class TestFeishu(AdapterContract):
         bench.sim.wait("ack", timeout=3)
         assert len(run.port.quarantined) == 1 and not run.ended
 
+    def test_five_hundred_mutated_frames_end_no_run_and_good_ones_between_are_answered(self, bench: Bench) -> None:
+        run, draw = bench.ready(), random.Random(20261120)
+        good = [f"good {number}" for number in range(0, 500, 25)]
+        for number in range(500):
+            bench.sim.links[0].send(mutated(number, draw))
+            if number % 25 == 0:
+                bench.sim.say(text=f"good {number}", chat="oc_dm_bob", parts=draw.randint(1, 3))
+        wait_for(lambda: not bench.sim.courier.unacked(), what="every good frame to be acknowledged")
+        heard = [inbound for inbound in run.port.accepted if inbound.peer.chat_id == "oc_dm_bob"]
+        assert sorted(inbound.text for inbound in heard) == sorted(good)
+        assert not run.ended and len(run.port.quarantined) > 100
+        for inbound in heard:
+            (part,) = bench.parts(inbound, inbound.text)
+            bench.adapter.send(part, run.port.link)
+        assert sorted(entry["text"] for entry in bench.sends()) == sorted(good)
+        assert len(bench.sim.record(kind="open")) == 1
+        bench.forgiven.append("of a push that never was")  # what makes sense but to us is acknowledged, too
+
     def test_media_is_announced_in_words(self, bench: Bench) -> None:
         run = bench.ready()
         inbound = bench.hear(run, "x", message_type="image")
@@ -201,3 +223,23 @@ class TestFeishu(AdapterContract):
 def a_part(peer: Peer | None, key: str = "d" * 32) -> Part:
     assert peer is not None
     return Part(key=key, reply_seq=1, ordinal=0, peer=peer, payload={"text": "unasked"})
+
+
+def mutated(number: int, draw: random.Random) -> bytes:
+    """A push, or now and then a pong, whose event, envelope or bytes are damaged."""
+    message: Any = {"message_id": f"om_{number}", "chat_id": "oc_bad", "chat_type": "group", "message_type": "text"}
+    message |= {"content": json.dumps({"text": "@_user_1 hi"}), "create_time": "1774004597216"}
+    message["mentions"] = [{"key": "@_user_1", "id": {"open_id": "ou_ann"}, "name": "Ann"}]
+    header = {"event_id": f"bad-{number}", "event_type": "im.message.receive_v1"}
+    sender = {"sender_id": {"open_id": "ou_ann"}, "sender_type": "user"}
+    event = {"schema": "2.0", "header": header, "event": {"sender": sender, "message": message}}
+    how = draw.random()
+    if how < 0.5:
+        event = mutant(event, draw)
+    part = frames.parts_of(7, f"bad-{number}", json.dumps(event).encode(), draw.randint(1, 2), "t" * 29, number)[0]
+    raw = bytearray(frames.pong(7, {"PingInterval": 90}) if how > 0.95 else part.data)
+    if how >= 0.5:
+        for _ in range(draw.randint(1, 4)):
+            at = draw.randrange(len(raw))
+            raw[at : at + draw.randint(0, 3)] = draw.randbytes(draw.randint(1, 3))
+    return bytes(raw)

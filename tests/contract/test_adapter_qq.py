@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 import time
 from typing import Any, Iterator
 
@@ -22,7 +24,8 @@ from hermes_green.core.errors import (
 )
 from hermes_green.core.model import Inbound, Part, Peer, Receipt, Reply, Secret
 from hermes_green.sim.qq import QQSim
-from tests.contract.adapters import INTERVAL, TIMEOUT, AdapterContract, Driver
+from tests.contract.adapters import INTERVAL, TIMEOUT, AdapterContract, Bench, Driver
+from tests.support.mutants import mutant
 from tests.support.port import FakeContext, FakePort, Run, wait_for
 
 BEAT = 0.4
@@ -82,6 +85,21 @@ class QQDriver(Driver):
 
 class TestQQ(AdapterContract):
     driver = QQDriver()
+
+    def test_five_hundred_mutated_frames_end_no_run_and_good_ones_between_are_answered(self, bench: Bench) -> None:
+        run, draw = bench.ready(), random.Random(20261120)
+        good = [f"good {number}" for number in range(0, 500, 25)]
+        for number in range(500):
+            bench.sim.links[0].send(mutated(number, draw))
+            if number % 25 == 0:
+                bench.sim.say(text=f"good {number}", chat="G-GOOD", chat_type="group")
+        wait_for(lambda: bench.sim.state()["unacked"] == 0, what="every good frame to be acknowledged")
+        heard = [inbound for inbound in run.port.accepted if inbound.peer.chat_id == "G-GOOD"]
+        assert [inbound.text for inbound in heard] == good and not run.ended and len(run.port.quarantined) > 100
+        for inbound in heard:
+            (part,) = bench.parts(inbound, inbound.text)
+            bench.adapter.send(part, run.port.link)
+        assert [entry["text"] for entry in bench.sends()] == good and len(bench.sim.record(kind="open")) == 1
 
 
 class Rig:
@@ -705,3 +723,19 @@ def test_an_address_of_the_socket_given_by_hand_is_taken(rig):
     sim = rig.sim()
     rig.up(rig.adapter(sim, ws_base=sim.ws_url))
     assert not [entry for entry in sim.record(kind="dial") if entry["path"] == "/gateway/bot"]
+
+
+def mutated(number: int, draw: random.Random) -> str | bytes:
+    """A damaged dispatch. It stays one, and its number stays small: an end or a number would be believed."""
+    d: Any = {"id": f"BAD{number}", "author": {"member_openid": "M0", "bot": False}, "group_openid": "G-BAD"}
+    d |= {"content": "hi", "timestamp": "2023-11-06T13:37:18+08:00", "mentions": [{"is_you": True}]}
+    d["attachments"] = [{"content_type": "image/png", "filename": "a.png", "size": 12, "url": "https://h/a"}]
+    frame = {"op": 0, "s": 1, "t": "GROUP_AT_MESSAGE_CREATE", "d": d}
+    if draw.random() < 0.5:
+        frame = {**mutant(frame, draw), "op": 0, "s": draw.choice([None, 1, 0, -1, "7", {}])}
+        return json.dumps(frame)
+    raw, head = bytearray(json.dumps(frame).encode()), len(b'{"op": 0, "s": 1,')
+    for _ in range(draw.randint(1, 4)):
+        at = draw.randrange(head, len(raw))
+        raw[at : at + draw.randint(0, 5)] = draw.choice([b"", b"\x00", b"[", b"}", b'"', b"null", b"\\ud800", b"\xff"])
+    return bytes(raw)

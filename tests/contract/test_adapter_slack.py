@@ -249,8 +249,11 @@ class TestSlack(AdapterContract):
                 frame[draw.randrange(len(frame))] = chr(draw.randrange(32, 127))
             bench.sim.links[0].send("".join(frame))
             if number % 50 == 0:
-                bench.hear(run, f"good {number}")
+                (part,) = bench.parts(bench.hear(run, f"good {number}"), f"answer {number}")
+                bench.adapter.send(part, run.port.link)
         bench.hear(run, "the last")
+        assert [entry["text"] for entry in bench.sends()] == [f"answer {number}" for number in range(0, 500, 50)]
+        assert not run.ended
         wait_for(lambda: not bench.sim.courier.unacked(), what="every good frame acknowledged")
         bench.forgiven += ["never was", "not an acknowledgement"]
 

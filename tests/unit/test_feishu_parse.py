@@ -239,7 +239,8 @@ def test_a_time_that_is_nonsense_is_unknown():
         assert read(message("x", create_time=value)).sent_at is None
 
 
-def test_mutated_events_never_raise_anything_but_bad_frame():
+@pytest.mark.thorough
+def test_twenty_thousand_mutated_events_never_raise_anything_but_bad_frame():
     rng = random.Random(20)
     seeds = [
         json.dumps(message("@_user_1 hi", chat_type="group", mentions=[MENTION_ME], thread_id="omt_1")),
@@ -247,12 +248,12 @@ def test_mutated_events_never_raise_anything_but_bad_frame():
         json.dumps(message(kind="file", content={"file_key": "k", "file_name": "n"})),
     ]
     values = [None, 0, -1, 1.5, True, "", "x", [], {}, [[]], [None], {"a": None}, "\ud800", "@_user_1", "9" * 30]
-    for _ in range(1500):
+    for _ in range(10_000):
         raw = bytearray(rng.choice(seeds).encode())
         for _ in range(rng.randint(1, 6)):
             raw[rng.randrange(len(raw))] = rng.choice(b'{}[]",:\\0aZ\x00\xff')
         _quietly(bytes(raw))
-    for _ in range(1500):
+    for _ in range(10_000):
         event = json.loads(rng.choice(seeds))
         for _ in range(rng.randint(1, 3)):
             _spoil(event, rng, values)

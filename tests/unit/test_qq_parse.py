@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
 
 import pytest
 
 from hermes_green.adapters.qq.parse import parse
-from hermes_green.adapters.qq.wire import Frame
+from hermes_green.adapters.qq.wire import Frame, decode
 from hermes_green.core.errors import BadFrame
+from tests.support.mutants import mutant
 
 C2C = {
     "id": "ROBOT1.0_abc",
@@ -139,11 +141,12 @@ def test_a_time_nobody_understands_is_no_time(stamp):
     assert read("C2C_MESSAGE_CREATE", {**C2C, "timestamp": stamp}).sent_at is None
 
 
+@pytest.mark.thorough
 def test_no_damage_to_a_message_raises_anything_but_a_bad_frame():
     draw = random.Random(7)
     events = [("C2C_MESSAGE_CREATE", C2C), ("GROUP_AT_MESSAGE_CREATE", GROUP), ("AT_MESSAGE_CREATE", GUILD)]
     junk = [None, True, 0, -1, "", "x", [], [None], {}, {"id": []}, 1e300]
-    for _ in range(3000):
+    for _ in range(20_000):
         event, whole = draw.choice(events)
         d = copy.deepcopy(whole)
         for _ in range(draw.randint(1, 3)):
@@ -155,3 +158,38 @@ def test_no_damage_to_a_message_raises_anything_but_a_bad_frame():
         except BadFrame:
             continue
         assert inbound is None or (inbound.message_id and inbound.peer.chat_id and isinstance(inbound.text, str))
+
+
+@pytest.mark.thorough
+def test_twenty_thousand_mutated_frames_raise_nothing_but_bad_frame():
+    draw = random.Random(20261120)
+    media = [{"content_type": "image/png", "filename": "a.png", "size": 12, "url": "https://h/a"}]
+    samples = [
+        ("C2C_MESSAGE_CREATE", {**C2C, "attachments": media}),
+        ("GROUP_AT_MESSAGE_CREATE", {**GROUP, "mentions": [{"is_you": True}]}),
+        ("AT_MESSAGE_CREATE", GUILD),
+        ("DIRECT_MESSAGE_CREATE", DIRECT),
+    ]
+    good = bad = 0
+    for _ in range(20_000):
+        event, d = draw.choice(samples)
+        try:
+            frame = decode(_damaged({"op": 0, "s": 7, "t": event, "d": d}, draw))
+            inbound = parse(frame, "qq/a", draw.choice(["", "5"]))
+        except BadFrame:
+            bad += 1
+            continue
+        if inbound is not None:
+            good += 1
+            json.dumps([inbound.keys, inbound.text, dict(inbound.reply_ref), dict(inbound.peer.extra)])
+    assert good > 1000 and bad > 1000
+
+
+def _damaged(frame, draw):
+    if draw.random() < 0.5:
+        return json.dumps(mutant(frame, draw))
+    raw = bytearray(json.dumps(frame).encode())
+    for _ in range(draw.randint(1, 4)):
+        at = draw.randrange(len(raw))
+        raw[at : at + draw.randint(0, 3)] = bytes(draw.choices(b'{}[]":,0aT-+\\\xff', k=draw.randint(0, 3)))
+    return bytes(raw)
