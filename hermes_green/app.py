@@ -62,6 +62,8 @@ EVICT_SLACK = 8.0
 # Seconds a commit waits for another process that holds the file. Two such waits (the one under way, and
 # its own) must end before the pulse takes a locked store for a hung one and the watchdog ends us.
 STORE_BUSY = 2.0
+# Of stall_kill: so long may the store be silent before it counts as hung.
+STORE_PATIENCE = 0.7
 # From the end of drain_seconds to the exit; service managers are told 5 s.
 CLOSE_WITHIN = 4.5
 PROBE_TIMEOUT = 90.0
@@ -172,6 +174,7 @@ class Application:
             broken=self._broken,
             alive=self._alive,
             pulse=self._pulse,
+            patience=lambda: STORE_PATIENCE * self._live.config.supervisor.stall_kill,
             sweep=lambda: self._offhub.call(self._media.sweep, self._live.config.retention.media_days),
         )
         self._gateway = Gateway(

@@ -29,7 +29,7 @@ class Upkeep:
     """``turning()`` proves that the supervisor's loop turns (it raises when it does not); ``broken``
     is told of a store that cannot be trusted any more;
     ``sweep`` deletes old files. ``alive`` is told after each round in which everything answered, and
-    ``pulse`` says how many seconds lie between rounds."""
+    ``pulse`` says how many seconds lie between rounds, ``patience`` how many a store may be silent."""
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class Upkeep:
         sweep: Callable[[], int],
         alive: Callable[[], None] = lambda: None,
         pulse: Callable[[], float] = lambda: PULSE,
+        patience: Callable[[], float] = lambda: STORE_DEADLINE,
     ) -> None:
         self.store_state = "ok"
         self.counts = Counts()
@@ -59,6 +60,7 @@ class Upkeep:
         self._sweep = sweep
         self._alive = alive
         self._beat = pulse
+        self._patience = patience
         self._greenlets = [gevent.spawn(self._pulse), gevent.spawn(self._prune)]
         for greenlet, name in zip(self._greenlets, ("pulse", "prune")):
             greenlet.name = name
@@ -81,21 +83,33 @@ class Upkeep:
             gevent.sleep(self._beat())
 
     def _ask_store(self) -> bool:
-        """A round trip through the writer. A store that says it is away lives; one that says nothing
-        does not (False)."""
-        silent = StoreAway(f"no answer in {STORE_DEADLINE:.0f} s")
+        """A round trip through the writer. A store that says it is away lives, and so does one that is
+        late; one that says nothing for ``patience`` does not (False)."""
+        trip = gevent.spawn(self._round_trip)
+        trip.name = "store-ping"
         try:
-            with gevent.Timeout(STORE_DEADLINE, silent):
-                self._store.ping()
-                self.counts = self._store.counts(self._clock.wall())
+            trip.join(STORE_DEADLINE)
+            if not trip.ready():
+                self.store_state = f"away: no answer in {STORE_DEADLINE:.0f} s"
+                # A disk that takes seconds for each commit is slow, and a restart would not mend it.
+                trip.join(max(0.0, self._patience() - STORE_DEADLINE))
+            if not trip.ready():
+                return False
+            trip.get()
+            return True
+        finally:
+            trip.kill(block=False)
+
+    def _round_trip(self) -> None:
+        try:
+            self._store.ping()
+            self.counts = self._store.counts(self._clock.wall())
             self.store_state = "ok"
         except StoreBroken as error:
             self.store_state = f"broken: {error}"
             self._broken(error)
         except HermesError as error:
             self.store_state = f"away: {error}"
-            return error is not silent
-        return True
 
     def _prune(self) -> None:
         while True:
