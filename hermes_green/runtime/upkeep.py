@@ -8,7 +8,7 @@ from typing import Any, Callable, Protocol
 import gevent
 
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import HermesError, StoreAway, StoreBroken
+from hermes_green.core.errors import HermesError, StoreBroken
 from hermes_green.core.ports import Counts, Retention, Store
 
 PULSE = 2.0
