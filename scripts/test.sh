@@ -49,8 +49,8 @@ fi
 # Side by side: most of these tests wait for sockets and processes, so two cores serve four of them.
 # Each prints into a file, and the files are shown one after the other.
 shards=(
-    "tests/unit tests/arch tests/contract"
-    "tests/oracles tests/e2e"
+    "tests/unit tests/arch tests/contract tests/oracles"
+    "tests/e2e"
     "tests/faults/test_[a-h]*.py"
     "tests/faults/test_[i-z]*.py"
 )

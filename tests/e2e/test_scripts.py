@@ -84,6 +84,8 @@ def test_the_test_script_joins_its_shards_and_keeps_the_worst_exit_code(tmp_path
         (tmp_path / "tests" / folder).mkdir()
     (tmp_path / "tests" / "unit" / "test_good.py").write_text("def test_good():\n    pass\n")
     (tmp_path / "tests" / "e2e" / "test_bad.py").write_text("def test_bad():\n    assert 'told' == 'in full'\n")
+    for name in ("early", "late"):
+        (tmp_path / "tests" / "faults" / f"test_{name}.py").write_text(f"def test_{name}():\n    pass\n")
 
     def run(*arguments: str) -> tuple[int, str]:
         done = subprocess.run(
@@ -93,8 +95,9 @@ def test_the_test_script_joins_its_shards_and_keeps_the_worst_exit_code(tmp_path
 
     code, out = run()
     assert code == 1 and "'told' == 'in full'" in out
-    last = out.strip().splitlines()[-2:]
-    assert re.search(r"= 1 passed in ", last[0]) and re.search(r"= 1 failed in ", last[1]), out
+    last = out.strip().splitlines()[-4:]
+    words = [re.search(r"= (1 \w+) in ", line) for line in last]
+    assert [word and word[1] for word in words] == ["1 passed", "1 failed", "1 passed", "1 passed"], out
     code, out = run("--unit")
     assert code == 0 and "1 passed" in out
     assert run("tests/e2e/test_bad.py")[0] == 1
