@@ -115,13 +115,16 @@ def judge(scene: Scene, load: Load, kills: int) -> None:
     lost, faults = missing((gap | cut) - committed), load.faults()
     cut_off = [case for case in faults["lost"] if case.split(": ", 1)[1] in cut - committed]
     print(f"lost: {len(lost)}; while no link was up: {len(faults['lost']) - len(lost) - len(cut_off)}")
+    # Of frames that come so often, the share of kills that cut one is how long one is on its way to the commit.
+    window = len(cut_off) / kills / (load.rate * 2 / len(PLATFORMS))
     print(f"cut off before the commit, where nothing is sent twice: {len(cut_off)} in {kills} kills")
+    print(f"so {window * 1000:.1f} ms from the frame to the commit; one such frame a second: {window:.1%} of kills")
     print(f"answered twice: {dict(Counter(case.split()[0] for case in faults['twice']))}")
     assert not lost, lost
     assert not on(RESENDS, faults["lost"])
     assert not on(KEYED, faults["twice"]), faults["twice"]
     assert not faults["out of order"] and not faults["strangers"], faults
-    assert len(cut_off) <= max(1, kills * 0.01), cut_off
+    assert len(cut_off) <= 1 or window < 0.01, f"under 1 % of kills at one such frame a second: {cut_off}"
     for name in PLATFORMS:
         assert scene.sims[name].record("violation") == []
 

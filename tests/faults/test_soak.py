@@ -21,7 +21,7 @@ from tests.support.scene import Scene
 from tests.support.six import KEYED, PLATFORMS, RESENDS, six
 from tests.support.stage import until
 
-MINUTES = float(os.environ.get("HERMES_GREEN_SOAK_MINUTES", "0.1"))
+MINUTES = float(os.environ.get("HERMES_GREEN_SOAK_MINUTES", "0.05"))
 RATE = float(os.environ.get("HERMES_GREEN_SOAK_RATE", "20"))
 EVERY = 3.0  # seconds between two faults
 WARM = 0.4  # of the run: what it takes until caches are full is no slope
