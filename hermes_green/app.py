@@ -100,6 +100,7 @@ class Application:
         self._store: Store = open_store(config.data_dir)
         worker = f"{os.getpid()}-{self._started_at:.0f}"
         self._build_runtime(config, worker)
+        self._build_outside(self._house)
         self._mailbox = Mailbox()
         self._nursery = Nursery(
             store=self._store,
@@ -165,10 +166,14 @@ class Application:
         )
         delivery = Delivery(**shared, rules=lambda: house.policy.delivery, session=lambda p: house.policy.session_of(p))
         house.connect(lanes, turns, delivery)
+
+    def _build_outside(self, house: House) -> None:
+        """What looks after the runtime, and what the outside sees of it."""
+        common: dict[str, Any] = dict(store=self._store, clock=self._clock, log=logger)
         self._upkeep = Upkeep(
             **common,
             notifier=self._notifier,
-            turning=supervisor.ping,
+            turning=house.supervisor.ping,
             summary=house.summary,
             retention=lambda: house.policy.retention,
             broken=self._broken,
