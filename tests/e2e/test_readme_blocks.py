@@ -14,8 +14,14 @@ from tests.support.stage import ROOT, http, until
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OURS = (".venv/bin/hermes-green ", "curl ")
-# Installing, running the tests, service managers, upgrades and `try` have tests of their own.
-ELSEWHERE = ("scripts/", "python3 -m venv", ".venv/bin/hermes-green try", ".venv/bin/hermes-green stop\ngit pull")
+# Installing, tests, benches, service managers, upgrades and `try` have runs of their own.
+ELSEWHERE = (
+    "scripts/",
+    ".venv/bin/python tests/bench/",
+    "python3 -m venv",
+    ".venv/bin/hermes-green try",
+    ".venv/bin/hermes-green stop\ngit pull",
+)
 
 
 def free_port() -> int:
