@@ -244,14 +244,14 @@ def test_warnings_and_less_are_never_held_back(setup, capsys, clock):
 
 def test_a_library_may_write_only_so_many_lines(setup, capsys, clock):
     setup()
-    theirs = logging.getLogger("noisy.library")
+    theirs = logging.getLogger("noisy.package")
     for number in range(500):
         theirs.warning("retrying %s", number)
     err = capsys.readouterr().err
     assert err.count("retrying") == repeats.PER_LIBRARY
     clock.now += repeats.WINDOW
     log.tell_repeats()
-    assert f"the same {500 - repeats.PER_LIBRARY} times more: lines of noisy.library" in capsys.readouterr().err
+    assert f"the same {500 - repeats.PER_LIBRARY} times more: lines of noisy.package" in capsys.readouterr().err
 
 
 def test_what_is_remembered_of_errors_is_bounded(clock):
