@@ -4,14 +4,16 @@ the way."""
 from __future__ import annotations
 
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Callable, Literal, Mapping, Sequence
 
 import gevent
 from gevent.pool import Pool
 
-# Notices never wait for their hook; more than this many at once are dropped and said so.
+# So many chats are told of at once, and so many notices wait for one of them; what is more is dropped and said so.
 PARALLEL = 64
+WAITING = 64
 # A hook that failed to decide so often in a row is not asked for a while: each failure may have cost
 # its message the whole deadline.
 PATIENCE = 3
@@ -59,14 +61,27 @@ class Tally:
     until: float = field(default=0.0, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A notice on its way to a hook."""
+
+    hook: Hook
+    tally: Tally
+    event: str
+    context: Mapping[str, Any]
+
+
 class Hooks:
-    """Fires the hooks of an event; each runs in a greenlet of its own until its deadline. Those of a
-    decision are asked one after the other, by whoever waits for it."""
+    """Fires the hooks of an event, each until its deadline. What one hook is told of one chat it is told in
+    the order in which it happened; chats do not wait for each other. Those of a decision are asked one
+    after the other, by whoever waits for it."""
 
     def __init__(self, hooks: Sequence[Hook], log: Any, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._log = log
         self._monotonic = monotonic
         self._pool = Pool(PARALLEL)
+        # What waits, by hook and chat; a key is there while a greenlet tells of it.
+        self._waiting: dict[tuple[str, ...], deque[Call]] = {}
         self._hooks: list[tuple[Hook, Tally]] = []
         self.replace(hooks)
 
@@ -80,12 +95,18 @@ class Hooks:
 
     def fire(self, event: str, context: Mapping[str, Any]) -> None:
         """Tell the hooks of ``event``; returns at once."""
+        about = str(context.get("child", "")), str(context.get("chat_id", ""))
         for hook, tally in self._of(event):
-            if self._pool.full():
+            call = Call(hook, tally, event, dict(context))
+            waiting = self._waiting.get((hook.title, *about))
+            if waiting is None and not self._pool.full():
+                self._waiting[(hook.title, *about)] = deque((call,))
+                self._pool.spawn(self._tell, (hook.title, *about)).name = f"hook-{hook.title}"
+            elif waiting is not None and len(waiting) < WAITING:
+                waiting.append(call)
+            else:
                 tally.failed += 1
-                self._log.error("hook {} for {} dropped: {} hooks are running", hook.title, event, PARALLEL)
-                continue
-            self._pool.spawn(self._one, hook, tally, event, dict(context)).name = f"hook-{event}"
+                self._log.error("hook {} for {} dropped: too much is told already", hook.title, event)
 
     def decide(self, event: str, context: Mapping[str, Any]) -> Decision:
         """What the hooks of ``event`` make of the message whose ``text`` stands in ``context``: each is told
@@ -120,6 +141,15 @@ class Hooks:
         whole = event.partition(":")[0] + ":*"
         exact = [pair for pair in self._hooks if pair[0].event == event]
         return exact + [pair for pair in self._hooks if pair[0].event == whole]
+
+    def _tell(self, key: tuple[str, ...]) -> None:
+        waiting = self._waiting[key]
+        try:
+            while waiting:
+                call = waiting.popleft()
+                self._one(call.hook, call.tally, call.event, call.context)
+        finally:
+            del self._waiting[key]
 
     def _one(self, hook: Hook, tally: Tally, event: str, context: Mapping[str, Any]) -> Any:
         """What it answers; None when it fails, which is said."""

@@ -21,7 +21,7 @@ from hermes_green.core.errors import Displaced, LinkLost, SendRefused, SendRetry
 from hermes_green.core.model import Attachment, Part, Peer, Reply, Secret
 from hermes_green.sim.wecom import WeComSim
 from tests.contract.adapters import INTERVAL, TIMEOUT, AdapterContract, Bench, Driver, again
-from tests.support.port import Run
+from tests.support.port import Run, wait_for
 
 MIB = 1024 * 1024
 
@@ -123,7 +123,7 @@ class TestWeCom(AdapterContract):
         second = Run(other, bench.ctx).until_ready()
         error = run.until_end()
         assert isinstance(error, Displaced) and "wecom.yaml" in error.action
-        assert len(bench.sim.links) == 1, "the loser has closed its socket"
+        wait_for(lambda: len(bench.sim.links) == 1, 5, "the loser has closed its socket")
         gevent.sleep(0.4)
         assert not second.ended and bench.sim.dials == 2
         second.close()

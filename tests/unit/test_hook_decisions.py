@@ -9,7 +9,7 @@ import pytest
 
 from hermes_green.agents import hookdirs
 from hermes_green.core.errors import AgentFailed
-from hermes_green.runtime.hooks import PATIENCE, REST, Decision, Hook, Hooks, decision_of
+from hermes_green.runtime.hooks import PARALLEL, PATIENCE, REST, WAITING, Decision, Hook, Hooks, decision_of
 
 EVENT = "message:received"
 
@@ -153,3 +153,33 @@ def test_a_directory_holds_hooks_and_what_is_wrong_with_one_is_said_and_costs_no
 
 def test_a_directory_that_is_not_there_holds_none(tmp_path) -> None:
     assert hookdirs.find(tmp_path / "hooks") == ([], [])
+
+
+def test_what_a_hook_is_told_of_one_chat_comes_in_order_and_chats_do_not_wait_for_each_other() -> None:
+    told: list[tuple[str, int]] = []
+
+    def slower_at_first(context: Mapping[str, Any]) -> None:
+        gevent.sleep(0.03 if context["number"] == 0 and context["chat_id"] == "a" else 0)
+        told.append((context["chat_id"], context["number"]))
+
+    hooks = Hooks([hook(slower_at_first, event="agent:*")], Log())
+    for number in range(3):
+        for chat in ("a", "b"):
+            hooks.fire("agent:start", {"child": "web", "chat_id": chat, "number": number})
+    hooks.close()
+    assert told == [("b", 0), ("b", 1), ("b", 2), ("a", 0), ("a", 1), ("a", 2)]
+    hooks.fire("agent:end", {"child": "web", "chat_id": "a", "number": 3})
+    hooks.close()
+    assert told[-1] == ("a", 3)
+
+
+def test_notices_that_nobody_takes_are_bounded_and_said() -> None:
+    log = Log()
+    hooks = Hooks([hook(sleeping, "slow", event="agent:*")], log)
+    for number in range(PARALLEL + 3):
+        hooks.fire("agent:start", {"child": "web", "chat_id": str(number)})
+    gevent.sleep(0)  # the first of each chat is told now
+    for _ in range(WAITING + 5):
+        hooks.fire("agent:start", {"child": "web", "chat_id": "0"})
+    assert len([line for line in log.lines if "too much is told already" in line]) == 3 + 5
+    hooks.close(timeout=0)
