@@ -30,7 +30,7 @@ from hermes_green.core.errors import (
 )
 from hermes_green.link.dial import MIB
 from hermes_green.link.fair import Fair
-from hermes_green.link.pool import Mark, PooledAdapter
+from hermes_green.link.pool import IDLE, Mark, PooledAdapter
 from hermes_green.link.proxy import parse_proxy, proxy_for
 from hermes_green.link.tokens import TokenCache
 from hermes_green.link.trust import trust
@@ -108,7 +108,8 @@ class Http:
 
     ``connect`` seconds bound name look-up, TCP, proxy and TLS together; ``read`` seconds the wait for
     each further piece of the answer; ``total`` seconds the whole call (None: connect + 2 * read), so
-    that an answer that drips cannot last for ever. ``limit`` bytes bound an answer's body.
+    that an answer that drips cannot last for ever. ``limit`` bytes bound an answer's body. A connection
+    that is not used for ``idle`` seconds is closed.
     ``proxy`` as in the settings; with ``environment`` the environment's proxies apply where it is
     empty. Redirects are answers like others, cookies and ``.netrc`` are not looked at. Names are
     looked up on the hub's thread pool, where nothing else runs; ``connect`` bounds the wait.
@@ -126,6 +127,7 @@ class Http:
         limit: int = 16 * MIB,
         headers: Mapping[str, str] | None = None,
         environment: bool = False,
+        idle: float = IDLE,
     ) -> None:
         """Raises ConfError: bad proxy address or CA file."""
         if proxy:
@@ -139,7 +141,7 @@ class Http:
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.headers.update(headers or {})
-        adapter = PooledAdapter(trust(ca_file))
+        adapter = PooledAdapter(trust(ca_file), idle)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import queue
 import ssl
+import time
+from collections import deque
 from functools import cache
 from typing import Any, Callable
+from weakref import WeakSet
 
 import gevent
 from gevent.local import local
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ConnectTimeoutError
 
-_CONNECTIONS = 256  # idle ones kept per host; more are opened when needed
+# Seconds for which an idle connection is kept. Servers commonly close theirs after 60; a request that
+# leaves in the instant of that end is ambiguous, so ours is earlier.
+IDLE = 50.0
+CONNECTIONS = 256  # idle ones kept per host; more are opened when needed
 
 
 class Mark:
@@ -73,12 +80,71 @@ def _watched(cls: type) -> type:
     return type(f"Watched{cls.__name__}", (_Watched, cls), {})
 
 
-class PooledAdapter(HTTPAdapter):
-    """Pools of watched connections with one TLS context and no retries of their own."""
+class Idle:
+    """Where a urllib3 pool keeps the idle connections to one host: the newest is used first, and none
+    stays longer than ``age`` seconds, whether its peer has closed it or not.
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    Has of ``queue.LifoQueue`` what urllib3 calls. The greenlet lives while there is anything to close.
+    """
+
+    def __init__(self, host: str, age: float) -> None:
+        self._host = host
+        self._age = age
+        self._kept: deque[tuple[float, Any]] = deque()  # oldest first: what is used goes to the end
+        self._reaper: gevent.Greenlet | None = None
+        self._closed = False
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """The newest. Raises queue.Empty at once, where there is none: then a new one is opened."""
+        if not self._kept:
+            raise queue.Empty
+        return self._kept.pop()[1]
+
+    def put(self, connection: Any, block: bool = True) -> None:
+        """Keep one that can be used again, for the oldest if there are too many."""
+        if connection is None or connection.is_closed:
+            return
+        if self._closed:
+            connection.close()
+            return
+        self._kept.append((time.monotonic(), connection))
+        if len(self._kept) > CONNECTIONS:
+            self._kept.popleft()[1].close()
+        if self._reaper is None:
+            self._reaper = gevent.spawn(self._reap)
+            self._reaper.name = f"http-idle-{self._host}"
+
+    def qsize(self) -> int:
+        """How many are kept."""
+        return len(self._kept)
+
+    def close(self) -> None:
+        """Close them all, and whatever comes back later."""
+        self._closed = True
+        if self._reaper is not None:
+            self._reaper.kill(block=False)
+        while self._kept:
+            self._kept.popleft()[1].close()
+
+    def _reap(self) -> None:
+        while self._kept:
+            left = self._kept[0][0] + self._age - time.monotonic()
+            if left > 0:
+                gevent.sleep(left)
+            else:
+                self._kept.popleft()[1].close()
+        self._reaper = None
+
+
+class PooledAdapter(HTTPAdapter):
+    """Pools of watched connections with one TLS context and no retries of their own; ``idle``: seconds
+    after which a connection that is not used is closed."""
+
+    def __init__(self, context: ssl.SSLContext, idle: float = IDLE) -> None:
         self._context = context
-        super().__init__(pool_connections=8, pool_maxsize=_CONNECTIONS, max_retries=0)
+        self._idle = idle
+        self._idles: WeakSet[Idle] = WeakSet()
+        super().__init__(pool_connections=8, max_retries=0)
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
         host, options = super().build_connection_pool_key_attributes(request, verify, cert)
@@ -90,7 +156,15 @@ class PooledAdapter(HTTPAdapter):
         pool: Any = super().get_connection_with_tls_context(request, verify, proxies, cert)
         if not issubclass(pool.ConnectionCls, _Watched):
             pool.ConnectionCls = _watched(pool.ConnectionCls)
+            pool.pool = Idle(f"{pool.host}:{pool.port}", self._idle)
+            self._idles.add(pool.pool)
         return pool
+
+    def close(self) -> None:
+        """Close what is idle; what is in use is closed when it is given back."""
+        super().close()
+        for idle in list(self._idles):
+            idle.close()
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """The context has its authorities; loading a bundle per connection would cost 10 ms each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from typing import Any, Callable, Iterator
@@ -12,9 +13,11 @@ from gevent import socket
 from gevent.server import StreamServer
 
 from hermes_green.core.errors import AuthRejected, ConfError, LinkLost, SendRetry, SendUnknown, Throttled
+from hermes_green.link import pool
 from hermes_green.link.http import AnswerLost, BadAnswer, Http, RequestNotSent, as_send_error
 from tests.support.plainhttp import Request, read_request, respond
 from tests.support.proxies import HttpProxy, Proxy, Socks5Proxy
+from tests.support.stage import until
 from tests.support.tls import Authority, make_authority
 
 Script = Callable[[socket.socket, Request], Any]
@@ -26,7 +29,8 @@ class Server:
     def __init__(self, script: Script, context: Any = None) -> None:
         self.script = script
         self.requests: list[Request] = []
-        self.connections = 0
+        self.connections = 0  # so far
+        self.open = 0  # now
         options = {"ssl_context": context} if context else {}
         self._scheme = "https" if context else "http"
         self._server = StreamServer(("127.0.0.1", 0), self._serve, **options)
@@ -44,6 +48,7 @@ class Server:
 
     def _serve(self, sock: socket.socket, address: object) -> None:
         self.connections += 1
+        self.open += 1
         stream = sock.makefile("rb")
         try:
             while (request := read_request(stream)) is not None:
@@ -53,6 +58,7 @@ class Server:
         except (OSError, ValueError):
             pass
         finally:
+            self.open -= 1
             stream.close()
             sock.close()
 
@@ -61,6 +67,21 @@ def mirror(sock: socket.socket, request: Request) -> None:
     """Answers with what it was asked."""
     body = {"method": request.method, "target": request.target, "headers": dict(request.headers)}
     respond(sock, 200, {**body, "body": request.body.decode("latin-1")})
+
+
+def late(sock: socket.socket, request: Request) -> None:
+    gevent.sleep(0.05)
+    mirror(sock, request)
+
+
+def side_by_side(http: Http, calls: int) -> None:
+    gevent.joinall([gevent.spawn(http.request, "GET", "/") for _ in range(calls)], timeout=10, raise_error=True)
+
+
+def idlers(server: Server) -> list[gevent.Greenlet]:
+    """The greenlets that close idle connections to it."""
+    found = (each for each in gc.get_objects() if isinstance(each, gevent.Greenlet) and not each.dead)
+    return [each for each in found if each.name == f"http-idle-{server.url.removeprefix('http://')}"]
 
 
 def hang(sock: socket.socket, request: Request) -> None:
@@ -342,6 +363,34 @@ def test_a_connection_closed_while_idle_is_not_used() -> None:
         for _ in range(5):
             assert http.request("POST", "/", json={}).status == 200
             gevent.sleep(0.02)
+
+
+def test_a_connection_that_nobody_uses_is_closed_after_its_time() -> None:
+    with Server(late) as server:
+        http = Http(server.url, idle=0.4)
+        side_by_side(http, 3)
+        for _ in range(5):  # the newest is used first, so the others grow old
+            gevent.sleep(0.1)
+            http.request("GET", "/")
+        assert (server.connections, server.open) == (3, 1)
+        gevent.sleep(0.2)
+        assert server.open == 1
+        until(lambda: server.open == 0, 5)
+        assert not idlers(server), "what closes them ends with the last"
+        assert http.request("GET", "/again").status == 200 and server.connections == 4
+        http.close()
+        until(lambda: server.open == 0 and not idlers(server), 5)
+
+
+def test_of_many_idle_connections_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "CONNECTIONS", 5)
+    with Server(late) as server:
+        http = Http(server.url)
+        side_by_side(http, 20)
+        until(lambda: server.open == 5, 5)
+        assert server.connections == 20
+        http.close()
+        until(lambda: server.open == 0 and not idlers(server), 5)
 
 
 def test_a_killed_call_leaves_no_half_read_connection_behind() -> None:

@@ -2,15 +2,17 @@
 
 ``python -m tests.support.faulty run ...`` is the gateway. The file that HERMES_GREEN_FAULTY names may say how
 many seconds each commit takes; names under "dead.invalid" are looked up for 20 s in vain; at SIGUSR2 the file
-beside it (".live") is told how many greenlets there are.
+beside it (".live") is told how many greenlets there are, and how many objects of each type.
 """
 
 from __future__ import annotations
 
 import gc
+import json
 import os
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +48,15 @@ def dead_dns() -> None:
 
 
 def count_live(*_: Any) -> None:
-    """Write down the number of greenlets that have begun and not ended."""
+    """Write down the number of greenlets that have begun and not ended, and of objects by their type."""
     import greenlet
 
     gc.collect()
-    alive = sum(1 for each in gc.get_objects() if isinstance(each, greenlet.greenlet) and not each.dead)
+    objects = gc.get_objects()
+    alive = sum(1 for each in objects if isinstance(each, greenlet.greenlet) and not each.dead)
+    types = {f"{kind.__module__}.{kind.__qualname__}": n for kind, n in Counter(map(type, objects)).items()}
     fresh = CONTROL.with_suffix(".fresh")
-    fresh.write_text(str(alive))
+    fresh.write_text(json.dumps({"greenlets": alive, "types": types}))
     fresh.rename(CONTROL.with_suffix(".live"))
 
 
