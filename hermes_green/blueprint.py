@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Iterable, Mapping, get_args
 from urllib.parse import unquote, urlsplit
@@ -21,7 +20,7 @@ from hermes_green.core.ports import Agent, Retention
 from hermes_green.ops import log as logs
 from hermes_green.ops.lock import credential_id
 from hermes_green.ops.watch import digest
-from hermes_green.runtime import delivery, limits, sessions, turn
+from hermes_green.runtime import commands, delivery, limits, sessions, turn
 from hermes_green.runtime.hooks import Hook
 from hermes_green.runtime.policy import Policy
 from hermes_green.runtime.redial import Pace
@@ -50,10 +49,11 @@ def load_config(conf_dir: Path) -> Config:
 def _dropped_in(config: Config) -> tuple[list[schema.Hook], list[str]]:
     """The hooks of the hooks' directory, and what is to be said about it."""
     found, notes = hookdirs.find(config.conf_dir.resolve().parent / os.path.expanduser(config.hooks_dir))
-    happen = get_args(schema.HookEvent)
+    happen = {*get_args(schema.HookEvent), *(f"command:{name}" for name in commands.KNOWN)}
+    happen |= {event.partition(":")[0] + ":*" for event in happen}
     hooks = []
     for each in found:
-        foreign = [event for event in each.events if not any(fnmatchcase(own, event) for own in happen)]
+        foreign = [event for event in each.events if event not in happen]
         if foreign:
             notes.append(f"the hook {each.name} wants {', '.join(foreign)}, which never happens here")
         for event in each.events:
@@ -92,7 +92,7 @@ def policy_of(config: Config) -> Policy:
             config.locale,
             config.sessions.history_tokens,
         ),
-        delivery=delivery.Rules(config.delivery.give_up_after, config.delivery.on_unknown),
+        delivery=delivery.Rules(config.delivery.give_up_after, config.delivery.on_unknown, config.locale),
         retention=Retention(
             keep.inbox_days, keep.outbox_days, keep.history_turns, keep.dead_days, config.delivery.dedup_days
         ),

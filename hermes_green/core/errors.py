@@ -85,7 +85,12 @@ class SendCollision(SendError):
 
 
 class SendRefused(SendError):
-    """Will never be delivered: dead letter with this reason."""
+    """Will never be delivered: dead letter with this reason. ``limit``: the most bytes of a file that are
+    taken, where the file's size is the reason."""
+
+    def __init__(self, text: str = "", *, limit: int | None = None, code: str = "", action: str = "") -> None:
+        super().__init__(text, code=code, action=action)
+        self.limit = limit
 
 
 class AgentError(HermesError):

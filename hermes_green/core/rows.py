@@ -115,14 +115,16 @@ class Settled:
 
     ``delivered`` with its receipt; ``retry`` at wall time ``at``, ``uncertain`` when the part may
     have been delivered; ``renumber``: the reply number was taken, allot the next and send again;
-    ``dead`` or ``held`` with a reason.
+    ``unsent``: the row is as it was before the lease, which is no attempt; ``dead`` or ``held`` with a reason. ``replaced``: ``payload`` goes in place of what the platform
+    refused, as a part never tried, and what was refused is a dead letter with the reason.
     """
 
-    state: Literal["delivered", "retry", "renumber", "dead", "held"]
+    state: Literal["delivered", "retry", "renumber", "unsent", "dead", "held", "replaced"]
     receipt: Receipt | None = None
     at: float = 0.0
     reason: str = ""
     uncertain: bool = False
+    payload: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,8 @@ def outgoing(media: Mapping[str, Any], limit: int) -> Iterator[Outgoing]:
     with file:
         size = os.fstat(file.fileno()).st_size
         if not 0 < size <= limit:
-            raise SendRefused(f"{name} has {size} bytes; the platform takes 1 to {limit}", code="file_size")
+            most = limit if size else None
+            raise SendRefused(f"{name} has {size} bytes; the platform takes 1 to {limit}", code="file_size", limit=most)
         yield Outgoing(file, name, size, str(media.get("mime") or ""))
 
 
@@ -56,13 +57,15 @@ def read_file(path: str, limit: int, name: str = "") -> bytes:
         with open(path, "rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             if size > limit:
-                raise SendRefused(f"{shown} has {size} bytes; the platform takes {limit // MIB} MiB", code="too_large")
+                said = f"{shown} has {size} bytes; the platform takes {limit // MIB} MiB"
+                raise SendRefused(said, code="too_large", limit=limit)
             size = 0
             while piece := file.read(_CHUNK):
                 fair.breathe()
                 size += len(piece)
                 if size > limit:
-                    raise SendRefused(f"{shown} grew beyond the {limit // MIB} MiB that are taken", code="too_large")
+                    said = f"{shown} grew beyond the {limit // MIB} MiB that are taken"
+                    raise SendRefused(said, code="too_large", limit=limit)
                 pieces.append(piece)
     except OSError as error:
         raise SendRefused(f"{shown} cannot be read: {error.strerror}", code="unreadable") from error

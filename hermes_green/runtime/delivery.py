@@ -25,6 +25,7 @@ from hermes_green.core.errors import (
 )
 from hermes_green.core.model import Caps, Peer
 from hermes_green.core.ports import Adapter, OutLease, Settled, Store
+from hermes_green.runtime import refused
 from hermes_green.runtime.events import Bus
 from hermes_green.runtime.gates import Gates
 from hermes_green.runtime.hooks import Hooks
@@ -59,6 +60,7 @@ class Rules:
 
     give_up_after: float = 14_400.0
     on_unknown: str = "resend"
+    locale: str = "en"
 
 
 class Meters(Protocol):
@@ -234,6 +236,8 @@ class Delivery:
             with gevent.Timeout(SEND_TIMEOUT, SendUnknown(f"no answer in {SEND_TIMEOUT:.0f} s")):
                 receipt = place.adapter.send(part, place.link)
             return Settled("delivered", receipt=receipt)
+        except SendRefused as error:
+            return refused.settled(place.adapter, part, error, self._rules().locale)
         except SendError as error:
             return self._after(lease, error)
         except Exception as error:  # border: child exit; a bug in send must not stop the lane
@@ -272,8 +276,6 @@ class Delivery:
         now = self._clock.wall()
         part = lease.part
         reason = str(error)
-        if isinstance(error, SendRefused):
-            return Settled("dead", reason=reason)
         if isinstance(error, SendCollision):
             return Settled("renumber", at=now, reason=reason)
         if isinstance(error, SendRetry):
@@ -307,6 +309,7 @@ class Delivery:
             "thread_id": peer.thread_id,
             "user_id": peer.user_id,
             "session_id": self._session(peer),
+            "session_key": self._session(peer),
             "message_id": lease.message_id or None,
             "turn_id": lease.turn,
             "row": lease.row,
@@ -314,9 +317,10 @@ class Delivery:
         if settled.state == "delivered":
             self._meters.delivery(place.id, "delivered", self._clock.wall() - lease.born_at)
             self._bus.publish("delivery:done", **facts)
-        elif settled.state in {"dead", "held"}:
+        elif settled.state in {"dead", "held", "replaced"}:
             self._log.warning("a reply is now a dead letter ({}): {}", settled.state, settled.reason)
-            self._meters.delivery(place.id, settled.state, self._clock.wall() - lease.born_at)
+            outcome = "held" if settled.state == "held" else "dead"
+            self._meters.delivery(place.id, outcome, self._clock.wall() - lease.born_at)
             self._hooks.fire("delivery:dead", {**facts, "reason": settled.reason})
             self._bus.publish("delivery:dead", **facts, reason=settled.reason)
         else:

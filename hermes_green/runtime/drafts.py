@@ -65,6 +65,7 @@ class Draft:
         self._fresh = Event()
         self._over = False
         self._busy = False
+        self._opening = False
         self._greenlet = gevent.spawn(self._run)
         self._greenlet.name = f"draft-{lease.turn_id}"
 
@@ -79,10 +80,12 @@ class Draft:
         self._fresh.set()
 
     def end(self) -> None:
-        """No more updates: one in flight is awaited shortly, so that the final text comes after it."""
+        """No more updates: one in flight is awaited shortly, so that the final text comes after it. A bubble
+        that opens is awaited for as long as that may take: nobody would know of it, and it would stay empty."""
         self._over = True
         self._fresh.set()
-        self._greenlet.join(timeout=END_TIMEOUT if self._busy else 0)
+        patience = CALL_TIMEOUT if self._opening else END_TIMEOUT if self._busy else 0
+        self._greenlet.join(timeout=patience)
         self._greenlet.kill(timeout=1)
 
     def _run(self) -> None:
@@ -128,7 +131,7 @@ class Draft:
         except SendError as error:
             self._log.debug("a draft's update may be lost: {}", error)
         finally:
-            self._busy = False
+            self._busy = self._opening = False
         return self._every
 
     def _update(self) -> None:
@@ -137,9 +140,12 @@ class Draft:
             peer, now = self._lease.inbound.peer, self._wall()
             intent = self._store.put_draft(self._lease, None, now)
             ref = self._lease.inbound.reply_ref
+            self._opening = True
             handle = adapter.draft_open(peer, ref, intent["key"], intent["reply_seq"], self._place.link)
-            self.handle = handle
+            self.handle, self._opening = handle, False
             self._store.put_draft(self._lease, handle, self._wall())
+            if self._over:
+                return  # the whole text is about to follow
         self._number += 1
         adapter.draft_update(self.handle, self.text, self._number, self._place.link)
 

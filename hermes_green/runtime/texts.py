@@ -35,6 +35,14 @@ _TEXTS: dict[str, dict[str, str]] = {
         "en": "The limit for today is reached. I answer again tomorrow.",
         "zh": "今日用量已达上限，请明天再来。",
     },
+    "file_too_large": {
+        "en": "[{file} was not sent: it is larger than the {limit} that are taken here]",
+        "zh": "[{file} 未发送：超过此平台的上限 {limit}]",
+    },
+    "file_refused": {
+        "en": "[{file} was not sent: the platform does not take it ({code})]",
+        "zh": "[{file} 未发送：平台拒收（{code}）]",
+    },
     "cut": {"en": "(interrupted)", "zh": "（已中断）"},
     "undone": {"en": "Your last message and its answer are forgotten.", "zh": "已撤销上一条消息及其回答。"},
     "nothing_said": {"en": "There is nothing here to go back to.", "zh": "当前对话没有可撤销或重试的内容。"},

@@ -106,9 +106,18 @@ class MemoryOutbox(Tables):
         row.state, row.token, row.until = "sending", rules.new_key(), now + rules.SENDING_TTL
         row.attempt += 1
         row.first_at = now if row.first_at is None else row.first_at
-        expires = rules.key_expires(row.key_lifetime, row.first_at)
-        part = replace(row.part, attempt=row.attempt, key_expires=expires)
-        return OutLease(row.row, row.token, child, lane, part, row.born_at, row.uncertain, row.turn, row.message_id)
+        return _out_lease(row)
+
+    def give_up(self, child: str, before: float, reason: str, now: float) -> Sequence[OutLease]:
+        """See ``Store.give_up``."""
+        self._begin(now)
+        gone = []
+        for row in self._outbox.values():
+            busy = row.state == "sending" and row.until > now
+            if row.active and not busy and row.part.peer.child == child and row.born_at < before:
+                row.state, row.token, row.reason, row.ended_at = "dead", "", reason, now
+                gone.append(_out_lease(row))
+        return tuple(gone)
 
     def settle(self, lease: OutLease, settled: Settled, now: float) -> None:
         """See ``Store.settle``."""
@@ -116,8 +125,13 @@ class MemoryOutbox(Tables):
         row = self._outbox.get(lease.row)
         if row is None or row.state != "sending" or row.token != lease.token:
             raise LeaseLost(f"outbox row {lease.row}: its lease is not the row's any more")
-        row.token, row.reason = "", settled.reason
-        if settled.state == "retry":
+        row.token, row.reason = "", settled.reason or row.reason
+        if settled.state == "replaced":
+            self._replace(row, settled, now)
+        elif settled.state == "unsent":
+            row.state, row.attempt = "queued", row.attempt - 1
+            row.first_at = row.first_at if row.attempt else None
+        elif settled.state == "retry":
             row.state, row.due_at = "queued", settled.at
             row.uncertain = row.uncertain or settled.uncertain
             row.stuck_at = now if row.stuck_at is None else row.stuck_at
@@ -129,3 +143,18 @@ class MemoryOutbox(Tables):
             row.state, row.ended_at = settled.state, now
             if settled.receipt is not None:
                 row.receipt_id, row.receipt_at = settled.receipt.id, settled.receipt.at
+
+    def _replace(self, row: OutRow, settled: Settled, now: float) -> None:
+        self._last_out += 1
+        self._outbox[self._last_out] = replace(row, row=self._last_out, state="dead", ended_at=now)
+        row.part = replace(row.part, key=rules.new_key(), payload=plain(settled.payload))
+        row.state, row.due_at, row.reason = "queued", now, ""
+        row.attempt, row.first_at, row.stuck_at, row.uncertain = 0, None, None, False
+
+
+def _out_lease(row: OutRow) -> OutLease:
+    """A row as whoever works on it sees it."""
+    expires = None if row.first_at is None else rules.key_expires(row.key_lifetime, row.first_at)
+    part = replace(row.part, attempt=row.attempt, key_expires=expires)
+    child = part.peer.child
+    return OutLease(row.row, row.token, child, row.lane, part, row.born_at, row.uncertain, row.turn, row.message_id)

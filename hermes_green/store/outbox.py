@@ -15,7 +15,15 @@ from hermes_green.store.engine import Engine
 from hermes_green.store.schema import DELIVERED, HELD, OUT_DEAD, QUEUED, SENDING
 
 _HEADS = "SELECT id, turn, due_at, CASE WHEN state = 1 THEN until END, stuck_at"
+_PARTS = (
+    "SELECT id, child, lane, key, reply_seq, ordinal, chat_id, peer, payload, reply_ref, handle, "
+    "not_after, key_lifetime, first_at, attempt, born_at, uncertain, turn, message_id FROM outbox"
+)
 _ENDS = {"delivered": DELIVERED, "dead": OUT_DEAD, "held": HELD}
+_COPIED = (
+    "child, lane, chat_id, turn, ordinal, message_id, reply_seq, key, peer, payload, text, reply_ref, handle, not_after, "
+    "key_lifetime, first_at, born_at, due_at, attempt, uncertain, send_id"
+)
 _STATES: tuple[rules.RowState, ...] = ("queued", "sending", "delivered", "dead", "dead")
 
 
@@ -52,6 +60,13 @@ class Outbox(Engine):
         """See ``Store.settle``. ``renumber`` gives the attempt back: the next is a true first again."""
         self._now = now
         self._writer.submit(_settle, lease, settled, codec.clean(settled.reason), now)
+
+    def give_up(self, child: str, before: float, reason: str, now: float) -> Sequence[OutLease]:
+        """See ``Store.give_up``; at most 500 parts a call."""
+        self._now = now
+        args = (codec.clean(child), before, codec.clean(reason), now)
+        gone: Sequence[OutLease] = self._writer.submit(_give_up, *args)
+        return gone
 
 
 # --- sends from outside ---
@@ -135,13 +150,13 @@ def _lease_outbox(connection: sqlite3.Connection, child: str, lane: str, now: fl
         "first_at = coalesce(first_at, ?) WHERE id = ?",
         (SENDING, SENDING, token, now + rules.SENDING_TTL, now, found.row),
     )
-    columns = connection.execute(
-        "SELECT key, reply_seq, ordinal, chat_id, peer, payload, reply_ref, handle, not_after, key_lifetime, first_at, "
-        "attempt, born_at, uncertain, turn, message_id FROM outbox WHERE id = ?",
-        (found.row,),
-    ).fetchone()
-    key, reply_seq, ordinal, chat_id, peer, payload, ref, handle, not_after, lifetime, first_at = columns[:11]
-    attempt, born_at, uncertain, turn, message_id = columns[11:]
+    return _out_lease(connection.execute(f"{_PARTS} WHERE id = ?", (found.row,)).fetchone(), token)
+
+
+def _out_lease(columns: Sequence[Any], token: str) -> OutLease:
+    """A row as whoever works on it sees it."""
+    row, child, lane, key, reply_seq, ordinal, chat_id, peer, payload, ref, handle, not_after = columns[:12]
+    lifetime, first_at, attempt, born_at, uncertain, turn, message_id = columns[12:]
     part = Part(
         key=key,
         reply_seq=reply_seq,
@@ -151,10 +166,22 @@ def _lease_outbox(connection: sqlite3.Connection, child: str, lane: str, now: fl
         reply_ref=codec.loads(ref),
         handle=codec.parsed(handle),
         not_after=not_after,
-        key_expires=rules.key_expires(lifetime, first_at),
+        key_expires=None if first_at is None else rules.key_expires(lifetime, first_at),
         attempt=attempt,
     )
-    return OutLease(found.row, token, child, lane, part, born_at, bool(uncertain), turn, message_id)
+    return OutLease(row, token, child, lane, part, born_at, bool(uncertain), turn, message_id)
+
+
+def _give_up(
+    connection: sqlite3.Connection, child: str, before: float, reason: str, now: float
+) -> Sequence[OutLease]:
+    query = f"{_PARTS} WHERE state < 2 AND child = ? AND born_at < ? AND (state = ? OR until <= ?) ORDER BY id LIMIT ?"
+    rows = connection.execute(query, (child, before, QUEUED, now, rules.PRUNE_ROWS)).fetchall()
+    connection.executemany(
+        "UPDATE outbox SET state = ?, token = NULL, until = NULL, reason = ?, ended_at = ? WHERE id = ?",
+        [(OUT_DEAD, reason, now, row[0]) for row in rows],
+    )
+    return tuple(_out_lease(row, "") for row in rows)
 
 
 def _held_row(connection: sqlite3.Connection, lease: OutLease) -> tuple[Any, ...]:
@@ -167,7 +194,11 @@ def _held_row(connection: sqlite3.Connection, lease: OutLease) -> tuple[Any, ...
 
 def _settle(connection: sqlite3.Connection, lease: OutLease, settled: Settled, reason: str, now: float) -> None:
     child, message_id, reply_seq = _held_row(connection, lease)
-    if settled.state == "retry":
+    if settled.state == "replaced":
+        _replace(connection, lease.row, settled, reason, now)
+    elif settled.state == "unsent":
+        _take_back(connection, lease)
+    elif settled.state == "retry":
         connection.execute(
             "UPDATE outbox SET state = ?, token = NULL, until = NULL, due_at = ?, reason = ?, "
             "uncertain = uncertain OR ?, stuck_at = coalesce(stuck_at, ?) WHERE id = ?",
@@ -194,6 +225,27 @@ def _settle(connection: sqlite3.Connection, lease: OutLease, settled: Settled, r
                 lease.row,
             ),
         )
+
+
+def _replace(connection: sqlite3.Connection, row: int, settled: Settled, reason: str, now: float) -> None:
+    """What was refused becomes a dead letter under its own key; its row, and so its place among the others,
+    has another payload under a key of its own."""
+    connection.execute(
+        f"INSERT INTO outbox ({_COPIED}, state, reason, ended_at) SELECT {_COPIED}, ?, ?, ? FROM outbox WHERE id = ?",
+        (OUT_DEAD, reason, now, row),
+    )
+    connection.execute(
+        "UPDATE outbox SET state = ?, token = NULL, until = NULL, due_at = ?, key = ?, payload = ?, text = ?, "
+        "attempt = 0, first_at = NULL, stuck_at = NULL, uncertain = 0 WHERE id = ?",
+        (
+            QUEUED,
+            now,
+            rules.new_key(),
+            codec.dumps(settled.payload),
+            codec.clean(rules.text_of(settled.payload)),
+            row,
+        ),
+    )
 
 
 def _take_back(connection: sqlite3.Connection, lease: OutLease | float) -> None:

@@ -436,6 +436,24 @@ def test_a_settled_row_cannot_be_settled_again(store):
         store.settle(lease, Settled("dead", reason="x"), NOW)
 
 
+def test_what_was_refused_is_a_dead_letter_and_something_else_goes_in_its_place(store):
+    take(store, message(1), message(2))
+    answer(store, NewPart(peer(), {"media": {"name": "a.pdf"}}, handle={"bubble": 1}), part("after"))
+    answer(store, part("another turn"))
+    refused = store.lease_outbox("feishu", "oc_1", NOW)
+    store.settle(refused, Settled("replaced", payload={"text": "[a.pdf]"}, reason="too large"), NOW + 1)
+    leases = [deliver(store, now=NOW + 2) for _ in range(3)]
+    assert [lease.part.payload["text"] for lease in leases] == ["[a.pdf]", "after", "another turn"]
+    first = leases[0]
+    assert (first.row, first.part.attempt, first.uncertain, first.part.handle) == (refused.row, 1, False, {"bubble": 1})
+    assert first.part.key != refused.part.key and first.part.reply_seq == refused.part.reply_seq
+    (dead,) = store.dead()
+    assert dead.reason == "too large"
+    assert store.dead_retry(dead.id, NOW + 3)
+    again = store.lease_outbox("feishu", "oc_1", NOW + 3)
+    assert (again.part.key, again.part.payload) == (refused.part.key, refused.part.payload)
+
+
 def test_a_sender_that_vanished_leaves_an_uncertain_row(store):
     take(store, message(1))
     answer(store, part())

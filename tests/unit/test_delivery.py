@@ -77,6 +77,37 @@ def test_a_refused_part_is_a_dead_letter_with_the_reason_and_the_next_goes_on(ro
     assert rooms.store.dead()[0].reason == "the bot is not in this chat"
 
 
+TOO_LARGE = SendRefused("x", limit=30 << 20)
+
+
+@pytest.mark.parametrize(
+    "locale, error, said",
+    [
+        ("en", TOO_LARGE, "[a b.pdf was not sent: it is larger than the 30 MiB that are taken here]"),
+        ("zh", TOO_LARGE, "[a b.pdf 未发送：超过此平台的上限 30 MiB]"),
+        ("en", SendRefused("x", code="230013"), "[a b.pdf was not sent: the platform does not take it (230013)]"),
+    ],
+)
+def test_a_refused_file_is_said_in_its_place_and_kept_with_its_reason(rooms, locale, error, said):
+    rooms.delivery_rules = Rules(locale=locale)
+    rooms.adapter.fail = [error]
+    file = NewPart(Peer("one", "c", "dm"), {"media": {"kind": "file", "path": "/x/a b.pdf", "name": "a\nb.pdf"}})
+    after = NewPart(Peer("one", "c", "dm"), {"text": "after"})
+    rooms.store.enqueue("k", "d", "one", [file, after], rooms.clock.wall())
+    rooms.delivery.wake("one", "c")
+    eventually(lambda: rooms.texts == [said, "after"])
+    assert [letter.reason for letter in rooms.store.dead()] == ["x"]
+
+
+def test_a_chat_that_takes_nothing_ends_the_line_about_its_file_too(rooms):
+    rooms.adapter.fail = [SendRefused("gone"), SendRefused("gone")]
+    file = NewPart(Peer("one", "c", "dm"), {"media": {"kind": "image", "path": "/x/a.png", "name": ""}})
+    rooms.store.enqueue("k", "d", "one", [file], rooms.clock.wall())
+    rooms.delivery.wake("one", "c")
+    eventually(lambda: len(rooms.store.dead()) == 2)
+    assert rooms.texts == [] and rooms.store.counts(rooms.clock.wall()).outbox == 0
+
+
 def test_a_taken_reply_number_is_replaced_by_the_next(rooms):
     rooms.adapter.fail = [SendCollision("taken")]
     put(rooms, "a")

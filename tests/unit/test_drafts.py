@@ -97,6 +97,32 @@ def test_a_platform_that_refuses_drafts_still_gets_the_answer(make):
     assert rooms.adapter.opened == []
 
 
+def test_a_bubble_that_opens_late_is_the_one_that_holds_the_answer(make, monkeypatch):
+    """The answer is there while the platform still opens the draft: what opens must not stay empty."""
+    monkeypatch.setattr(drafts, "END_TIMEOUT", 0.01)
+    rooms = make(Talker(words=6))
+    opened = rooms.adapter.draft_open
+
+    def slow(*args):
+        handle = opened(*args)
+        gevent.sleep(0.2)
+        return handle
+
+    rooms.adapter.draft_open = slow
+    rooms.say("x")
+    eventually(lambda: rooms.texts)
+    assert len(rooms.adapter.opened) == 1 and rooms.adapter.sent[0].handle == {"bubble": 1}
+
+
+def test_a_bubble_that_does_not_open_holds_the_answer_up_for_a_bounded_time(make, monkeypatch):
+    monkeypatch.setattr(drafts, "CALL_TIMEOUT", 0.15)
+    rooms = make(Talker(words=2))
+    rooms.adapter.draft_open = lambda *args: gevent.sleep(30)
+    rooms.say("x")
+    eventually(lambda: rooms.texts == ["w0 w1 "])
+    assert rooms.adapter.sent[0].handle is None
+
+
 def test_a_throttled_draft_waits_and_goes_on(make):
     rooms = make(Talker(words=12))
     rooms.say("x")

@@ -103,7 +103,7 @@ class Rest:
                 size = os.fstat(file.fileno()).st_size
                 if not 0 < size <= limit:
                     text = f"{name or 'a file'} has {size} bytes: Telegram takes 1 to {limit}"
-                    raise SendRefused(text, code="file_size")
+                    raise SendRefused(text, code="file_size", limit=limit if size else None)
                 name = name or os.path.basename(path)
                 body = Multipart({key: _field(value) for key, value in params.items()}, field, name, file, size)
                 headers = {"Content-Type": body.content_type}

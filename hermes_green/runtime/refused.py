@@ -1,0 +1,35 @@
+"""Refused: what becomes of a part that the platform will never take; a file is not dropped in silence."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Mapping
+
+from hermes_green.core.errors import SendRefused
+from hermes_green.core.model import Part, Reply
+from hermes_green.core.ports import Adapter, Settled
+from hermes_green.runtime import texts
+
+_MIB = 1024 * 1024
+NAME = 80
+
+
+def settled(adapter: Adapter, part: Part, error: SendRefused, locale: str) -> Settled:
+    """A dead letter; in place of a file goes one line that names it, and the limit where that is why."""
+    media = part.payload.get("media")
+    if not isinstance(media, Mapping):
+        return Settled("dead", reason=str(error))
+    name = str(media.get("name") or "") or os.path.basename(str(media.get("path") or ""))
+    shown = " ".join(name.split())[:NAME] or str(media.get("kind") or "?")
+    return Settled("replaced", reason=str(error), payload=_line(adapter, part, _said(shown, error, locale)))
+
+
+def _said(name: str, error: SendRefused, locale: str) -> str:
+    if error.limit is not None:
+        return texts.say("file_too_large", locale, file=name, limit=f"{error.limit / _MIB:g} MiB")
+    return texts.say("file_refused", locale, file=name, code=error.code)
+
+
+def _line(adapter: Adapter, part: Part, text: str) -> Mapping[str, Any]:
+    """As the platform takes text; what went before it in the reply is spent already."""
+    return adapter.render(Reply(text, part.peer, part.reply_ref, seq_used=max(0, part.reply_seq - 1)))[0]
