@@ -21,8 +21,8 @@ _PARTS = (
 )
 _ENDS = {"delivered": DELIVERED, "dead": OUT_DEAD, "held": HELD}
 _COPIED = (
-    "child, lane, chat_id, turn, ordinal, message_id, reply_seq, key, peer, payload, text, reply_ref, handle, not_after, "
-    "key_lifetime, first_at, born_at, due_at, attempt, uncertain, send_id"
+    "child, lane, chat_id, turn, ordinal, message_id, reply_seq, key, peer, payload, text, reply_ref, handle, "
+    "not_after, key_lifetime, first_at, born_at, due_at, attempt, uncertain, send_id"
 )
 _STATES: tuple[rules.RowState, ...] = ("queued", "sending", "delivered", "dead", "dead")
 
