@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import entry_points
-from types import ModuleType
-from typing import Mapping
+from typing import Any, Mapping
 
 from hermes_green.core.errors import ConfError
 
@@ -26,18 +25,22 @@ def names() -> tuple[str, ...]:
     return (*BUILTIN, *(point.name for point in entry_points(group=GROUP) if point.name not in BUILTIN))
 
 
-def package(name: str) -> ModuleType:
-    """The adapter package: ``Settings``, ``CODES``, ``BUDGETS``, ``check``, ``create``, ``identity``, ``secrets``.
+def package(name: str) -> Any:
+    """What ``core.platform.Platform`` declares: ``Settings``, ``CODES``, ``BUDGETS``, ``check``, ``create``,
+    ``identity``, ``secrets``. Where a package has no ``PLATFORM``, its own names are taken.
 
     Raises:
         ConfError: no such platform, or its package cannot be imported.
     """
     if name in BUILTIN:
-        return import_module(BUILTIN[name])
+        return _declared(import_module(BUILTIN[name]))
     for point in entry_points(group=GROUP, name=name):
         try:
-            module: ModuleType = point.load()
-            return module
+            return _declared(point.load())
         except Exception as error:  # border: another package's import
             raise ConfError(f"the adapter {name!r} cannot be loaded: {error!r}") from error
     raise ConfError(f"there is no adapter called {name!r}; there are: {', '.join(names())}")
+
+
+def _declared(package: Any) -> Any:
+    return getattr(package, "PLATFORM", package)

@@ -12,8 +12,7 @@ from typing import Any
 import gevent
 import pytest
 
-from hermes_green.adapters import dingtalk
-from hermes_green.adapters.dingtalk import conversation
+from hermes_green.adapters.dingtalk import PLATFORM as dingtalk, conversation
 from hermes_green.core.errors import AuthRejected, LinkLost, SendRefused, SendRetry, SendUnknown, Throttled
 from hermes_green.core.model import Attachment, Inbound, Part, Reply, Secret
 from hermes_green.sim.dingtalk import DingTalkSim

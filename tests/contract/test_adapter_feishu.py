@@ -10,7 +10,7 @@ from typing import Any
 import gevent
 import pytest
 
-from hermes_green.adapters import feishu
+from hermes_green.adapters.feishu import PLATFORM as feishu
 from hermes_green.core.errors import AuthRejected, LinkLost, SendRefused, SendRetry, Throttled
 from hermes_green.core.model import Part, Peer, Secret
 from hermes_green.sim import feishu_frames as frames

@@ -13,8 +13,7 @@ from typing import Any
 import gevent
 import pytest
 
-from hermes_green.adapters import slack
-from hermes_green.adapters.slack import conversation
+from hermes_green.adapters.slack import PLATFORM as slack, conversation
 from hermes_green.core.errors import (
     AuthRejected,
     LinkLost,

@@ -12,8 +12,7 @@ from typing import Any
 import gevent
 import pytest
 
-from hermes_green.adapters import telegram
-from hermes_green.adapters.telegram import polling
+from hermes_green.adapters.telegram import PLATFORM as telegram, polling
 from hermes_green.core.errors import AuthRejected, Displaced, LinkLost, SendRefused, SendRetry, SendUnknown, Throttled
 from hermes_green.core.model import Attachment, Inbound, Part, Reply, Secret
 from hermes_green.sim.telegram import TelegramSim

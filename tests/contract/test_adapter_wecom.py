@@ -15,8 +15,7 @@ from typing import Any
 import gevent
 import pytest
 
-from hermes_green.adapters import wecom
-from hermes_green.adapters.wecom import drafts, exchange
+from hermes_green.adapters.wecom import PLATFORM as wecom, drafts, exchange
 from hermes_green.core.errors import Displaced, LinkLost, SendRefused, SendRetry, SendUnknown, Throttled
 from hermes_green.core.model import Attachment, Part, Peer, Reply, Secret
 from hermes_green.sim.wecom import WeComSim

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from hermes_green.adapters.dingtalk import cards, check, render as bodies, rest
+from hermes_green.adapters.dingtalk import cards, render as bodies, rest
 from hermes_green.adapters.dingtalk.codes import CODES, QPS, meaning
-from hermes_green.adapters.dingtalk.settings import Settings, api_of, oapi_of
+from hermes_green.adapters.dingtalk.settings import Settings, api_of, check, oapi_of
 from hermes_green.core.errors import AuthRejected, LinkLost, SendRefused, SendRetry, SendUnknown, Throttled
 from hermes_green.core.model import Attachment, Peer, Reply, Secret
 from hermes_green.link.http import Answer

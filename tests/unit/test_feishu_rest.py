@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hermes_green.adapters import feishu
+from hermes_green.adapters.feishu import PLATFORM as feishu
 from hermes_green.adapters.feishu.adapter import FeishuAdapter
 from hermes_green.adapters.feishu.chats import Chats, receive_id_type
 from hermes_green.adapters.feishu.codes import CODES

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hermes_green.adapters import qq
+from hermes_green.adapters.qq import PLATFORM as qq
 from hermes_green.adapters.qq.conversation import Conversation, Standing
 from hermes_green.adapters.qq.cursor import Session
 from hermes_green.adapters.qq.settings import DEFAULT, NARROW

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from hermes_green.adapters import qq
-from hermes_green.adapters.qq import wire
+from hermes_green.adapters.qq import PLATFORM as qq, wire
+from hermes_green.adapters.qq.codes import ProtocolFault
 from hermes_green.adapters.qq.settings import DEFAULT, INTENTS, NARROW, Settings, intents_of
 from hermes_green.core.errors import AuthRejected, BadFrame, ConfError, HermesError, LinkLost, SendRefused, Throttled
 from hermes_green.core.model import Part, Peer, Secret
@@ -92,8 +92,8 @@ def test_a_message_that_answers_nothing_carries_no_number():
 
 # bot-docs error-trace/websocket.md, botgo errs/err.go
 TABLE = [
-    (4001, wire.ProtocolFault, False),
-    (4002, wire.ProtocolFault, False),
+    (4001, ProtocolFault, False),
+    (4002, ProtocolFault, False),
     (4003, LinkLost, False),
     (4004, LinkLost, True),
     (4005, LinkLost, False),
@@ -130,14 +130,14 @@ def test_a_lost_link_carries_its_close_code():
 
 def test_too_fast_waits_a_minute_and_a_bad_token_is_dropped_and_4014_narrows():
     assert wire.closed(4008).after == 60
-    assert [code for code in wire.CLOSES if wire.CLOSES[code].drop_token] == [4004]
-    assert [code for code in wire.CLOSES if wire.CLOSES[code].narrow] == [4014]
+    assert [code for code in wire.CLOSES if wire.closing(code).drop_token] == [4004]
+    assert [code for code in wire.CLOSES if wire.closing(code).narrow] == [4014]
 
 
 def test_fatal_closings_say_what_to_do():
-    for code, rule in wire.CLOSES.items():
-        if not issubclass(rule.code.error, (LinkLost, Throttled)):
-            assert rule.code.action, code
+    for code, known in wire.CLOSES.items():
+        if not issubclass(known.error, (LinkLost, Throttled)):
+            assert known.action, code
 
 
 def test_every_code_of_the_platform_builds_its_error():
@@ -164,6 +164,6 @@ def test_check_names_what_is_wrong():
 
 def test_the_package_says_who_it_is_without_importing_the_adapter():
     asked = settings()
-    assert qq.NAME == "qq" and qq.identity(asked) == "1024"
+    assert qq.identity(asked) == "1024"
     assert [secret.reveal() for secret in qq.secrets(asked)] == ["s"]
     assert qq.BUDGETS["identify"] == ((1, 5.0), (1000, 86400.0))

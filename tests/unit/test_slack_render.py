@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hermes_green.adapters import slack
-from hermes_green.adapters.slack import codes
+from hermes_green.adapters.slack import PLATFORM as slack, codes
 from hermes_green.adapters.slack.render import LIMIT, render, texts_of
 from hermes_green.core.codes import Code
 from hermes_green.core.errors import AuthRejected

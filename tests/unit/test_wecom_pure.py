@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from hermes_green.adapters import wecom
-from hermes_green.adapters.wecom import wire
+from hermes_green.adapters.wecom import PLATFORM as wecom, wire
 from hermes_green.adapters.wecom.codes import SUBSCRIBING
 from hermes_green.adapters.wecom.drafts import KEEP_ALIVE, pace
 from hermes_green.adapters.wecom.exchange import refusal

@@ -18,7 +18,7 @@ def test_every_code_has_a_sentence_and_a_remedy_in_both_languages(name: str) -> 
     package = registry.package(name)
     for key, code in package.CODES.items():
         help = package.HELP.get(key)
-        assert help, f"{name} {key} has no entry in help.py"
+        assert help, f"{name} {key} has no Chinese in codes.txt"
         assert code.text and (code.action or help.action), f"{name} {key} has no English remedy"
         assert CHINESE.search(help.zh) and CHINESE.search(help.zh_action), f"{name} {key} has no Chinese"
         assert not (code.action and help.action), f"{name} {key} has two English remedies"
@@ -40,9 +40,11 @@ def test_a_vendors_code_keeps_its_number_and_the_vendors_own_words() -> None:
     assert "feishu.yaml" in reason.action and CHINESE.search(reason.action)
 
 
-def test_what_is_shown_again_stays_as_it_is() -> None:
-    once = shown("qq", Reason("100016", "app_id or client_secret is wrong (100016)", "Check"))
-    assert shown("qq", once) == once
+def test_a_reader_is_told_in_his_own_language_whatever_the_operators_is() -> None:
+    raised = Reason("100016", "app_id or client_secret is wrong (100016)", "Check")
+    words = Words(registry.package("qq").HELP, lambda: "zh")
+    assert CHINESE.search(words(raised).text) and words(raised) == words.spoken(raised, "zh")
+    assert words.spoken(raised, "en") == raised
 
 
 def test_english_gets_the_remedy_that_the_error_did_not_bring() -> None:

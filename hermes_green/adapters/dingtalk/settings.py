@@ -37,3 +37,15 @@ def oapi_of(settings: Settings) -> str:
 def oapi_override(settings: Settings) -> str:
     """What replaces the old API's host in addresses that the platform hands out; empty: nothing."""
     return settings.oapi_base or settings.api_base
+
+
+def check(settings: Settings) -> list[str]:
+    """Sentences about what is wrong with keys that are each of the right type."""
+    wrong = []
+    if not settings.client_id.strip():
+        wrong.append("client_id is empty: set it to the app's Client ID (AppKey)")
+    if not settings.client_secret.reveal().strip():
+        wrong.append("client_secret is empty: set it to the app's Client Secret (AppSecret)")
+    if settings.card_template_id and not settings.card_content_key.strip():
+        wrong.append("card_content_key is empty: name the template's variable that holds the streamed Markdown")
+    return wrong

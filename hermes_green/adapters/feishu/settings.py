@@ -23,3 +23,13 @@ class Settings(PlatformOptions):
 def base_of(settings: Settings) -> str:
     """Scheme and host of every HTTP call, without a trailing slash."""
     return (settings.api_base or HOSTS[settings.domain]).rstrip("/")
+
+
+def check(settings: Settings) -> list[str]:
+    """Sentences about what is wrong with keys that are each of the right type."""
+    wrong = []
+    if not settings.app_id.strip():
+        wrong.append("app_id is empty: set it to the App ID from the developer console")
+    if not settings.app_secret.reveal().strip():
+        wrong.append("app_secret is empty: set it to the App Secret from the developer console")
+    return wrong

@@ -13,16 +13,9 @@ from types import MappingProxyType
 from typing import Any, Mapping
 from urllib.parse import quote
 
+from hermes_green.adapters.qq.codes import BAD_TOKEN, CLOSES, NOT_GRANTED, RESUMABLE
 from hermes_green.core.codes import Code
-from hermes_green.core.errors import (
-    AuthRejected,
-    BadFrame,
-    ConfError,
-    HermesError,
-    LinkLost,
-    SendRefused,
-    Throttled,
-)
+from hermes_green.core.errors import BadFrame, ConfError, HermesError, LinkLost, SendRefused
 from hermes_green.core.model import Part, Peer
 
 API_BASE = "https://api.sgroup.qq.com"
@@ -181,10 +174,6 @@ def working(msg_id: str) -> dict[str, Any]:
 # --- close codes -------------------------------------------------------------------------------
 
 
-class ProtocolFault(HermesError):
-    """The gateway says that we broke the protocol: our bug, to be counted and reported as a crash."""
-
-
 @dataclass(frozen=True, slots=True)
 class Closing:
     """What a close code means: the error to raise, and whether the session may be resumed.
@@ -198,36 +187,6 @@ class Closing:
     narrow: bool = False
 
 
-_BUG = "This is a fault of the gateway program: please report it with the log."
-_CONF = "Mend intents in qq.yaml, or leave it out."
-_AGAIN = Closing(Code(LinkLost, "the session is not valid"))
-_INTERNAL = Closing(Code(LinkLost, "QQ's gateway had an internal error"))
-_ANY = Closing(Code(LinkLost, "closed by QQ"), keeps=True)
-
-CLOSES: Mapping[int, Closing] = MappingProxyType(
-    {
-        4001: Closing(Code(ProtocolFault, "QQ did not know an opcode of ours", _BUG)),
-        4002: Closing(Code(ProtocolFault, "QQ could not read a payload of ours", _BUG)),
-        4003: Closing(Code(LinkLost, "not authenticated")),
-        4004: Closing(Code(LinkLost, "the token is not valid"), keeps=True, drop_token=True),
-        4005: Closing(Code(LinkLost, "already authenticated")),
-        4006: _AGAIN,
-        4007: Closing(Code(LinkLost, "the sequence number is not valid")),
-        4008: Closing(Code(Throttled, "payloads were sent too fast", after=60.0), keeps=True),
-        4009: Closing(Code(LinkLost, "the connection has expired"), keeps=True),
-        4010: Closing(Code(ConfError, "QQ refuses the shard", _BUG)),
-        4011: Closing(Code(ConfError, "QQ demands sharding", "The bot is in more guilds than one link may serve.")),
-        4012: Closing(Code(ConfError, "QQ refuses the protocol's version", _BUG)),
-        4013: Closing(Code(ConfError, "QQ does not know the events asked for", _CONF)),
-        4014: Closing(Code(LinkLost, "events were asked for without permission"), narrow=True),
-        **{code: _INTERNAL for code in range(4900, 4914)},
-        4914: Closing(
-            Code(AuthRejected, "the bot is offline: only the sandbox is open to it", "Publish the bot on q.qq.com.")
-        ),
-        4915: Closing(Code(AuthRejected, "the bot is banned", "Appeal on q.qq.com.")),
-    }
-)
-
 # Nothing less can be asked for than what every bot has.
 NOTHING_GRANTED = Code(
     ConfError,
@@ -238,7 +197,10 @@ NOTHING_GRANTED = Code(
 
 def closing(code: int | None) -> Closing:
     """The meaning of a close code; unknown ones (1001, 1006, none) are network: resume."""
-    return CLOSES.get(code, _ANY) if code is not None else _ANY
+    known = CLOSES.get(code) if code is not None else None
+    if known is None:
+        return Closing(Code(LinkLost, "closed by QQ"), keeps=True)
+    return Closing(known, code in RESUMABLE, code == BAD_TOKEN, code == NOT_GRANTED)
 
 
 def closed(code: int | None, reason: str = "") -> HermesError:

@@ -10,6 +10,7 @@ import gevent
 from gevent.event import Event
 
 from hermes_green.adapters.slack import wire
+from hermes_green.adapters.slack.codes import ENDINGS
 from hermes_green.adapters.slack.parse import Bot, parse
 from hermes_green.adapters.slack.settings import Settings
 from hermes_green.adapters.slack.wire import Frame
@@ -139,7 +140,7 @@ class Conversation:
             self._port.ready(self._bot().name or frame.app_id, ws, proof_within=self._interval + self._timeout)
 
     def _on_disconnect(self, ws: WebSocket, raw: str | bytes, frame: Frame) -> None:
-        ending = wire.ENDINGS.get(frame.reason)
+        ending = ENDINGS.get(frame.reason)
         if ending is not None:
             raise ending.build(frame.reason)
         self._ctx.log.info(f"Slack will end this link ({frame.reason or 'no reason'}): a successor is dialled")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from hermes_green.core.model import Secret
@@ -33,3 +34,16 @@ def check(settings: Settings) -> list[str]:
     elif app.startswith(("xoxb-", "xoxp-")):
         wrong.append("app_token holds a bot or user token (xox?-): an app-level one (xapp-) is needed")
     return wrong
+
+
+def identity(settings: Settings) -> str:
+    """The app's id, which stands in its app-level token (``xapp-1-A0...-...``).
+
+    Connections belong to the app, whatever workspace the bot token is of: two gateways with one app
+    would each get half of the messages.
+    """
+    token = settings.app_token.reveal().strip()
+    parts = token.split("-")
+    if len(parts) > 3 and parts[0] == "xapp" and parts[2].isalnum():
+        return parts[2]
+    return "app-" + hashlib.sha256(token.encode()).hexdigest()[:12]

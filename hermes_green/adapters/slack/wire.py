@@ -8,32 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Mapping
 
-from hermes_green.core.codes import Code
-from hermes_green.core.errors import AuthRejected, BadFrame, Throttled
+from hermes_green.core.errors import BadFrame
 from hermes_green.core.model import EMPTY
 
 HELLO, DISCONNECT, EVENTS, COMMAND, INTERACTIVE = "hello", "disconnect", "events_api", "slash_commands", "interactive"
-
-# Why Slack ends a link for good. Every other reason ("warning", "refresh_requested") is the routine
-# of its containers: a successor is dialled while this link still delivers.
-ENDINGS: Mapping[str, Code] = MappingProxyType(
-    {
-        "link_disabled": Code(
-            AuthRejected,
-            "Socket Mode is switched off for this app",
-            "Turn it on at api.slack.com/apps > Socket Mode, then: hermes-green adapters restart.",
-        ),
-        "too_many_websockets": Code(
-            Throttled,
-            "the app has more than ten connections",
-            "Other programs hold this app's connections: stop them, or give this gateway an app of its own.",
-            after=30.0,
-        ),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)

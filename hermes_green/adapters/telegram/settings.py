@@ -25,3 +25,8 @@ def check(settings: Settings) -> list[str]:
     if not _TOKEN.fullmatch(settings.token.reveal()):
         return ["token is not of the form 123456789:ABC-DEF..., as @BotFather writes it"]
     return []
+
+
+def identity(settings: Settings) -> str:
+    """The bot's id, which its token begins with."""
+    return settings.token.reveal().partition(":")[0]
