@@ -279,6 +279,10 @@ class Store(Protocol):
     def settle(self, lease: OutLease, settled: Settled, now: float) -> None:
         """Raises LeaseLost."""
 
+    def give_up(self, child: str, before: float, reason: str, now: float) -> Sequence[OutLease]:
+        """End parts of a child that were born before a wall time and that nobody is sending, as dead
+        letters; those ended (of no lease: without a token). Bounded work per call, none left: empty."""
+
     def history(self, session_id: str, turns: int) -> Sequence[Message]:
         """The last ``turns`` pairs, oldest first."""
 

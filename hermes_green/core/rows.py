@@ -115,7 +115,7 @@ class Settled:
 
     ``delivered`` with its receipt; ``retry`` at wall time ``at``, ``uncertain`` when the part may
     have been delivered; ``renumber``: the reply number was taken, allot the next and send again;
-    ``unsent``: the row is as it was before the lease, which is no attempt; ``dead`` or ``held`` with a reason. ``replaced``: ``payload`` goes in place of what the platform
+    ``unsent``: nothing was sent, and the lease was no attempt; ``dead`` or ``held`` with a reason. ``replaced``: ``payload`` goes in place of what the platform
     refused, as a part never tried, and what was refused is a dead letter with the reason.
     """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Mapping, Protocol
+from typing import Any, Callable, Iterable, Mapping, Protocol
 
 import gevent
 from gevent.event import Event
@@ -37,6 +37,8 @@ RETRY_MIN = 0.5
 RETRY_MAX = 60.0
 # A sleeping lane looks again this often, whatever it was told.
 LOOK_AGAIN = 60.0
+# And one that waits for a link, should nobody tell it of a new one; looking costs no write.
+LINK_AGAIN = 5.0
 
 
 class Place(Protocol):
@@ -132,6 +134,33 @@ class Delivery:
         for child, lane in waiting:
             self.wake(child, lane)
 
+    def give_up(self, children: Iterable[str]) -> None:
+        """End what has waited too long for a child that cannot send: it is not configured any more, held, or
+        without the link that it needs. Those that can send judge each part when its turn comes. Raises StoreAway."""
+        for child in children:
+            place = self._place(child)
+            why = self._unable(child, place)
+            if not why:
+                continue
+            seconds = self._rules().give_up_after
+            reason = f"not delivered in {seconds:.0f} s: {why}"
+            now = self._clock.wall()
+            while gone := self._store.give_up(child, now - seconds, reason, now):
+                for lease in gone:
+                    self._tell(place, lease, Settled("dead", reason=reason))
+
+    @staticmethod
+    def _unable(child: str, place: Place | None) -> str:
+        """Why a child can send nothing now, or ""."""
+        if place is None:
+            return f"{child} is no longer configured"
+        if not place.sends:
+            return f"{child} is stopped or halted"
+        kinds = (place.adapter.caps.default, *place.adapter.caps.by_type.values())
+        if place.link is None and any(each.send_needs_link for each in kinds):
+            return f"the link of {child} is down"
+        return ""
+
     def quiet(self, child: str, lane: str) -> bool:
         """True when no reply to this lane is under way."""
         return (child, lane) not in self._lanes and lane not in self._held.get(child, ())
@@ -193,6 +222,9 @@ class Delivery:
         if place is None or not place.sends:
             self._held.setdefault(child, set()).add(lane)
             return None
+        if place.link is None and self.gates.needs_link(place.adapter, child, lane):
+            self._held.setdefault(child, set()).add(lane)
+            return LINK_AGAIN
         # Booked before the lease is asked for, because asking lets other lanes through the same gate.
         wait = self.gates.enter(place.adapter, child, lane)
         if wait > 0:
@@ -217,6 +249,8 @@ class Delivery:
             settled = self._send(place, lease)
         finally:
             self._sending -= 1
+        if settled.state == "unsent":
+            self.gates.leave(child, lane)
         self._settle(place, lease, settled)
         return 0.0
 
@@ -227,9 +261,8 @@ class Delivery:
         if verdict is not None:
             return verdict
         if caps.send_needs_link and place.link is None:
-            self._held.setdefault(place.id, set()).add(lease.lane)
-            at = self._clock.wall() + 1.0
-            return Settled("retry", at=at, reason="waiting for the link", uncertain=lease.uncertain)
+            # From now on the lane's kind is known: it is not asked for again before there is a link.
+            return Settled("unsent")
         # An attempt that certainly did not arrive is none, as far as the platform's memory of keys goes.
         part = part if lease.uncertain else replace(part, attempt=1)
         try:
@@ -299,11 +332,16 @@ class Delivery:
             except LeaseLost:
                 self._log.error("outbox row {} was settled by somebody else", lease.row)
                 return
+        if settled.state != "unsent":
+            self._tell(place, lease, settled)
+
+    def _tell(self, place: Place | None, lease: OutLease, settled: Settled) -> None:
+        """Everybody who listens, of what became of a part."""
         peer = lease.part.peer
         facts = {
-            "child": place.id,
-            "platform": place.platform,
-            "account": place.account,
+            "child": lease.child,
+            "platform": place.platform if place is not None else None,
+            "account": place.account if place is not None else None,
             "chat_id": peer.chat_id,
             "chat_type": peer.chat_type,
             "thread_id": peer.thread_id,
@@ -315,12 +353,12 @@ class Delivery:
             "row": lease.row,
         }
         if settled.state == "delivered":
-            self._meters.delivery(place.id, "delivered", self._clock.wall() - lease.born_at)
+            self._meters.delivery(lease.child, "delivered", self._clock.wall() - lease.born_at)
             self._bus.publish("delivery:done", **facts)
         elif settled.state in {"dead", "held", "replaced"}:
             self._log.warning("a reply is now a dead letter ({}): {}", settled.state, settled.reason)
             outcome = "held" if settled.state == "held" else "dead"
-            self._meters.delivery(place.id, outcome, self._clock.wall() - lease.born_at)
+            self._meters.delivery(lease.child, outcome, self._clock.wall() - lease.born_at)
             self._hooks.fire("delivery:dead", {**facts, "reason": settled.reason})
             self._bus.publish("delivery:dead", **facts, reason=settled.reason)
         else:

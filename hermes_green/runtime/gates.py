@@ -35,6 +35,13 @@ class Gates:
             for bucket in self._of(adapter, child, lane)[self._width(child) :]:
                 bucket.spend(now)
 
+    def needs_link(self, adapter: Adapter, child: str, lane: str) -> bool:
+        """Whether nothing of a lane can be sent without a link; False also where only its kind of chat, which
+        is not known yet, decides that."""
+        kind, caps = self._kinds.get((child, lane)), adapter.caps
+        kinds = (caps.default, *caps.by_type.values()) if kind is None else (caps.of(kind),)
+        return all(each.send_needs_link for each in kinds)
+
     def enter(self, adapter: Adapter, child: str, lane: str, *, draft: bool = False) -> float:
         """Book one send (or a draft's update) and answer 0, or book nothing and answer the seconds
         until one is allowed."""

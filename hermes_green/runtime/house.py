@@ -188,12 +188,14 @@ class House:
         waiting = self._store.sessions_waiting()
         lanes = self._store.lanes_waiting()
         self.lanes.offer_all(waiting, self._store.sessions_cut())
+        self.delivery.give_up({child for child, _ in lanes})
         self.delivery.wake_all(lanes)
         return sum(waiting.values()), len(lanes)
 
     def _look(self) -> None:
         while True:
-            gevent.sleep(LOOK_EVERY)
+            # What has waited too long for a child that is gone is found about as soon as its time is over.
+            gevent.sleep(min(LOOK_EVERY, max(1.0, self.policy.delivery.give_up_after / 10)))
             try:
                 self._take_up()
             except HermesError as error:

@@ -468,6 +468,36 @@ def test_a_sender_that_vanished_leaves_an_uncertain_row(store):
 # --- sends from outside ---
 
 
+def test_a_part_that_was_leased_and_not_sent_is_as_it_was_before(store):
+    take(store, message(1))
+    answer(store, part("a", key_lifetime=60))
+    before = store.lease_outbox("feishu", "oc_1", NOW)
+    store.settle(before, Settled("unsent"), NOW)
+    again = store.lease_outbox("feishu", "oc_1", NOW + 5)
+    assert (again.part.attempt, again.uncertain, again.part.key) == (1, False, before.part.key)
+    assert again.part.key_expires == NOW + 65
+
+
+def test_parts_of_a_child_that_are_too_old_are_given_up_but_not_one_that_is_being_sent(store):
+    old = [take(store, message(n, chat=f"oc_{n}")) for n in (1, 2)]
+    assert all(old)
+    for n in (1, 2):
+        answer(store, part(f"old {n}", chat=f"oc_{n}"), session=f"feishu:oc_{n}")
+    sending = store.lease_outbox("feishu", "oc_2", NOW)
+    take(store, message(3, child="qq"))
+    answer(store, NewPart(peer(child="qq"), {"text": "of another"}), session="qq:oc_1")
+    take(store, message(4, chat="oc_4"), now=NOW + 50)
+    answer(store, part("young", chat="oc_4"), session="feishu:oc_4", now=NOW + 50)
+    gone = store.give_up("feishu", NOW + 10, "feishu is gone", NOW + 60)
+    assert [(lease.lane, lease.part.payload["text"], lease.born_at) for lease in gone] == [("oc_1", "old 1", NOW)]
+    assert [(letter.child, letter.text, letter.reason) for letter in store.dead()] == [
+        ("feishu", "old 1", "feishu is gone")
+    ]
+    assert list(store.give_up("feishu", NOW + 10, "feishu is gone", NOW + 60)) == []
+    store.settle(sending, Settled("delivered", Receipt("r", NOW)), NOW + 61)
+    assert store.lanes_waiting().keys() == {("qq", "oc_1"), ("feishu", "oc_4")}
+
+
 def test_the_same_key_answers_the_same_id(store):
     first = store.enqueue("k", "digest", "feishu", [part("a"), part("b")], NOW)
     assert (first.state, first.fresh) == ("queued", True)

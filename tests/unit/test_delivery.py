@@ -163,6 +163,72 @@ def test_what_cannot_be_delivered_for_hours_is_given_up(rooms):
     assert "not delivered" in rooms.store.dead()[0].reason
 
 
+def orphan(rooms, text):
+    """A part of a child that is not configured."""
+    rooms.store.enqueue(text, "d", "gone", [NewPart(Peer("gone", "c", "dm"), {"text": text})], rooms.clock.wall())
+    rooms.delivery.wake_all(rooms.store.lanes_waiting())
+    gevent.sleep(0.01)
+
+
+def test_what_a_removed_child_has_not_delivered_is_given_up_when_its_time_is_over_and_says_so(rooms):
+    orphan(rooms, "a")
+    rooms.delivery.give_up(["gone", "one"])
+    assert not rooms.store.dead(), "its child may come back before that"
+    rooms.delivery_rules = Rules(give_up_after=0.0)
+    rooms.delivery.give_up(["gone", "one"])
+    (letter,) = rooms.store.dead()
+    assert letter.text == "a" and "gone is no longer configured" in letter.reason
+    assert ("delivery", "gone", "dead") in [call[:3] for call in rooms.meters.calls]
+
+
+def test_what_a_removed_child_left_goes_out_when_it_is_back_in_time(rooms):
+    orphan(rooms, "a")
+    rooms.place = lambda child: rooms.child
+    rooms.delivery._place = rooms.place
+    rooms.delivery.wake_child("gone")
+    eventually(lambda: rooms.texts == ["a"])
+
+
+def test_a_child_that_can_send_gives_up_its_own_parts(rooms):
+    rooms.adapter.fail = [SendRetry("later", after=30)]
+    put(rooms, "a")
+    eventually(lambda: not rooms.adapter.fail)
+    rooms.delivery_rules = Rules(give_up_after=0.0)
+    rooms.delivery.give_up(["one"])
+    assert not rooms.store.dead()
+
+
+@pytest.mark.parametrize("table", [False, True])
+def test_a_chat_that_needs_the_link_waits_for_it_and_writes_nothing_meanwhile(monkeypatch, table):
+    monkeypatch.setattr(delivery, "LINK_AGAIN", 0.01)
+    adapter = ScriptedAdapter(caps=Caps(send_needs_link=True))
+    if table:
+        # Which kind of chat it is, is known from the first part on.
+        adapter.caps = CapsTable(Caps(), {"dm": Caps(send_needs_link=True)})
+    writes = []
+    rooms = Rooms(MemoryStore(lambda: writes.append(1)), adapter=adapter)
+    put(rooms, "a")
+    gevent.sleep(0.03)
+    before = len(writes)
+    gevent.sleep(0.1)
+    assert len(writes) == before and rooms.texts == []
+    rooms.child.link = object()
+    rooms.delivery.wake_child("one")
+    eventually(lambda: rooms.texts == ["a"])
+    assert next(iter(rooms.store._outbox.values())).attempt == 1
+    rooms.close()
+
+
+def test_what_waits_for_a_link_for_too_long_is_given_up():
+    rooms = Rooms(MemoryStore(), adapter=ScriptedAdapter(caps=Caps(send_needs_link=True)))
+    put(rooms, "a")
+    rooms.delivery_rules = Rules(give_up_after=0.0)
+    gevent.sleep(0.01)
+    rooms.delivery.give_up(["one"])
+    assert [letter.reason for letter in rooms.store.dead()] == ["not delivered in 0 s: the link of one is down"]
+    rooms.close()
+
+
 def test_without_a_key_an_uncertain_part_is_held_where_the_operator_wants_it():
     rooms = Rooms(MemoryStore(), adapter=ScriptedAdapter(caps=Caps()))
     rooms.delivery_rules = replace(rooms.delivery_rules, on_unknown="hold")

@@ -5,7 +5,9 @@ import pytest
 from gevent.event import Event
 
 from hermes_green.core.errors import AgentFailed, AgentTimeout, StoreAway
+from hermes_green.core.model import Inbound, Peer
 from hermes_green.core.options import Access
+from hermes_green.core.ports import Intake
 from hermes_green.store.memory import MemoryStore
 from tests.support.children import eventually
 from tests.support.rooms import Rooms, ScriptedAgent
@@ -230,6 +232,17 @@ def test_what_becomes_of_a_cut_turn_is_the_operators_choice(open_rooms, policy, 
         eventually(lambda: store.dead())
         assert rooms.texts == []
     assert rooms.agent.turns == []
+
+
+def test_a_message_of_a_child_that_was_removed_is_a_dead_letter_that_names_it(open_rooms):
+    store = MemoryStore()
+    rooms = open_rooms(store=store)
+    inbound = Inbound(("k",), Peer("gone", "c", "dm"), "m", "hello")
+    store.accept("gone", [Intake(inbound, "gone:c")], rooms.clock.wall())
+    rooms.lanes.offer_all(store.sessions_waiting())
+    eventually(lambda: store.dead())
+    (letter,) = store.dead()
+    assert (letter.text, letter.reason) == ("hello", "child gone is no longer configured")
 
 
 def test_a_sender_no_longer_welcome_gets_no_turn_for_what_still_waits(open_rooms):
