@@ -19,10 +19,6 @@ _PARTS = (
     "SELECT id, child, lane, key, reply_seq, ordinal, chat_id, peer, payload, reply_ref, handle, "
     "not_after, key_lifetime, first_at, attempt, born_at, uncertain, turn, message_id FROM outbox"
 )
-_PARTS = (
-    "SELECT id, child, lane, key, reply_seq, ordinal, chat_id, peer, payload, reply_ref, handle, not_after, "
-    "key_lifetime, first_at, attempt, born_at, uncertain, turn, message_id FROM outbox"
-)
 _ENDS = {"delivered": DELIVERED, "dead": OUT_DEAD, "held": HELD}
 _COPIED = (
     "child, lane, chat_id, turn, ordinal, message_id, reply_seq, key, peer, payload, text, reply_ref, handle, "
