@@ -68,16 +68,16 @@ class Guard:
         scheme, _, given = request.header("Authorization").partition(" ")
         if scheme.lower() == "bearer" and self.accepts(given.strip()):
             return True
-        return hmac.compare_digest(request.cookie(COOKIE).encode(), self._cookie.encode())
+        return hmac.compare_digest(request.cookie(_cookie_of(request)).encode(), self._cookie.encode())
 
     def accepts(self, token: str) -> bool:
         """True when ``token`` is the configured one; takes the same time whatever is wrong with it."""
         mine = hashlib.sha256(self._token.encode()).digest()
         return bool(self._token) and hmac.compare_digest(hashlib.sha256(token.encode()).digest(), mine)
 
-    def cookie(self) -> str:
-        """The Set-Cookie value for a browser that has shown the token."""
-        return f"{COOKIE}={self._cookie}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Strict"
+    def cookie(self, request: Request) -> str:
+        """The Set-Cookie value for a browser that has shown the token with ``request``."""
+        return f"{_cookie_of(request)}={self._cookie}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Strict"
 
     def headers(self) -> dict[str, str]:
         """Headers of every answer."""
@@ -113,3 +113,9 @@ class Guard:
             return
         if urlsplit(origin).netloc.lower() != request.header("Host").lower():
             raise Problem(403, "foreign_origin", "another site's page may not send requests here")
+
+
+def _cookie_of(request: Request) -> str:
+    """The cookie's name: browsers send a host's cookies to all its ports, where other gateways may listen."""
+    port = request.header("Host").rpartition(":")[2]
+    return f"{COOKIE}_{port if port.isascii() and port.isdecimal() else 80}"

@@ -145,7 +145,7 @@ class Views:
     def _file(self, request: Request) -> Response:
         if request.path == "/" and self._guard.accepts(request.query.get("token", "")):
             # The token leaves the address bar, where it could be read over a shoulder.
-            return Response(303, b"", {"Location": "/", "Set-Cookie": self._guard.cookie()})
+            return Response(303, b"", {"Location": "/", "Set-Cookie": self._guard.cookie(request)})
         if request.path not in self._files:
             raise _nothing_at(request.path)
         body, kind = self._files[request.path]
@@ -155,7 +155,7 @@ class Views:
         token = strings(request.json(), ["token"])["token"]
         if not self._guard.accepts(str(token).strip()):
             raise Problem(401, "token_wrong", "this is not http.token of gateway.yaml", field="token")
-        return answer({"ok": True}, Set_Cookie=self._guard.cookie())
+        return answer({"ok": True}, Set_Cookie=self._guard.cookie(request))
 
     # --- how it is ---------------------------------------------------------------------------------
 

@@ -110,10 +110,23 @@ def test_the_page_trades_the_token_for_a_cookie_that_does_not_tell_it(locked):
     assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and "correct" not in cookie
     value = cookie.partition(";")[0]
     assert locked.get("/api/status", Cookie=f"other=1; {value}").status == 200
-    assert locked.get("/api/status", Cookie="hermes_green=").status == 401
+    assert locked.get("/api/status", Cookie=value.partition("=")[0] + "=").status == 401
     listener = Listener(locked, "/api/events", Cookie=value)
     assert listener.response.status == 200
     listener.close()
+
+
+def test_two_gateways_on_one_host_leave_each_other_their_cookies(locked):
+    names = set()
+    for port in (8787, 8788):
+        login = locked.post("/api/login", {"token": TOKEN}, Host=f"localhost:{port}")
+        value = login.headers["set-cookie"].partition(";")[0]
+        names.add(value.partition("=")[0])
+        # The browser sends both to both.
+        both = f"hermes_green_{8787 + 8788 - port}=of-the-other; {value}"
+        assert locked.get("/api/status", Host=f"localhost:{port}", Cookie=both).status == 200
+    assert len(names) == 2
+    assert "hermes_green_80=" in locked.post("/api/login", {"token": TOKEN}, Host="localhost").headers["set-cookie"]
 
 
 def test_a_token_in_the_address_becomes_a_cookie_and_leaves_the_address(locked):
