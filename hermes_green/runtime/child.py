@@ -100,7 +100,7 @@ class Child:
         self.log = log
         self.state = State.IDLE
         self.since = clock.wall()
-        self.reason = Reason()
+        self._why = Reason()  # as it was raised
         self.wanted: Literal["up", "down", "restart"] = "up"
         self.restarts = 0
         self.losses = 0
@@ -255,7 +255,7 @@ class Child:
             self._succeed()
 
     def _gone(self) -> None:
-        self._go(Event.GONE, self.reason)
+        self._go(Event.GONE)
         if self.wanted == "restart":
             self.start()
 
@@ -304,7 +304,7 @@ class Child:
         if wait is not None:
             again = clock_time(self.clock.wall() + wait)
             action = f"{error.action}; next try at {again}" if error.action else f"next try at {again}"
-            self.reason = self._words(Reason(error.code, error.text, action))
+            self._why = Reason(error.code, error.text, action)
             self._arm(wait, self._on_timer)
 
     def _arm(self, seconds: float, then: Callable[[], None]) -> None:
@@ -327,7 +327,7 @@ class Child:
 
     def _on_timer(self) -> None:
         if self.state in {State.WAITING, State.HALTED, State.FAILED}:
-            self._go(Event.TIMER, self.reason)
+            self._go(Event.TIMER)
             self._dial()
 
     def _dial(self) -> None:
@@ -345,7 +345,7 @@ class Child:
             self.log.error("illegal move: {} on {}", old, event)
             raise
         if reason is not None:
-            self.reason = self._words(reason)
+            self._why = reason
         if self.state is not old:
             self.since = self.clock.wall()
             self._observer.moved(self, old)
@@ -360,6 +360,15 @@ class Child:
         return Reason("crash", repr(error))
 
     # --- what others may ask at any time ---
+
+    @property
+    def reason(self) -> Reason:
+        """Why it is in its state, in the operator's language."""
+        return self._words(self._why)
+
+    def reason_for(self, locale: str) -> Reason:
+        """The same for a reader of another language."""
+        return self._words.spoken(self._why, locale)
 
     @property
     def link(self) -> Any:

@@ -11,6 +11,7 @@ from hermes_green.runtime.child import Child
 
 # Where the adapter named no deadline: a link not heard of for this long is not called connected.
 PROOF_WITHIN = 120.0
+LOCALES = ("en", "zh")
 
 
 def child_status(child: Child, clock: Clock, dials: list[Mapping[str, Any]]) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def child_status(child: Child, clock: Clock, dials: list[Mapping[str, Any]]) -> 
         "state": str(child.state),
         "since": rfc3339(child.since),
         "connected": bool(ready and proof_age is not None and proof_age <= within),
-        "reason": {"code": child.reason.code, "text": child.reason.text, "action": child.reason.action},
+        "reason": _reason(child),
         "link_age": round(now - run.ready_at, 3) if ready and run is not None and run.ready_at else None,
         "last_inbound_age": round(wall - child.last_inbound, 3) if child.last_inbound is not None else None,
         "last_proof_age": round(proof_age, 3) if proof_age is not None else None,
@@ -38,6 +39,14 @@ def child_status(child: Child, clock: Clock, dials: list[Mapping[str, Any]]) -> 
         "losses": child.losses,
         "suspect": child.suspect,
     }
+
+
+def _reason(child: Child) -> dict[str, Any]:
+    """In the operator's language, and in each for readers of another."""
+    own = child.reason
+    spoken = {locale: child.reason_for(locale) for locale in LOCALES}
+    others = {locale: {"text": said.text, "action": said.action} for locale, said in spoken.items()}
+    return {"code": own.code, "text": own.text, "action": own.action, **others}
 
 
 def status(

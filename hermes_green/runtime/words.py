@@ -69,21 +69,23 @@ _NEXT = re.compile(r"(?:; )?next try at (\S+)$")
 
 
 class Words:
-    """``help``: the platform's own table; ``locale``: the language now."""
+    """``help``: the platform's own table; ``locale``: the operator's language now."""
 
     def __init__(self, help: Mapping[int | str, Help], locale: Callable[[], str]) -> None:
         self._help = {**GENERAL, **{str(code): each for code, each in help.items()}}
         self._locale = locale
 
     def __call__(self, reason: Reason) -> Reason:
-        """The reason as it is shown; one that was shown before stays as it is."""
+        """The reason, as it was raised, in the operator's language."""
+        return self.spoken(reason, self._locale())
+
+    def spoken(self, reason: Reason, locale: str) -> Reason:
+        """The same for a reader of ``locale``: what has no Chinese is shown as it came."""
         known = self._help.get(reason.code)
         if known is None:
             return reason
-        if self._locale() != "zh":
+        if locale != "zh":
             return Reason(reason.code, reason.text, reason.action or known.action)
-        if reason.text.startswith(known.zh):
-            return reason
         return Reason(reason.code, _said(known.zh, reason), _remedy(known.zh_action, reason.action))
 
 

@@ -55,10 +55,11 @@ def test_the_board_tells_of_every_child_how_it_is_why_and_what_to_do(full_site: 
     page = open_at(browser, full_site, "board")
     assert "3 of 7 ready" in text(page, "#pulse")
     halted = text(page, "[data-child=qq]")
-    for words in ("HALTED", "credentials were refused (514)", "What to do: check app_secret in qq.yaml", "Since"):
+    refused = "app_id or client_secret is wrong (100016)"
+    for words in ("HALTED", refused, "What to do: ", "next try at 12:30:00", "Since"):
         assert words in halted
     waiting = text(page, "[data-child=dingtalk]")
-    for words in ("WAITING", "budget of this bot is spent", "4 of 4 in 2 min", "cooling down until", "links lost: 4"):
+    for words in ("WAITING", "cooling down until", "4 of 4 in 2 min", "cooling down until", "links lost: 4"):
         assert words in waiting
     assert "suspect" in waiting
     ready = text(page, "[data-child=feishu]")
@@ -70,6 +71,19 @@ def test_the_board_tells_of_every_child_how_it_is_why_and_what_to_do(full_site: 
     totals = text(page, "#totals")
     for words in ("Waiting for an answer\n2", "Waiting for delivery\n1", "Oldest undelivered\n75 s", "Dead letters\n2"):
         assert words in totals
+
+
+def test_the_board_gives_reasons_in_the_readers_language_whatever_the_gateways_is(
+    full_site: Site, browser: Browser
+) -> None:
+    page = open_at(browser, full_site, "board")
+    page.click("#language")
+    for child, words in (
+        ("qq", "处理办法："), ("qq", "下次尝试 12:30:00"), ("dingtalk", "拨号次数已达上限"), ("telegram", "已按要求停止"),
+    ):  # fmt: skip
+        assert words in text(page, f"[data-child={child}]")
+    page.click("#language")
+    assert "stopped by the operator" in text(page, "[data-child=telegram]")
 
 
 def test_a_child_is_stopped_started_and_restarted_once_its_effect_was_agreed_to(

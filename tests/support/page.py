@@ -9,9 +9,12 @@ import subprocess
 import time
 from typing import Any, Literal, Mapping, Sequence
 
+from hermes_green.adapters import registry
 from hermes_green.core.clock import SystemClock, rfc3339
 from hermes_green.core.ports import Counts, DeadLetter
 from hermes_green.ops.metrics import Metrics
+from hermes_green.runtime.snapshot import LOCALES
+from hermes_green.runtime.words import Reason, Words
 from hermes_green.web.history import INTERVAL, History
 from tests.support.browser import Page
 from tests.support.gateway import Site, child
@@ -71,12 +74,22 @@ class FakeLab:
         """Nothing was broken."""
 
 
+def because(platform: str, code: str, text: str, action: str = "") -> dict[str, Any]:
+    """A reason as the status tells it."""
+    words = Words(getattr(registry.package(platform), "HELP", {}), lambda: "en")
+    spoken = {locale: words.spoken(Reason(code, text, action), locale) for locale in LOCALES}
+    told = {locale: {"text": said.text, "action": said.action} for locale, said in spoken.items()}
+    return {"code": code, **told["en"], **told}
+
+
 def children() -> list[dict[str, Any]]:
     """One child in each state that a reader may meet."""
-    spent = {"code": "throttled", "text": "the dial budget of this bot is spent", "action": ""}
-    refused = {"code": "auth", "text": "credentials were refused (514)", "action": "check app_secret in qq.yaml"}
-    down = {"code": "stopped", "text": "stopped by the operator", "action": "hermes-green adapters start telegram"}
-    bug = {"code": "crash_limit", "text": "crashed 5 times", "action": "this is a bug; see the log"}
+    until = f"cooling down until {time.strftime('%H:%M:%S', time.localtime(time.time() + 300))}"
+    spent = because("dingtalk", "budget_spent", until)
+    wrong = registry.package("qq").CODES[100016].build(100016)
+    refused = because("qq", wrong.code, wrong.text, f"{wrong.action}; next try at 12:30:00")
+    down = because("telegram", "stopped", "stopped by the operator", "hermes-green adapters start telegram")
+    bug = because("slack", "crash_limit", "crashed 5 times in 300 s: KeyError('ts')", "this is a bug; see the log")
     return [
         child("dingtalk", "WAITING", reason=spent, cooldown_until=rfc3339(time.time() + 300), losses=4, suspect=True,
               dials=[{"window": 120, "used": 4, "limit": 4}], last_proof_age=None),

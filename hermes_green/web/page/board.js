@@ -2,7 +2,7 @@
 import { ask } from "./ask.js";
 import { $, button, lister, make } from "./dom.js";
 import { notice, pulse } from "./pulse.js";
-import { known, locale, onLanguage, otherwise, t } from "./text.js";
+import { known, short, locale, onLanguage, otherwise, t } from "./text.js";
 import { clock, exactly, span } from "./times.js";
 import { call, pathOf } from "./wire.js";
 
@@ -100,11 +100,11 @@ class Card {
   draw(child) {
     const ready = child.state === "READY";
     const silent = ready && !child.connected;
-    const reason = child.reason || {};
+    const { action } = reasonOf(child);
     this.element.className = silent ? "wait" : LOOKS[child.state] || "";
     say(this.state, silent ? t("state.silent") : stateOf(child));
-    say(this.why, silent ? t("child.silent") : ready ? "" : reasonOf(child));
-    say(this.action, !ready && reason.action ? t("child.todo", { action: reason.action }) : "");
+    say(this.why, silent ? t("child.silent") : ready ? "" : reasonOf(child).text);
+    say(this.action, !ready && action ? t("child.todo", { action }) : "");
     facts(this.facts, [
       [t("child.since"), clock(child.since)],
       [t("child.proof"), child.last_proof_age === null ? "" : ago(child.last_proof_age)],
@@ -135,7 +135,7 @@ class Card {
     for (const each of this.buttons) each.setAttribute("aria-disabled", "true");
     try {
       const child = await call(`/api/adapters/${pathOf(this.id)}/${verb}`, {});
-      const why = child.state === "READY" ? "" : reasonOf(child);
+      const why = child.state === "READY" ? "" : reasonOf(child).text;
       notice(t("child.done", { child: this.id, state: stateOf(child), why }), LOOKS[child.state] === "bad");
     } catch (error) {
       notice(error.message, true);
@@ -149,9 +149,10 @@ function stateOf(child) {
   return known(`state.${child.state}`, child.state || "");
 }
 
+// In the reader's language, which need not be the gateway's.
 function reasonOf(child) {
   const reason = child.reason || {};
-  return known(`reason.${reason.code}`, reason.text || "");
+  return { text: "", action: "", ...(reason[short()] || reason) };
 }
 
 function dialsOf(dial) {

@@ -106,8 +106,6 @@ export const CHINESE = {
   "login.go": "继续",
 
   // What the gateway itself says is in English; these are its fixed sentences.
-  "reason.closed": "平台关闭了连接", "reason.stopped": "已由操作员停止", "reason.stopping": "网关正在停止",
-  "reason.restart": "正按要求重启", "reason.reconfigured": "配置已更改",
   "error.token_wrong": "这不是 gateway.yaml 中的 http.token。", "error.unknown_dead": "没有这条死信了。",
   "error.unknown_session": "没有这个会话了。", "error.bad_configuration": "配置有错误，未做任何改变。",
   "error.pairing_code": "配对码无效或已过期。",

@@ -34,6 +34,11 @@ export function locale() {
   return language === "zh" ? "zh-CN" : "en";
 }
 
+// "en" or "zh", as the gateway calls it.
+export function short() {
+  return language;
+}
+
 // `draw` is called whenever the language has changed.
 export function onLanguage(draw) {
   listeners.push(draw);
