@@ -219,7 +219,8 @@ class Application:
         self._watchdog.start()
         self._server.start()
         self._announce()
-        self._live.hooks.fire("gateway:startup", {"version": __version__})
+        platforms = sorted({child.platform for child in config.children})
+        self._live.hooks.fire("gateway:startup", {"version": __version__, "platforms": platforms})
         for member in members:
             self._house.enlist(member)
         self._house.resume()

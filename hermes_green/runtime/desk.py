@@ -45,10 +45,14 @@ class House(Protocol):
 
 
 class Desk:
-    """Routes rows right after their commit; pure decisions, no waiting."""
+    """Routes rows right after their commit; pure decisions, no waiting. ``obeyed(command, inbound,
+    session_id)`` is told of each command that is going to be obeyed."""
 
-    def __init__(self, house: House, lanes: Lanes, turns: Turns, log: Any) -> None:
+    def __init__(
+        self, house: House, lanes: Lanes, turns: Turns, log: Any, obeyed: Callable[[Command, Inbound, str], None]
+    ) -> None:
         self._house = house
+        self._obeyed = obeyed
         self._lanes = lanes
         self._turns = turns
         self._log = log
@@ -75,10 +79,14 @@ class Desk:
         if over is not None:
             self._express(peer.child, row, session_id, self._enough(over))
         elif command is not None and immediate:
+            if command.name not in ADMINS or door.is_admin(peer):
+                self._obeyed(command, inbound, session_id)
             self._express(peer.child, row, session_id, self._command(command, session_id, peer))
         elif self._lanes.waiting(session_id) >= self._house.policy.queue_per_session:
             self._express(peer.child, row, session_id, self._crowded)
         else:
+            if command is not None:
+                self._obeyed(command, inbound, session_id)
             self._enter(row, inbound, command, session_id)
 
     def _enter(self, row: int, inbound: Inbound, command: Command | None, session_id: str) -> None:

@@ -14,6 +14,7 @@ from hermes_green.core.model import Inbound, Peer, lane_of
 from hermes_green.core.ports import Lease, SessionInfo, Store
 from hermes_green.runtime import saved
 from hermes_green.runtime.child import Child
+from hermes_green.runtime.commands import Command
 from hermes_green.runtime.delivery import Delivery
 from hermes_green.runtime.desk import Desk
 from hermes_green.runtime.dials import DialBook
@@ -76,7 +77,7 @@ class House:
     def connect(self, lanes: Lanes, turns: Turns, delivery: Delivery) -> None:
         """Bring in what works for the children."""
         self.lanes, self.delivery = lanes, delivery
-        self._desk = Desk(self, lanes, turns, self._log)
+        self._desk = Desk(self, lanes, turns, self._log, self._obeyed)
 
     # --- what its parts ask ---
 
@@ -111,11 +112,21 @@ class House:
             "platform": place.platform if place is not None else None,
             "account": place.account if place is not None else None,
             "chat_id": session.chat_id,
+            "user_id": None,  # nobody's message
             "session_id": session.session_id,
+            "session_key": session.session_id,
             "why": "operator",
         }
         self._hooks.fire("session:reset", facts)
         self._bus.publish("session:reset", **facts)
+
+    def _obeyed(self, command: Command, inbound: Inbound, session_id: str) -> None:
+        """A command is going to be obeyed: hooks hear what was typed, the page only which it was."""
+        event = f"command:{command.name}"
+        facts = facts_of(inbound, self.place(inbound.peer.child), session_id, None)
+        told = {"user_name": inbound.peer.user_name, "command": command.name, "args": command.rest}
+        self._hooks.fire(event, {**facts, **told})
+        self._bus.publish(event, **facts)
 
     def wake(self, child: str, peer: Peer) -> None:
         """A peer has new parts."""

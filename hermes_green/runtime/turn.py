@@ -147,8 +147,9 @@ class Turns:
         the row ends; a draft is finished as far as it got. An interrupted exchange is remembered."""
         locale = self._rules().locale
         outcome = "interrupted" if interrupted else "cancelled"
-        self._publish("agent:end", self._facts(lease), outcome=outcome)
         left = self._asking.left(lease.turn_id) or Left(text_of(lease), "")
+        told = {"user_name": lease.inbound.peer.user_name, "message": left.asked[:TOLD], "response": left.said[:TOLD]}
+        self._publish("agent:end", self._facts(lease), told, outcome=outcome)
         place = self._place(lease.inbound.peer.child)
         parts: tuple[NewPart, ...] = ()
         history: tuple[Message, ...] = ()
@@ -366,6 +367,7 @@ def facts_of(inbound: Inbound, place: Place | None, session_id: str, turn_id: st
         "thread_id": peer.thread_id,
         "user_id": peer.user_id,
         "session_id": session_id,
+        "session_key": session_id,  # as hooks that were written for Hermes Agent know it
         "message_id": inbound.message_id,
         "turn_id": turn_id,
     }

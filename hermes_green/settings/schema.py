@@ -20,6 +20,7 @@ HookEvent = Literal[
     "session:start",
     "session:reset",
     "message:received",
+    "command:*",
     "agent:start",
     "agent:end",
     "agent:error",
@@ -86,7 +87,7 @@ class PythonAgent:
     target: str = key(help='the callable, as "package.module:function"')
     isolation: Isolation = key("process", help="where it runs; only a process cannot delay anything else")
     workers: int = key(4, help="how many processes", minimum=1)
-    worker_max_rss_mb: float = key(512, help="memory in MB above which a worker is replaced", minimum=0)
+    worker_max_rss_mb: float = key(512, help="memory in MB that ends a worker and its turn; 0: none", minimum=0)
     max_turns_per_worker: int = key(200, help="turns after which a worker is replaced", minimum=1)
     timeout: float = key(600, help="seconds for the whole answer", minimum=0.05)
 

@@ -13,6 +13,7 @@ import pytest
 
 from hermes_green import __version__, blueprint, cli
 from hermes_green.adapters import registry
+from hermes_green.agents import calling
 from hermes_green.core.machine import State
 from hermes_green.core.model import Inbound, Peer
 from hermes_green.ops.metrics import Metrics
@@ -118,7 +119,7 @@ def test_both_readmes_name_the_same_things() -> None:
 def test_every_example_of_a_configuration_is_valid(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in {**dict.fromkeys(VARIABLES, "secret"), **FORMED}.items():
         monkeypatch.setenv(variable, value)
-    examples = [text for kind, text in blocks(name) if kind == "yaml"]
+    examples = [text for kind, text in blocks(name) if kind == "yaml" and not text.startswith("# hooks/")]
     assert len(examples) >= 6
     for number, text in enumerate(examples):
         file = re.match(r"# conf/(\S+)\.local\.yaml\n", text)
@@ -133,6 +134,25 @@ def test_every_example_of_a_configuration_is_valid(name: str, tmp_path: Path, mo
         (conf / f"{file[1]}.local.yaml").write_text(text)
         config = blueprint.load_config(conf)
         assert file[1] == "gateway" or file[1] in {child.platform for child in config.children}
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_example_of_a_hook_is_one_and_is_called(name: str, tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    for _, text in blocks(name):
+        file = re.match(r"# (hooks/\S+)\n", text)
+        if file:
+            path = tmp_path / file[1]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    config = blueprint.load_config(tmp_path / "conf")
+    assert not config.notes and {hook.event for hook in config.hooks} == {"agent:end", "command:*"}
+    for hook in config.hooks:
+        with pytest.raises(StopIteration):
+            calling.resolve(str(hook.run))(hook.event, {"user_id": "u", "args": hook.event}).send(None)
+    assert (tmp_path / "hooks/night-watch/asked.txt").read_text().splitlines() == [
+        f"{hook.event} u {hook.event}" for hook in config.hooks
+    ]
 
 
 def keys_of(declaration: Any, path: str = "") -> Iterator[str]:

@@ -77,7 +77,8 @@ def test_a_program_decides_by_what_it_prints(stage: Stage) -> None:
 
 
 def test_a_dropped_in_hook_hears_everything_with_its_context(stage: Stage) -> None:
-    path = drop(stage.home, ["gateway:*", "adapter:*", "session:*", "message:*", "agent:*", "delivery:*", "command:*"])
+    kinds = [f"{kind}:*" for kind in ("gateway", "adapter", "session", "message", "command", "agent", "delivery")]
+    path = drop(stage.home, [*kinds, "agent:step"])
     broken = {"type": "command", "argv": ["false"]}
     scene = Scene(
         stage,
@@ -85,12 +86,13 @@ def test_a_dropped_in_hook_hears_everything_with_its_context(stage: Stage) -> No
         gateway={"supervisor": QUICK, "routes": [{"prefix": "break", "agent": broken}]},
     )
     sim = scene.sims["feishu"]
-    assert "command:*" in str(scene.gateway.status()["config"]["errors"])
+    assert "agent:step" in str(scene.gateway.status()["config"]["errors"])
     scene.say("feishu", "h", "hello")
     scene.expect("feishu", "h", ["hello"], settle=0)
     scene.say("feishu", "h", "break it")
     until(lambda: any(line["event"] == "agent:error" for line in heard(path)), 20, "agent:error")
     scene.say("feishu", "h", "/new")
+    scene.say("feishu", "h", "/帮助 me")
     until(lambda: any(line["event"] == "session:reset" for line in heard(path)), 20, "session:reset")
     sim.fault("api_error", code=230002, count=1)
     scene.say("feishu", "dead", "is not delivered")
@@ -106,11 +108,14 @@ def test_a_dropped_in_hook_hears_everything_with_its_context(stage: Stage) -> No
     assert {"gateway:startup", "gateway:shutdown", "adapter:ready", "session:start", "message:received"} <= set(events)
     assert {"agent:start", "agent:end"} <= set(events)
     for line in lines:
-        if line["event"].partition(":")[0] in ("message", "agent", "delivery", "session"):
+        if line["event"].partition(":")[0] in ("message", "command", "agent", "delivery", "session"):
             assert all(name in line for name in BOUND), line
             assert line["chat_id"].startswith("oc_") and line["child"] == "feishu", line
     first = {line["event"]: line for line in reversed(lines)}
     assert first["message:received"]["text"] == "hello" and first["agent:end"]["response"] == "hello"
+    assert first["gateway:startup"]["platforms"] == ["feishu", "web"]
+    assert (first["command:new"]["command"], first["command:new"]["args"]) == ("new", "")
+    assert first["command:help"]["args"] == "me" and events.index("command:new") < events.index("session:reset")
     assert first["agent:start"]["turn_id"] == first["agent:end"]["turn_id"]
     assert first["delivery:dead"]["reason"] and first["adapter:halted"]["reason"]
 

@@ -13,6 +13,7 @@ from hermes_green.core.model import Delta, Inbound, Peer, Turn
 from hermes_green.core.options import Access
 from hermes_green.core.ports import Intake, Store
 from hermes_green.runtime import delivery, turn
+from hermes_green.runtime.commands import Command
 from hermes_green.runtime.delivery import Delivery
 from hermes_green.runtime.desk import Desk
 from hermes_green.runtime.door import Door
@@ -109,6 +110,7 @@ class Rooms:
             queue_per_session=queue, busy_input_mode=mode, access={"one": access}, turns=self.rules, **(policy or {})
         )
         self.saved: list[Any] = []
+        self.commands: list[tuple[str, str, str]] = []
         self.door = Door(
             lambda: self.policy,
             Pairing(self.clock, None, self.saved.append),
@@ -141,7 +143,7 @@ class Rooms:
             manner=lambda: self.policy.manner(self.clock.wall()),
         )
         self._express = Express("one", store, self.clock, logger, "w")
-        self.desk = Desk(self, self.lanes, self.turns, logger)
+        self.desk = Desk(self, self.lanes, self.turns, logger, self._obeyed)
 
     def progress(self, lease: Any, place: Place) -> Progress:
         if not self.adapter.caps.default.streaming:
@@ -158,6 +160,9 @@ class Rooms:
 
     def express(self, child: str) -> Express:
         return self._express
+
+    def _obeyed(self, command: Command, inbound: Inbound, session_id: str) -> None:
+        self.commands.append((command.name, command.rest, session_id))
 
     # --- the test's hands ---
 

@@ -176,6 +176,16 @@ def test_admins_see_and_restart_children_and_others_do_not(open_rooms):
     assert rooms.supervisor.commands == [("two", "restart"), ("one", "restart")]
 
 
+def test_hooks_are_told_of_the_commands_that_are_obeyed_and_of_no_others(open_rooms):
+    rooms = open_rooms(access=Access(dm="allowlist", users=["friend"], admins=["boss"]))
+    for number, (text, user) in enumerate(
+        (("/help me", "boss"), ("/adapters", "friend"), ("/new", "stranger"), ("/dance", "boss"), ("／新对话", "boss"))
+    ):
+        rooms.say(text, key=f"k{number}", user_id=user)
+    settled(rooms)
+    assert rooms.commands == [("help", "me", "one:c"), ("new", "", "one:c")]
+
+
 def test_help_whoami_and_status_answer_in_chinese_too(open_rooms):
     rooms = open_rooms(policy={"locale": "zh"})
     for text in ("/帮助", "/我是谁", "/状态"):

@@ -5,7 +5,7 @@ import { exactly } from "./times.js";
 
 const BOUND = 300;
 // Said already by others of the same event.
-const LEFT_OUT = ["platform", "account"];
+const LEFT_OUT = ["platform", "account", "session_key"];
 let held = null; // events that came while the list is held still
 let missed = 0;
 
