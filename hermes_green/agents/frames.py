@@ -12,7 +12,7 @@ from array import array
 from collections import deque
 from typing import Any, Iterator, Mapping
 
-from hermes_green.core.model import EMPTY, Attachment, Delta, Message, Turn
+from hermes_green.core.model import EMPTY, Attachment, Delta, Message, Quote, Turn
 
 LARGEST = 64 * 1024 * 1024  # bytes of one frame; a turn with its history is the largest there is
 # Where the system can, descriptors that arrive are closed in whatever is started later.
@@ -97,7 +97,8 @@ class Unpacker:
 
 # --- turns and deltas as JSON values ---------------------------------------------------------------
 
-_TURN = tuple(name for name in Turn.__dataclass_fields__ if name not in ("attachments", "history"))
+_TURN = tuple(name for name in Turn.__dataclass_fields__ if name not in ("attachments", "history", "quote"))
+_QUOTE = ("author", "text", "message_id")
 
 
 def turn_out(turn: Turn) -> dict[str, Any]:
@@ -105,6 +106,7 @@ def turn_out(turn: Turn) -> dict[str, Any]:
     plain: dict[str, Any] = {name: getattr(turn, name) for name in _TURN}
     plain["attachments"] = [media_out(each) for each in turn.attachments]
     plain["history"] = [{"role": line.role, "text": line.text} for line in turn.history]
+    plain["quote"] = None if turn.quote is None else {name: getattr(turn.quote, name) for name in _QUOTE}
     return plain
 
 
@@ -114,6 +116,7 @@ def turn_in(plain: Mapping[str, Any]) -> Turn:
         **{name: plain[name] for name in _TURN},
         attachments=tuple(media_in(each) for each in plain["attachments"]),
         history=tuple(Message(line["role"], line["text"]) for line in plain["history"]),
+        quote=None if plain["quote"] is None else Quote(**plain["quote"]),
     )
 
 

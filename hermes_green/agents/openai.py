@@ -150,7 +150,7 @@ class Openai:
             lines = turn.history[-2 * options.history_turns :]
             messages += [{"role": line.role, "content": line.text} for line in lines]
         notes = [f"[{each.kind}: {each.name}]" if each.name else f"[{each.kind}]" for each in turn.attachments]
-        messages.append({"role": "user", "content": "\n".join([turn.text, *notes] if turn.text else notes)})
+        messages.append({"role": "user", "content": "\n".join([turn.asked, *notes] if turn.asked else notes)})
         body: dict[str, Any] = {"model": options.model, "messages": messages, "stream": options.stream}
         if options.stream and self._ask_usage:
             body["stream_options"] = {"include_usage": True}

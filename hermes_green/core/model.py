@@ -79,6 +79,34 @@ class Attachment:
     path: str | None = None
 
 
+# Characters of a quotation that are handed on.
+QUOTED = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The message that another one answers or quotes, as far as is known.
+
+    ``author``: a name or an id, "" unknown. ``attachments``: its media. ``ref``: what the platform needs to
+    tell what it says, where the frame did not. ``opens``: it is what opened the thread, which a conversation
+    that has begun knows already.
+    """
+
+    text: str = ""
+    author: str = ""
+    message_id: str = ""
+    attachments: tuple[Attachment, ...] = ()
+    ref: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    opens: bool = False
+
+    def before(self, text: str) -> str:
+        """``text`` after the quotation, whose lines are marked as Markdown marks them."""
+        words = self.text if len(self.text) <= QUOTED else f"{self.text[:QUOTED]}…"
+        said = f"{self.author}: {words}" if self.author and words else words
+        quoted = "\n".join(f"> {line}".rstrip() for line in said.splitlines())
+        return "\n\n".join(part for part in (quoted, text) if part)
+
+
 @dataclass(frozen=True, slots=True)
 class Inbound:
     """A message from a platform in neutral form.
@@ -86,7 +114,8 @@ class Inbound:
     ``keys``: every id under which the platform may send it again; any key seen before is a
     duplicate. ``reply_ref``: what a reply to this very message needs (msg_id, webhook, req_id),
     stored with the row and copied to each part. ``mentioned``: the bot was addressed (true in DMs).
-    ``sent_at``: the platform's wall time in seconds, None where it gives none.
+    ``sent_at``: the platform's wall time in seconds, None where it gives none. ``quote``: what it
+    answers or quotes.
     """
 
     keys: tuple[str, ...]
@@ -97,6 +126,7 @@ class Inbound:
     reply_ref: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     mentioned: bool = True
     sent_at: float | None = None
+    quote: Quote | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +191,7 @@ class Message:
 class Turn:
     """One call of an agent. ``id`` is stable over reruns, ``attempt`` counts them from 1. ``session_id``
     is another one each time that the conversation begins anew. ``system_prompt``: the route's; "": the
-    agent's own."""
+    agent's own. ``quote``: what the message answers or quotes; its media are among the attachments."""
 
     id: str
     attempt: int
@@ -179,6 +209,12 @@ class Turn:
     history: tuple[Message, ...] = ()
     locale: str = "en"
     system_prompt: str = ""
+    quote: Quote | None = None
+
+    @property
+    def asked(self) -> str:
+        """What is said, after what it quotes: all that an agent needs which knows no quotations."""
+        return self.quote.before(self.text) if self.quote is not None else self.text
 
 
 class Unit(StrEnum):
@@ -212,7 +248,8 @@ class Caps:
     beside it. draft_every: seconds between two updates of a draft. refuse: what to do with a frame
     that cannot be taken. suspect: where a burst of dials may leave the bot accepted but deaf, the
     sentence that says what else helps. lookup: the platform can be
-    asked whether a part arrived (``Adapter.find``).
+    asked whether a part arrived (``Adapter.find``). quotes: what a message answers or quotes
+    is told, by its frame or, where ``Quote.ref`` says so, by ``Adapter.quoted``.
     """
 
     limit: int = 4000
@@ -225,6 +262,7 @@ class Caps:
     typing: bool = False
     media: bool = False
     lookup: bool = False
+    quotes: bool = False
     rates: tuple[Rate, ...] = ()
     key_lifetime: float | None = None
     reply_window: float | None = None

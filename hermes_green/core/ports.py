@@ -138,7 +138,8 @@ class Adapter(Protocol):
     Optional abilities are called only where the caps of the chat's kind say so: ``find(part) ->
     Receipt | None`` (lookup), ``draft_open(peer, ref, key, seq, link) -> handle`` and
     ``draft_update(handle, text, n, link)`` (streaming), ``typing(peer, link)`` (typing),
-    ``upload(peer, media) -> ref`` and ``fetch(ref) -> Iterator[bytes]`` (media).
+    ``fetch(ref) -> Iterator[bytes]`` (media) and ``quoted(ref) -> Quote`` (quotes), which raises a HermesError
+    where it cannot be told.
     """
 
     caps: CapsTable

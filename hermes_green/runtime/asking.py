@@ -36,7 +36,7 @@ class _Call:
 
     @property
     def asked(self) -> str:
-        return "\n".join([self.turn.text, *self.steered])
+        return "\n".join([self.turn.asked, *self.steered])
 
 
 class Asking:

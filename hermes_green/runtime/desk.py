@@ -9,13 +9,14 @@ from hermes_green.core.model import Inbound, Peer
 from hermes_green.core.ports import Lease, TurnEnd
 from hermes_green.runtime import texts
 from hermes_green.runtime.access import Verdict
-from hermes_green.runtime.commands import Command, recognise, spoken
+from hermes_green.runtime.commands import Command, recognise
 from hermes_green.runtime.door import Door
 from hermes_green.runtime.express import Express
 from hermes_green.runtime.lanes import Lanes
 from hermes_green.runtime.limits import Over
 from hermes_green.runtime.pairing import PairingRefused, spoken as in_halves
 from hermes_green.runtime.policy import Policy
+from hermes_green.runtime.quotes import said
 from hermes_green.runtime.turn import Turns
 
 ADMINS = frozenset({"adapters", "approve"})
@@ -94,7 +95,7 @@ class Desk:
         mode = self._house.policy.busy_input_mode if command is None else command.name
         busy = self._lanes.busy(session_id)
         if mode == "steer" and busy is not None:
-            text = spoken(inbound.text)
+            text = said(inbound)
             self._house.express(inbound.peer.child).later(lambda: self._steer(busy, row, text, session_id))
             return
         self._lanes.offer(session_id)

@@ -19,7 +19,7 @@ from hermes_green.runtime import snapshot
 from hermes_green.runtime.events import Bus, Subscription
 from hermes_green.runtime.house import House
 from hermes_green.runtime.records import Records
-from hermes_green.runtime.turn import render
+from hermes_green.runtime.rendering import render
 from hermes_green.runtime.upkeep import Upkeep
 
 COMMAND_SETTLES = 1.0

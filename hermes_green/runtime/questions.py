@@ -9,6 +9,7 @@ from typing import Sequence
 from hermes_green.core.model import Message
 from hermes_green.core.ports import Lease, Store
 from hermes_green.runtime.commands import recognise, spoken
+from hermes_green.runtime.quotes import said
 
 # Questions without an answer that /retry still knows, in as many conversations.
 FAILED_BOUND = 1_000
@@ -66,6 +67,8 @@ class Questions:
 
 
 def text_of(lease: Lease) -> str:
-    """What the messages of a turn say, in order, a line break between them."""
-    messages = lease.messages or (lease.inbound,)
-    return "\n".join(spoken(each.text) for each in messages if each.text)
+    """What the messages of a turn say, in order, a line break between them. Where they are several, each
+    comes after what it quotes; what a single one quotes, its turn tells."""
+    if len(lease.messages) < 2:
+        return spoken(lease.inbound.text)
+    return "\n".join(filter(None, map(said, lease.messages)))

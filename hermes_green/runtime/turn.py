@@ -13,7 +13,7 @@ from hermes_green.core.errors import AgentError, AgentTimeout, LeaseLost, StoreA
 from hermes_green.core.model import EMPTY, Attachment, Inbound, Message, Peer, Reply, Turn
 from hermes_green.core.ports import Adapter, Agent, Lease, NewPart, Store, TurnEnd
 from hermes_green.core.tokens import within
-from hermes_green.runtime import sessions, texts
+from hermes_green.runtime import quotes, sessions, texts
 from hermes_green.runtime.asking import Asking, Left
 from hermes_green.runtime.commands import Command, recognise
 from hermes_green.runtime.drafts import Progress
@@ -21,9 +21,9 @@ from hermes_green.runtime.events import Bus
 from hermes_green.runtime.hooks import Hooks
 from hermes_green.runtime.media import Media
 from hermes_green.runtime.questions import Question, Questions, text_of
+from hermes_green.runtime.quotes import Quotes
+from hermes_green.runtime.rendering import render
 
-# Rendering more than this costs the hub milliseconds, so it happens elsewhere.
-RENDER_INLINE = 4_096
 STORE_RETRY = 0.5
 # Characters of a message or an answer that hooks are told with an event.
 TOLD = 500
@@ -97,6 +97,7 @@ class Turns:
         self._spent = spent
         self._asking = Asking(log)
         self._questions = Questions(store)
+        self._quotes = Quotes(log)
 
     # --- a turn ---
 
@@ -222,6 +223,7 @@ class Turns:
             return "command", TurnEnd("done", reason="a command that an earlier process did not get to")
         if command is not None and command.name in {"new", "undo"}:
             return "command", self._edit(command, lease, place, rules)
+        lease = self._quotes.bring(place.adapter, lease)
         question = self._questions.of(lease, rules.history_turns)
         if question is None:
             parts = self._parts(place, lease, texts.say("nothing_said", rules.locale))
@@ -241,7 +243,7 @@ class Turns:
                 self._agent(turn), turn, self._progress(lease, place), rules.timeout
             )
         except AgentError as error:
-            return self._apology(lease, place, rules, question, error)
+            return self._apology(lease, place, rules, replace(question, text=turn.asked), error)
         told["response"] = answer.text[:TOLD]
         self._publish("agent:end", facts, told, outcome="answered", usage=answer.usage)
         self._spent(lease.inbound.peer, answer.usage)
@@ -263,6 +265,7 @@ class Turns:
             return question
         inbound = lease.inbound
         told = {"user_name": inbound.peer.user_name, "text": question.text, "attachments": len(inbound.attachments)}
+        told["quote"] = inbound.quote.text if inbound.quote is not None else None
         decision = self._hooks.decide("message:received", {**self._facts(lease), **told})
         if decision.kind == "allow":
             return question
@@ -305,7 +308,8 @@ class Turns:
     def _turn_of(self, lease: Lease, place: Place, rules: Rules, question: Question) -> Turn:
         inbound = lease.inbound
         peer = inbound.peer
-        attachments = tuple(each for message in lease.messages or (inbound,) for each in message.attachments)
+        messages = lease.messages or (inbound,)
+        attachments = tuple(each for message in messages for each in quotes.media(message))
         if attachments and self._media is not None and place.adapter.caps.of(peer.chat_type).media:
             attachments = self._media.bring(place.adapter, attachments, lease.turn_id)
         return Turn(
@@ -324,6 +328,7 @@ class Turns:
             attachments=attachments,
             history=tuple(within(question.history, rules.history_tokens)),
             locale=rules.locale,
+            quote=inbound.quote if len(messages) == 1 else None,
         )
 
     def _parts(
@@ -371,23 +376,6 @@ def facts_of(inbound: Inbound, place: Place | None, session_id: str, turn_id: st
         "message_id": inbound.message_id,
         "turn_id": turn_id,
     }
-
-
-def render(adapter: Adapter, reply: Reply, offhub: Callable[..., Any]) -> tuple[NewPart, ...]:
-    """The parts of a reply, with the window and key lifetime of its kind of chat."""
-    caps = adapter.caps.of(reply.peer.chat_type)
-    large = len(reply.text) > RENDER_INLINE
-    payloads = offhub(adapter.render, reply) if large else adapter.render(reply)
-    return tuple(
-        NewPart(
-            peer=reply.peer,
-            payload=payload,
-            reply_ref=reply.reply_ref,
-            window=caps.reply_window if reply.reply_ref else None,
-            key_lifetime=caps.key_lifetime,
-        )
-        for payload in payloads
-    )
 
 
 def _handle_of(lease: Lease) -> Mapping[str, Any] | None:

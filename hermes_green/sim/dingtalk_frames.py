@@ -126,6 +126,12 @@ def body_of(msgtype: str, text: str, group: bool, code: str) -> dict[str, Any]:
     return {"content": {"text": text}}
 
 
+def replying(text: str) -> dict[str, Any]:
+    """What the text of a message has besides when it answers one that said ``text``."""
+    replied = {"msgId": new_id(), "msgType": "text", "content": {"text": text}, "createdAt": millis()}
+    return {"isReplyMsg": True, "repliedMsg": replied}
+
+
 def read_ack(raw: str | bytes) -> tuple[str, int, Any]:
     """messageId, code and decoded data of a client's frame.
 

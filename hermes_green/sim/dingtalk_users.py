@@ -38,9 +38,9 @@ class Users:
         ``message``: text, chat, user (a staff id), chat_type (``dm`` or ``group``), msgtype (text, picture,
         richText, audio, video, file or any other), content (in place of what text makes), data (base64,
         the file's bytes), mentions (``bot`` or staff ids; in groups the bot unless said otherwise), outside
-        (the user has no staff id), message_id. ``event``: event_type, data. ``card_click``: track, user,
-        value. ``left``: user leaves the organisation. ``raw``: frame (text as it is), or data of a robot
-        message.
+        (the user has no staff id), message_id, quote (what a message says that a text answers). ``event``:
+        event_type, data. ``card_click``: track, user, value. ``left``: user leaves the organisation.
+        ``raw``: frame (text as it is), or data of a robot message.
 
         Raises:
             ValueError: no such kind.
@@ -61,6 +61,7 @@ class Users:
         mentions: Sequence[str] = ("bot",),
         outside: bool = False,
         message_id: str = "",
+        quote: str = "",
     ) -> dict[str, Any]:
         if chat_type not in ("dm", "group"):
             raise ValueError(f"chat_type is dm or group, not {chat_type!r}")
@@ -71,6 +72,8 @@ class Users:
             self.dms[user] = chat
         code = self._file(text if msgtype == "file" else msgtype, data)
         body = {"content": content} if content is not None else frames.body_of(msgtype, text, group, code)
+        if quote and msgtype == "text":
+            body["text"] |= frames.replying(quote)
         webhook, until = self._sim.webhooks.session(chat)
         message_id = message_id or frames.new_id()
         said = frames.robot_message(

@@ -98,9 +98,11 @@ def number_of(user: str) -> str:
 
 
 def message(
-    scene: str, chat: str, user: str, text: str, attachments: Sequence[Mapping[str, Any]], number: int, stamp: str
+    scene: str, chat: str, user: str, text: str, attachments: Sequence[Mapping[str, Any]], number: int, stamp: str,
+    quote: str = "",
 ) -> Said:
-    """A user's message as the platform words it; ``chat`` is the openid, group, channel or DM guild."""
+    """A user's message as the platform words it; ``chat`` is the openid, group, channel or DM guild. ``quote``:
+    what the message says that it answers; of that, guilds tell an id alone."""
     event = EVENT_OF[scene]
     d: dict[str, Any]
     if scene == "c2c":
@@ -119,6 +121,10 @@ def message(
             d.update(content=text, guild_id=chat, channel_id=f"{chat}1", src_guild_id="8326491", direct_message=True)
         user = number_of(user)
     d["timestamp"] = stamp
+    if quote and scene in ("c2c", "group"):
+        d |= {"message_type": 103, "msg_elements": [{"msg_idx": "REFIDX_1", "message_type": 0, "content": quote}]}
+    elif quote:
+        d["message_reference"] = {"message_id": f"08{secrets.token_hex(24)}"}
     if attachments:
         d["attachments"] = [dict(attachment) for attachment in attachments]
     return Said(scene, chat, user, event, d, event_id(event), d["id"])

@@ -51,12 +51,14 @@ class Users:
         attachments: Sequence[Mapping[str, Any]] = (),
         event: str = "",
         d: Mapping[str, Any] | None = None,
+        quote: str = "",
     ) -> dict[str, Any]:
         """A user writes ``text`` to the bot; or ``event`` happens, with the body ``d`` if given.
 
         ``chat_type``: dm (c2c), group, channel (a mention in a guild) or direct (a guild's private
         chat). ``chat``: the user's openid, the group's, the channel's id, the DM's guild id.
-        ``attachments``: the platform's own keys; ``data`` (base64) is served by the simulator.
+        ``attachments``: the platform's own keys; ``data`` (base64) is served by the simulator. ``quote``:
+        what the message says that it answers.
 
         Returns:
             message_id, event_id, chat, user (as the platform tells it), held.
@@ -73,7 +75,7 @@ class Users:
             said = happening(event, scene, chat, user, d, int(time.time()))
         else:
             served = [self._serve(attachment) for attachment in attachments]
-            said = message(scene, chat, user or "alice", text, served, self.said, stamp())
+            said = message(scene, chat, user or "alice", text, served, self.said, stamp(), quote)
         goes = not said.message_id or self._turns.may_go(chat, said.message_id, said)
         if goes:
             self._push(said)

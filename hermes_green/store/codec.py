@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Mapping
 
-from hermes_green.core.model import EMPTY, Attachment, Inbound, Peer
+from hermes_green.core.model import EMPTY, Attachment, Inbound, Peer, Quote
 
 Row = tuple[Any, ...]
 
@@ -78,11 +78,32 @@ def inbound_body(inbound: Inbound) -> str:
     if not inbound.mentioned:
         body["mentioned"] = False
     if inbound.attachments:
-        body["attachments"] = [
-            {"kind": a.kind, "ref": a.ref, "name": a.name, "mime": a.mime, "size": a.size, "path": a.path}
-            for a in inbound.attachments
-        ]
+        body["attachments"] = [attachment_json(each) for each in inbound.attachments]
+    if inbound.quote is not None:
+        body["quote"] = quote_json(inbound.quote)
     return dumps(body)
+
+
+def attachment_json(each: Attachment) -> dict[str, Any]:
+    """An attachment, whole."""
+    return {name: getattr(each, name) for name in ("kind", "ref", "name", "mime", "size", "path")}
+
+
+def quote_json(quote: Quote) -> dict[str, Any]:
+    """A quotation without what it has not."""
+    names = ("text", "author", "message_id", "ref", "opens")
+    plain = {name: value for name in names if (value := getattr(quote, name))}
+    if quote.attachments:
+        plain["attachments"] = [attachment_json(each) for each in quote.attachments]
+    return plain
+
+
+def quote_from(plain: Mapping[str, Any] | None) -> Quote | None:
+    """What ``quote_json`` made; rows of before have none."""
+    if plain is None:
+        return None
+    media = tuple(Attachment(**each) for each in plain.get("attachments", ()))
+    return Quote(**{**plain, "attachments": media})
 
 
 def inbound_from(child: str, chat_id: str, message_id: str, text: str, body: str, sent_at: float | None) -> Inbound:
@@ -97,4 +118,5 @@ def inbound_from(child: str, chat_id: str, message_id: str, text: str, body: str
         reply_ref=plain.get("reply_ref", EMPTY),
         mentioned=plain.get("mentioned", True),
         sent_at=sent_at,
+        quote=quote_from(plain.get("quote")),
     )

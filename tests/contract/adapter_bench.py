@@ -55,6 +55,10 @@ class Driver:
         """Settings whose secret the platform does not accept."""
         raise AssertionError("a driver makes wrong settings")
 
+    def quoting(self, inbound: Inbound) -> Mapping[str, Any]:
+        """What a user's message has besides when it answers this one."""
+        raise AssertionError("a driver says how its users quote")
+
     def expire_tokens(self, sim: Any) -> None:
         """Make every access token invalid, as in mid-life."""
         sim.rest.revoke()

@@ -172,6 +172,15 @@ class AdapterContract:
         bench.hear(second, "another")
         assert [inbound.text for inbound in run.port.accepted + second.port.accepted] == ["only once", "another"]
 
+    def test_a_message_that_answers_another_brings_what_that_one_says(self, bench: Bench) -> None:
+        run = bench.ready()
+        first = bench.hear(run, "the first 你好")
+        answer = bench.hear(run, "and this?", **self.driver.quoting(first))
+        assert answer.text == "and this?" and answer.quote is not None and first.quote is None
+        quote = bench.adapter.quoted(answer.quote.ref) if answer.quote.ref else answer.quote
+        assert quote.text == "the first 你好"
+        assert bench.adapter.caps.of(answer.peer.chat_type).quotes
+
     # --- out -----------------------------------------------------------------------------------
 
     def test_an_answer_arrives_in_every_kind_of_chat(self, bench: Bench) -> None:

@@ -7,7 +7,7 @@ import random
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Mapping
 
 import gevent
 import pytest
@@ -33,6 +33,9 @@ class DingTalkDriver(Driver):
 
     def simulator(self, **how: Any) -> DingTalkSim:
         return DingTalkSim(**{"ping_every": 0.4, "keepalive_every": 0.5, "drain": 1.0, **how})
+
+    def quoting(self, inbound: Inbound) -> Mapping[str, Any]:
+        return {"quote": inbound.text}
 
     def settings(self, sim: Any, **more: Any) -> dingtalk.Settings:
         given = {
@@ -77,8 +80,10 @@ class TestDingTalk(AdapterContract):
         gevent.sleep(0.3)
         assert bench.sim.record(kind="disconnect") == []
 
-    def test_silence_of_a_platform_that_pinged_before_is_a_lost_link(self, bench: Bench) -> None:
-        bench.adapter._pace = replace(bench.adapter._pace, silence=1.0)
+    def test_silence_of_a_platform_that_pinged_before_is_a_lost_link(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(conversation, "SILENCE", 1.0)
         run = bench.ready()
         bench.sim.wait("beat", timeout=5)
         bench.sim.options = replace(bench.sim.options, ping_every=0.0, keepalive_every=0.0)
@@ -87,8 +92,10 @@ class TestDingTalk(AdapterContract):
         assert isinstance(error, LinkLost) and "nothing heard" in error.text, repr(error)
         assert time.monotonic() - began < 3, "pongs go on and prove nothing"
 
-    def test_silence_of_a_platform_that_never_pinged_is_none(self, bench: Bench) -> None:
-        bench.adapter._pace = replace(bench.adapter._pace, silence=0.5)
+    def test_silence_of_a_platform_that_never_pinged_is_none(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(conversation, "SILENCE", 0.5)
         bench.sim.options = replace(bench.sim.options, quiet=True, ping_every=0.0, keepalive_every=0.0)
         run = bench.ready()
         gevent.sleep(1.2)

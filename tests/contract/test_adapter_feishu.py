@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import random
 import time
-from typing import Any
+from typing import Any, Mapping
 
 import gevent
 import pytest
 
 from hermes_green.adapters.feishu import PLATFORM as feishu
 from hermes_green.core.errors import AuthRejected, LinkLost, SendRefused, SendRetry, Throttled
-from hermes_green.core.model import Part, Peer, Secret
+from hermes_green.core.model import Inbound, Part, Peer, Secret
 from hermes_green.sim import feishu_frames as frames
 from hermes_green.sim.feishu import FeishuSim
 from tests.contract.adapters import INTERVAL, TIMEOUT, AdapterContract, Bench, Driver
@@ -28,6 +28,9 @@ class FeishuDriver(Driver):
 
     def simulator(self, **how: Any) -> FeishuSim:
         return FeishuSim(**{"ping_interval": 1, "heartbeat_timeout": 5, "native_ping": 0.5, **how})
+
+    def quoting(self, inbound: Inbound) -> Mapping[str, Any]:
+        return {"reply_to": inbound.message_id}
 
     def settings(self, sim: Any, **more: Any) -> feishu.Settings:
         given = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from typing import Any, Iterator
+from typing import Any, Iterator, Mapping
 
 import pytest
 
@@ -64,6 +64,9 @@ class QQDriver(Driver):
     def simulator(self, **how: Any) -> QQSim:
         # Not the simulator, we shall be the first to notice; and identify as often as a test likes.
         return QQSim(**{"heartbeat_interval": 5, "late": 60, "max_concurrency": 1000, **how})
+
+    def quoting(self, inbound: Inbound) -> Mapping[str, Any]:
+        return {"quote": inbound.text}
 
     def settings(self, sim: Any, **more: Any) -> qq.Settings:
         given = {

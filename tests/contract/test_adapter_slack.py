@@ -8,7 +8,7 @@ import random
 import secrets
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, Mapping
 
 import gevent
 import pytest
@@ -22,7 +22,7 @@ from hermes_green.core.errors import (
     SendUnknown,
     Throttled,
 )
-from hermes_green.core.model import Attachment, Part, Peer, Reply, Secret
+from hermes_green.core.model import Attachment, Inbound, Part, Peer, Reply, Secret
 from hermes_green.sim.slack import SlackSim
 from tests.contract.adapters import INTERVAL, TIMEOUT, AdapterContract, Bench, Driver, again
 from tests.support.port import Run, wait_for
@@ -39,6 +39,9 @@ class SlackDriver(Driver):
 
     def simulator(self, **how: Any) -> SlackSim:
         return SlackSim(**{"ping_interval": 0.5, **how})
+
+    def quoting(self, inbound: Inbound) -> Mapping[str, Any]:
+        return {"thread": inbound.message_id}
 
     def settings(self, sim: Any, **more: Any) -> slack.Settings:
         given = {

@@ -7,7 +7,7 @@ import random
 import time
 import traceback
 from dataclasses import replace
-from typing import Any
+from typing import Any, Mapping
 
 import gevent
 import pytest
@@ -34,6 +34,9 @@ class TelegramDriver(Driver):
 
     def simulator(self, **how: Any) -> TelegramSim:
         return TelegramSim(**{"guard_timeout": 0, "guard_limit": 0.1, "chat_burst": 40, "account_rate": 0, **how})
+
+    def quoting(self, inbound: Inbound) -> Mapping[str, Any]:
+        return {"reply_to": inbound.message_id}
 
     def settings(self, sim: Any, **more: Any) -> telegram.Settings:
         # Whole seconds are the platform's unit: one is the shortest wait that is one.

@@ -10,14 +10,14 @@ import random
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Mapping
 
 import gevent
 import pytest
 
 from hermes_green.adapters.wecom import PLATFORM as wecom, drafts, exchange
 from hermes_green.core.errors import Displaced, LinkLost, SendRefused, SendRetry, SendUnknown, Throttled
-from hermes_green.core.model import Attachment, Part, Peer, Reply, Secret
+from hermes_green.core.model import Attachment, Inbound, Part, Peer, Reply, Secret
 from hermes_green.sim.wecom import WeComSim
 from tests.contract.adapters import INTERVAL, TIMEOUT, AdapterContract, Bench, Driver, again
 from tests.support.port import Run, wait_for
@@ -37,6 +37,9 @@ class WeComDriver(Driver):
 
     def simulator(self, **how: Any) -> WeComSim:
         return WeComSim(**{"silence": 20, "patience": 1, "kick_after": 0.3, **how})
+
+    def quoting(self, inbound: Inbound) -> Mapping[str, Any]:
+        return {"quote": {"msgtype": "text", "text": {"content": inbound.text}}}
 
     def settings(self, sim: Any, **more: Any) -> wecom.Settings:
         given = {

@@ -9,6 +9,7 @@ import pytest
 
 from hermes_green.adapters.dingtalk.parse import parse
 from hermes_green.core.errors import BadFrame
+from hermes_green.core.model import Quote
 
 # As captured from the Stream mode, with ids shortened.
 TEXT = {
@@ -135,10 +136,15 @@ def test_a_kind_that_nobody_knows_yet_is_named():
     assert parse(media("hologram", x=1), child="d").text == "[hologram]"
 
 
-def test_a_quoted_message_stands_before_the_answer_to_it():
-    quoted = {"content": "and this?", "isReplyMsg": True, "repliedMsg": {"content": {"text": "one\ntwo"}}}
-    assert parse(said(text=quoted), child="d").text == "> one\n> two\n\nand this?"
-    assert parse(said(text={**quoted, "content": "/new"}), child="d").text == "/new"
+def test_a_quoted_message_comes_with_the_answer_to_it():
+    replied = {"msgId": "m0", "content": {"text": "one\ntwo"}}
+    inbound = parse(said(text={"content": "and this?", "isReplyMsg": True, "repliedMsg": replied}), child="d")
+    assert (inbound.text, inbound.quote) == ("and this?", Quote("one\ntwo", message_id="m0"))
+    picture = {"msgType": "picture", "content": {"downloadCode": "c1"}}
+    inbound = parse(said(text={"content": "what is it?", "repliedMsg": picture}), child="d")
+    assert inbound.quote.text == "[image]" and inbound.quote.attachments[0].ref["code"] == "c1"
+    for odd in (7, {}, {"content": {}}, {"content": 7, "msgType": 7}, {"msgType": "text", "content": {"text": {}}}):
+        assert parse(said(text={"content": "x", "repliedMsg": odd}), child="d").quote is None
 
 
 def test_half_a_surrogate_pair_can_be_stored():

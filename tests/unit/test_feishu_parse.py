@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from hermes_green.adapters.feishu.parse import Bot, parse
+from hermes_green.adapters.feishu.parse import Bot, parse, quoted
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.model import Attachment, Peer
+from hermes_green.core.model import Attachment, Peer, Quote
 
 ME = Bot(open_id="ou_bot", name="Green")
 MENTION_ME = {
@@ -292,3 +292,28 @@ def _quietly(raw):
         return
     if got is not None:
         json.dumps([got.keys, got.text, got.message_id, dict(got.reply_ref)], ensure_ascii=False).encode("utf-8")
+
+
+def test_what_a_message_answers_is_known_by_its_id_and_asked_for():
+    quote = read(message("x", root_id="om_1", parent_id="om_2")).quote
+    assert quote == Quote(message_id="om_2", ref={"message_id": "om_2"})
+    assert read(message("x", root_id="om_1", parent_id="om_1", thread_id="omt_1")).quote.opens
+    assert read(message("x")).quote is None
+
+
+def told(kind, content, sender="ou_ann", **more):
+    body = {"content": json.dumps(content)}
+    return {"message_id": "om_2", "msg_type": kind, "body": body, "sender": {"id": sender}, **more}
+
+
+def test_a_message_that_was_asked_for_says_what_it_says_to_people():
+    ann = [{"key": "@_user_1", "id": "ou_bob", "name": "Bob"}]
+    assert quoted(told("text", {"text": "hi @_user_1"}, mentions=ann), "cli", ME) == Quote("hi @Bob", "ou_ann", "om_2")
+    assert quoted(told("text", {"text": "mine"}, "cli"), "cli", ME).author == ME.name
+    picture = quoted(told("image", {"image_key": "k"}), "cli", ME)
+    assert picture.text == "[image]" and picture.attachments[0].ref["message_id"] == "om_2"
+    a, b, c = ({"tag": "text", "text": text} for text in "abc")
+    card = {"title": "T", "elements": [[a, b], [c]]}
+    assert quoted(told("interactive", card), "cli", ME).text == "T\nab\nc"
+    with pytest.raises(BadFrame):
+        quoted({"body": {"content": "no json"}}, "cli", ME)

@@ -11,6 +11,7 @@ import pytest
 from hermes_green.adapters.qq.parse import parse
 from hermes_green.adapters.qq.wire import Frame, decode
 from hermes_green.core.errors import BadFrame
+from hermes_green.core.model import Quote
 from tests.support.mutants import mutant
 
 C2C = {
@@ -193,3 +194,16 @@ def _damaged(frame, draw):
         at = draw.randrange(len(raw))
         raw[at : at + draw.randint(0, 3)] = bytes(draw.choices(b'{}[]":,0aT-+\\\xff', k=draw.randint(0, 3)))
     return bytes(raw)
+
+
+def test_a_message_that_quotes_brings_the_first_of_its_elements():
+    picture = {"content_type": "image/png", "url": "x/1", "filename": "a.png"}
+    elements = [{"content": " one ", "attachments": [picture]}, {"content": "two"}]
+    quoting = {"message_type": 103, "msg_elements": elements}
+    quote = read("C2C_MESSAGE_CREATE", {**C2C, **quoting}).quote
+    assert (quote.text, quote.attachments[0].name) == ("one", "a.png")
+    named = {"message_type": 103, "msg_elements": [{"content": "x", "author": {"username": "Ada"}}]}
+    assert read("GROUP_AT_MESSAGE_CREATE", {**GROUP, **named}).quote == Quote("x", "Ada")
+    for odd in ([], [7], [{}], {}, None):
+        assert read("C2C_MESSAGE_CREATE", {**C2C, "message_type": 103, "msg_elements": odd}).quote is None
+    assert read("C2C_MESSAGE_CREATE", {**C2C, "msg_elements": [{"content": "merged"}]}).quote is None

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from hermes_green.adapters.slack import wire
-from hermes_green.adapters.slack.parse import Bot, parse, plain
+from hermes_green.adapters.slack.parse import Bot, parse, plain, quoted
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.model import Inbound
+from hermes_green.core.model import Inbound, Quote
 
 US = Bot("U0BOT", "B0BOT", "greenie")
 
@@ -173,7 +173,21 @@ def test_what_cannot_be_carried_is_named():
 
 def test_a_message_shared_from_elsewhere_is_quoted():
     shared = {"is_share": True, "author_name": "Bob", "text": "two\nlines &amp; more"}
-    assert heard(text="see", attachments=[shared]).text == "see\n> Bob:\n> two\n> lines & more"
+    inbound = heard(text="see", attachments=[shared])
+    assert (inbound.text, inbound.quote) == ("see", Quote("two\nlines & more", "Bob"))
+    assert heard(text="", attachments=[shared]).text == ""
+    both = heard(text="see", attachments=[shared, {"is_msg_unfurl": True, "text": "three"}])
+    assert both.quote == Quote("Bob: two\nlines & more\nthree")
+
+
+def test_what_opened_a_thread_can_be_asked_for():
+    quote = heard(thread_ts="1.0").quote
+    assert quote.opens and quote.ref == {"channel": heard().peer.chat_id, "ts": "1.0"} and quote.text == ""
+    assert heard().quote is None and heard(thread_ts=heard().message_id).quote is None
+    picture = {**FILE, "mimetype": "image/png"}
+    asked = quoted({"user": "U1", "text": "&lt;b&gt;", "ts": "1.0", "files": [picture]}, Bot())
+    assert (asked.text, asked.author, len(asked.attachments)) == ("<b>", "U1", 1)
+    assert quoted({"bot_id": "B1", "ts": "1"}, Bot("U9", "B1", "me")).author == "me"
 
 
 @pytest.mark.parametrize("missing", ["channel", "ts", "user"])

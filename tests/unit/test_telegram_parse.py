@@ -9,7 +9,7 @@ import pytest
 
 from hermes_green.adapters.telegram.parse import Bot, album_of, gathered, moved, parse, update_id_of
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.model import Inbound
+from hermes_green.core.model import Inbound, Quote
 from tests.support.mutants import mutant
 
 BOT = Bot(110, "green_bot", True)
@@ -196,3 +196,23 @@ def test_mutated_updates_raise_nothing_but_bad_frame() -> None:
                 parse(each, "telegram", BOT)
             except BadFrame:
                 pass
+
+
+def test_a_reply_brings_the_message_it_answers_or_the_part_that_was_chosen() -> None:
+    first = {**message(text="one two"), "message_id": 4}
+    assert read(update(reply_to_message=first)).quote == Quote("one two", "Ann Lee", "4")
+    assert read(update(reply_to_message=first, quote={"text": "two"})).quote == Quote("two", "Ann Lee", "4")
+    photo = {**message(text=None), "photo": [{"file_id": "P"}], "from": {"id": 110, "first_name": "bot"}}
+    del photo["text"]
+    quote = read(update(reply_to_message=photo)).quote
+    assert quote is not None and (quote.text, quote.author) == ("[image]", "bot")
+    assert quote.attachments[0].ref == {"file_id": "P"}
+
+
+def test_what_opened_a_topic_is_not_quoted_and_words_of_other_chats_are() -> None:
+    topic = {"chat": GROUP, "is_topic_message": True, "message_thread_id": 4}
+    assert read(update(**topic, reply_to_message={**message(), "message_id": 4})).quote is None
+    elsewhere = {"origin": {"type": "user", "sender_user": {"id": 9, "first_name": "Bob"}}}
+    assert read(update(external_reply=elsewhere, quote={"text": "far"})).quote == Quote("far", "Bob")
+    for odd in (7, {}, {"text": 7}, {"new_chat_title": "x"}):
+        assert read(update(reply_to_message=odd)).quote is None

@@ -19,7 +19,7 @@ from hermes_green.adapters.wecom.media import decrypted, kind_of
 from hermes_green.adapters.wecom.parse import parse
 from hermes_green.adapters.wecom.render import LIMIT, render, shown
 from hermes_green.core.errors import AuthRejected, BadFrame, LinkLost, SendRefused, SendRetry, SendUnknown
-from hermes_green.core.model import Attachment, Peer, Reply, Secret
+from hermes_green.core.model import Attachment, Peer, Quote, Reply, Secret
 from tests.support.port import FakeContext
 
 PEER = Peer("wecom", "alice", "dm")
@@ -131,11 +131,12 @@ def test_mixed_messages_give_text_and_pictures_in_order() -> None:
     assert inbound.text == "look\n[image]\nat this" and len(inbound.attachments) == 1
 
 
-def test_a_quote_stands_before_the_text_and_brings_its_picture() -> None:
+def test_a_quote_comes_with_the_text_and_brings_its_picture() -> None:
     quoted = {"msgtype": "text", "text": {"content": "one\ntwo"}}
-    assert heard(quote=quoted).text == "> one\n> two\n\nhello"
+    assert (heard(quote=quoted).text, heard(quote=quoted).quote) == ("hello", Quote("one\ntwo"))
     inbound = heard(quote={"msgtype": "image", "image": {"url": "https://x/1", "aeskey": "k"}})
-    assert inbound.text == "> [image]\n\nhello" and len(inbound.attachments) == 1
+    assert inbound.quote is not None and inbound.quote.text == "[image]" and len(inbound.quote.attachments) == 1
+    assert heard(quote=7).quote is None and heard(quote={"msgtype": "text"}).quote is None
 
 
 def test_kinds_we_do_not_know_are_said_in_words() -> None:

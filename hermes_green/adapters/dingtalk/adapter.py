@@ -9,14 +9,13 @@ from typing import Any, Callable, Iterator, Mapping, TypeVar
 from hermes_green.adapters.dingtalk import render as bodies
 from hermes_green.adapters.dingtalk.cards import Cards
 from hermes_green.adapters.dingtalk.codes import CODES, FINAL_FOR_WEBHOOK
-from hermes_green.adapters.dingtalk.conversation import MEMO, Conversation, Pace
+from hermes_green.adapters.dingtalk.conversation import MEMO, Conversation
 from hermes_green.adapters.dingtalk.rest import BUSY, Rest
 from hermes_green.adapters.dingtalk.settings import Settings
 from hermes_green.core.clock import Clock, SystemClock
 from hermes_green.core.errors import AuthRejected, ConfError, SendRefused, SendRetry, StoreError
 from hermes_green.core.model import Caps, CapsTable, Part, Peer, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
-from hermes_green.link.websocket import DialOptions
 
 TO_USER = "/v1.0/robot/oToMessages/batchSend"
 TO_GROUP = "/v1.0/robot/groupMessages/send"
@@ -27,6 +26,7 @@ CAPS = Caps(
     limit=bodies.LIMIT,
     unit=bodies.UNIT,
     media=True,
+    quotes=True,
     rates=(Rate(20, 62.0, "chat", drafts=False), Rate(20, 1.0, "account")),
     draft_every=0.5,
     handover=True,
@@ -75,15 +75,13 @@ class DingTalkAdapter:
         self._clock = clock or SystemClock()
         self._rest = Rest(settings, self._clock)
         self._cards = Cards(settings, self._rest)
-        self._pace = Pace(settings.ping_interval, settings.ping_timeout)
-        self._options = DialOptions(ca_file=settings.ca_file, proxy=settings.proxy)
         self.caps = CapsTable(default=replace(CAPS, streaming=bool(settings.card_template_id)))
 
     def run(self, port: Port) -> None:
         """A ticket, a socket, then the conversation until it ends."""
-        talk = Conversation(port, self._ctx, self._pace)
+        talk = Conversation(port, self._ctx, self._settings)
         port.on_close(talk.leave)
-        talk.live(self._rest.open, self._options, self._settings.client_id)
+        talk.live(self._rest.open())
 
     # --- sends -----------------------------------------------------------------------------------------
 

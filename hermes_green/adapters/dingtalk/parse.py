@@ -11,7 +11,7 @@ from typing import Any, Mapping
 
 from hermes_green.core.errors import BadFrame
 from hermes_green.core.loose import dict_of, text_of
-from hermes_green.core.model import Attachment, Inbound, Peer
+from hermes_green.core.model import Attachment, Inbound, Peer, Quote
 
 GROUP = "2"
 
@@ -75,6 +75,7 @@ def _parse(data: dict[str, Any], child: str) -> Inbound | None:
         reply_ref={name: value for name, value in reference.items() if value},
         mentioned=not group or _addressed(data, robot),
         sent_at=_seconds(data.get("createAt")),
+        quote=_quoted(dict_of(data.get("text")), code),
     )
 
 
@@ -94,8 +95,7 @@ def _body(kind: str, data: dict[str, Any], robot: str) -> tuple[str, tuple[Attac
     """Text and media of one message."""
     content = dict_of(data.get("content"))
     if kind == "text":
-        said = dict_of(data.get("text"))
-        return _quoted(said) + text_of(said.get("content")).strip(), ()
+        return text_of(dict_of(data.get("text")).get("content")).strip(), ()
     if kind == "richText":
         return _rich(content, robot)
     if kind not in _MEDIA:
@@ -126,12 +126,18 @@ def _rich(content: dict[str, Any], robot: str) -> tuple[str, tuple[Attachment, .
     return "".join(pieces).strip(), tuple(media)
 
 
-def _quoted(said: dict[str, Any]) -> str:
-    """The message that a text answers, as a quotation before it; commands stay bare."""
-    words = text_of(dict_of(dict_of(said.get("repliedMsg")).get("content")).get("text")).strip()
-    if not words or text_of(said.get("content")).lstrip().startswith("/"):
-        return ""
-    return "".join(f"> {line}\n" for line in words.splitlines()) + "\n"
+def _quoted(said: dict[str, Any], robot: str) -> Quote | None:
+    """The message that a text answers, with its content as that of messages is; whose it was is not told in a
+    way that a reader would know."""
+    replied = dict_of(said.get("repliedMsg"))
+    if not replied:
+        return None
+    kind, content = text_of(replied.get("msgType")), dict_of(replied.get("content"))
+    words = text_of(content.get("text")).strip()
+    media: tuple[Attachment, ...] = ()
+    if not words:
+        words, media = _body(kind, {"content": content}, robot) if kind and kind != "text" else ("", ())
+    return Quote(words, message_id=text_of(replied.get("msgId")), attachments=media) if words or media else None
 
 
 def _attachment(kind: Any, code: str, robot: str, name: str = "") -> Attachment:

@@ -10,15 +10,14 @@ import gevent
 from hermes_green.adapters.feishu import render as bodies
 from hermes_green.adapters.feishu.cards import Cards
 from hermes_green.adapters.feishu.chats import Chats
-from hermes_green.adapters.feishu.conversation import Conversation, Pace
-from hermes_green.adapters.feishu.parse import Bot
+from hermes_green.adapters.feishu.conversation import Conversation
+from hermes_green.adapters.feishu.parse import Bot, quoted
 from hermes_green.adapters.feishu.rest import BUSY, MESSAGES, Rest
 from hermes_green.adapters.feishu.settings import Settings
 from hermes_green.core.clock import Clock, SystemClock
-from hermes_green.core.errors import AuthRejected, ConfError, LinkError, SendRetry
-from hermes_green.core.model import Caps, CapsTable, Part, Peer, Rate, Receipt, Reply, Unit
+from hermes_green.core.errors import AuthRejected, BadFrame, ConfError, LinkError, SendRetry
+from hermes_green.core.model import Caps, CapsTable, Part, Peer, Quote, Rate, Receipt, Reply, Unit
 from hermes_green.core.ports import Context, Port
-from hermes_green.link.websocket import DialOptions
 
 # open.feishu.cn "Rate limits" and "Send message": per app and call 50/s and 1000/min, per chat 5/s
 # shared by all bots; a uuid is recognised for an hour; an event is to be answered within 3 s. Updates of
@@ -31,6 +30,7 @@ CAPS = Caps(
     draft_every=0.45,
     threads=True,
     media=True,
+    quotes=True,
     rates=(
         Rate(50, 1.0, "account", drafts=False),
         Rate(1000, 60.0, "account", drafts=False),
@@ -58,13 +58,11 @@ class FeishuAdapter:
         self._rest = Rest(settings, self._clock)
         self._chats = Chats(self._rest, ctx)
         self._cards = Cards(self._rest, self._chats, ctx, self._clock)
-        self._pace = Pace(settings.ping_interval, settings.ping_timeout)
-        self._options = DialOptions(ca_file=settings.ca_file, proxy=settings.proxy)
         self._bot = Bot()
 
     def run(self, port: Port) -> None:
         """Endpoint, socket, then the conversation until it ends."""
-        talk = Conversation(port, self._ctx, self._clock, self._pace, lambda: self._bot)
+        talk = Conversation(port, self._ctx, self._settings, self._clock, lambda: self._bot)
         port.on_close(talk.leave)
         endpoint = self._rest.endpoint()
         # Asked only now: a refused dial shall be the one refusal the platform counts.
@@ -72,7 +70,7 @@ class FeishuAdapter:
         asking.name = f"feishu-bot-{self._ctx.child}"
         try:
             asking.join(timeout=BOT_WITHIN)
-            talk.live(endpoint, self._options, self._settings.app_id)
+            talk.live(endpoint)
         finally:
             asking.kill(block=False)
 
@@ -135,6 +133,15 @@ class FeishuAdapter:
         """The bytes of what a user sent (up to 100 MB; the platform hands out no stickers). Raises LinkError."""
         message, key = (quote(str(ref.get(name) or ""), safe="") for name in ("message_id", "key"))
         return self._rest.download(f"{MESSAGES}/{message}/resources/{key}", {"type": str(ref.get("type") or "file")})
+
+    def quoted(self, ref: Mapping[str, Any]) -> Quote:
+        """A message that another one answers. Raises SendError, BadFrame, AuthRejected."""
+        told = self._rest.call("GET", f"{MESSAGES}/{quote(str(ref.get('message_id') or ''), safe='')}")
+        items = told.get("items")
+        item = items[0] if isinstance(items, list) and items else None
+        if not isinstance(item, dict) or item.get("deleted") is True:
+            raise BadFrame("the message is not there (any more)")
+        return quoted(item, self._settings.app_id, self._bot)
 
     # --- the rest --------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import Any, Mapping
 
 from hermes_green.core.errors import BadFrame
 from hermes_green.core.loose import dict_of, list_of, text_of
-from hermes_green.core.model import Attachment, Inbound, Peer
+from hermes_green.core.model import Attachment, Inbound, Peer, Quote
 
 MESSAGE = "im.message.receive_v1"
 
@@ -115,7 +115,39 @@ def _parse(event: dict[str, Any], child: str, bot: Bot) -> Inbound | None:
         reply_ref=reply_ref,
         mentioned=dm or any(bot.is_me(entry) for entry in mentions),
         sent_at=_seconds(message.get("create_time")),
+        quote=_answered(message, thread_id),
     )
+
+
+def _answered(message: dict[str, Any], thread_id: str | None) -> Quote | None:
+    """What it answers: the frame has its id alone. In a thread that is always what opened it."""
+    parent = text_of(message.get("parent_id"))
+    return Quote(message_id=parent, ref={"message_id": parent}, opens=thread_id is not None) if parent else None
+
+
+def quoted(item: Mapping[str, Any], app_id: str, bot: Bot) -> Quote:
+    """A message as "Get message" tells it.
+
+    Raises:
+        BadFrame: it is none that says anything.
+    """
+    try:
+        message_id, kind = text_of(item.get("message_id")), text_of(item.get("msg_type"))
+        content = _content(dict_of(item.get("body")))
+        if kind == "interactive" and isinstance(content.get("elements"), list):
+            # A card is told as a post is, one list of elements for each of its lines.
+            kind, content = "post", {"title": content.get("title"), "content": content["elements"]}
+        text, attachments = _body(kind, content, message_id)
+        mentions = [entry for entry in list_of(item.get("mentions")) if isinstance(entry, dict)]
+        author = text_of(dict_of(item.get("sender")).get("id"))
+        return Quote(
+            text=_mentions(text, mentions, bot),
+            author=bot.name if bot.name and author == app_id else author,
+            message_id=message_id,
+            attachments=attachments,
+        )
+    except Exception as error:  # parse border: whatever a stranger's JSON makes us stumble over
+        raise BadFrame(f"{type(error).__name__}: {error}") from error
 
 
 def _content(message: dict[str, Any]) -> dict[str, Any]:

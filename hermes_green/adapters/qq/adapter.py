@@ -17,7 +17,6 @@ from hermes_green.core.clock import Clock, SystemClock
 from hermes_green.core.errors import AuthRejected, SendCollision, SendRefused, SendRetry, Throttled
 from hermes_green.core.model import Caps, CapsTable, Part, Peer, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
-from hermes_green.link.websocket import DialOptions, UpgradeRefused, WebSocket, dial
 
 # bot-docs send.md: a message may be answered for 60 min in direct chats, for 5 min elsewhere, and a
 # repeated (msg_id, msg_seq) is recognised as long. Guild direct messages share the table's "dm";
@@ -30,10 +29,11 @@ _C2C = Caps(
     draft_every=0.5,
     typing=True,
     media=True,
+    quotes=True,
     reply_window=3600.0,
     key_lifetime=3600.0,
 )
-_GROUP = Caps(limit=LIMIT, unit=UNIT, parts=PARTS, media=True, reply_window=300.0, key_lifetime=300.0)
+_GROUP = Caps(limit=LIMIT, unit=UNIT, parts=PARTS, media=True, quotes=True, reply_window=300.0, key_lifetime=300.0)
 _CHANNEL = Caps(
     limit=LIMIT,
     unit=UNIT,
@@ -72,27 +72,16 @@ class QQAdapter:
         settings = self._settings
         session = Session.of_memo(self._ctx.memo(MEMO), settings.app_id, intents_of(settings))
         token = self._rest.token()
-        ws = self._dial(settings.ws_base or self._discover(token, session))
-        talk = Conversation(port, ws, self._ctx, settings, self._standing, session, token, self._rest.drop)
-        try:
-            port.on_close(talk.leave)
-            talk.live()
-        finally:
-            ws.close(wire.LEAVING)
+        talk = Conversation(port, self._ctx, settings, self._standing, session, token, self._rest.drop)
+        address = settings.ws_base or self._discover(token, session)
+        port.on_close(talk.leave)
+        talk.live(address)
 
     def _discover(self, token: str, session: Session | None) -> str:
         gateway = self._rest.gateway(token)
         if session is None and gateway.remaining == 0:
             raise Throttled("QQ allows no more session starts today", after=max(1.0, gateway.reset_after))
         return gateway.url
-
-    def _dial(self, url: str) -> WebSocket:
-        try:
-            return dial(url, DialOptions(ca_file=self._settings.ca_file, proxy=self._settings.proxy))
-        except UpgradeRefused as refused:
-            if refused.status == 429:
-                raise Throttled("the gateway asks to wait", after=BUSY, code="429") from refused
-            raise
 
     # --- sends -----------------------------------------------------------------------------------
 

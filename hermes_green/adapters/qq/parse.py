@@ -12,7 +12,7 @@ from typing import Any, Literal, Mapping
 
 from hermes_green.adapters.qq.wire import Frame, Kind
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.model import Attachment, ChatType, Inbound, Peer
+from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote
 
 # event -> kind of chat, its neutral type, the field with the chat's id, does it mention us
 _EVENTS: Mapping[str, tuple[str, ChatType, str, bool]] = {
@@ -23,6 +23,8 @@ _EVENTS: Mapping[str, tuple[str, ChatType, str, bool]] = {
     "MESSAGE_CREATE": (Kind.CHANNEL, "channel", "channel_id", False),
     "DIRECT_MESSAGE_CREATE": (Kind.GUILD_DM, "dm", "guild_id", True),
 }
+# tencent-connect/qqbot-nodejs: the ``message_type`` of a message that quotes another one.
+QUOTING = 103
 _USER_ID = {Kind.C2C: "user_openid", Kind.GROUP: "member_openid", Kind.CHANNEL: "id", Kind.GUILD_DM: "id"}
 _LEADING_MENTION = re.compile(r"^\s*<@!?\w+>")
 
@@ -74,7 +76,21 @@ def parse(frame: Frame, child: str, bot_id: str = "") -> Inbound | None:
         reply_ref={"msg_id": message_id},
         mentioned=mentioned or _mentions_us(d.get("mentions"), bot_id),
         sent_at=_wall(d.get("timestamp")),
+        quote=_quote(d),
     )
+
+
+def _quote(d: Mapping[str, Any]) -> Quote | None:
+    """What a message of the type "quote" answers: the first of its elements. Guilds tell an id alone."""
+    listed = d.get("msg_elements")
+    quoted = listed[0] if isinstance(listed, list) and listed else None
+    if d.get("message_type") != QUOTING or not isinstance(quoted, dict):
+        return None
+    author = quoted.get("author")
+    media = tuple(_attachments(quoted.get("attachments")))
+    text = _text(quoted, "content").strip() or " ".join(f"[{each.kind}]" for each in media)
+    who = _text(author, "username") if isinstance(author, dict) else ""
+    return Quote(text, who, attachments=media) if text else None
 
 
 def _text(holder: Mapping[str, Any], name: str) -> str:

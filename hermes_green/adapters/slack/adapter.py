@@ -9,15 +9,14 @@ import gevent
 from hermes_green.adapters.slack import render as texts
 from hermes_green.adapters.slack.chats import Chats
 from hermes_green.adapters.slack.conversation import Conversation
-from hermes_green.adapters.slack.parse import Bot, seconds_of
+from hermes_green.adapters.slack.parse import Bot, quoted, seconds_of
 from hermes_green.adapters.slack.rest import Rest
 from hermes_green.adapters.slack.settings import Settings
 from hermes_green.core.clock import Clock, SystemClock
 from hermes_green.core.errors import AuthRejected, ConfError, LinkError, SendRefused, Throttled
-from hermes_green.core.model import Caps, CapsTable, Part, Peer, Rate, Receipt, Reply
+from hermes_green.core.model import Caps, CapsTable, Part, Peer, Quote, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
 from hermes_green.link.http import as_send_error
-from hermes_green.link.websocket import DialOptions
 
 # docs.slack.dev/apis/web-api/rate-limits: one message a second and channel, several hundred a minute and
 # workspace; chat.update 50 a minute. .../using-socket-mode: an envelope is to be answered within 3 s.
@@ -31,6 +30,7 @@ CAPS = Caps(
     typing=True,
     media=True,
     lookup=True,
+    quotes=True,
     rates=(Rate(1, 1.0, "chat"), Rate(300, 60.0, "account")),
     ack_deadline=3.0,
     handover=True,
@@ -57,7 +57,6 @@ class SlackAdapter:
         self._clock = clock or SystemClock()
         self._rest = Rest(settings)
         self._chats = Chats(self._rest, ctx, self._clock)
-        self._options = DialOptions(ca_file=settings.ca_file, proxy=settings.proxy)
         self._bot = Bot()
         self._asking: gevent.Greenlet | None = None
         self._ask_at = 0.0
@@ -70,7 +69,7 @@ class SlackAdapter:
         if not self._bot.user_id:
             with gevent.Timeout(BOT_WITHIN, False):
                 self._learn()
-        talk.live(url, self._options)
+        talk.live(url)
 
     def _learn(self) -> None:
         """Ask who we are. A link works without it, but not without a valid bot token.
@@ -156,6 +155,15 @@ class SlackAdapter:
         if not url:
             raise SendRefused("Slack gives no address for the file", code="no_file")
         yield from self._rest.download(url, str(ref.get("mime") or ""))
+
+    def quoted(self, ref: Mapping[str, Any]) -> Quote:
+        """What opened a thread. Raises SendError, AuthRejected."""
+        fields = {"channel": str(ref.get("channel") or ""), "ts": str(ref.get("ts") or ""), "limit": 1}
+        messages = self._rest.call("conversations.replies", fields, form=True).get("messages")
+        first = messages[0] if isinstance(messages, list) and messages else None
+        if not isinstance(first, dict) or first.get("ts") != fields["ts"]:
+            raise SendRefused("Slack does not show what opened the thread", code="no_thread")
+        return quoted(first, self._bot)
 
     def peer_of(self, chat: str) -> Peer | None:
         """``user:``/``dm:``, ``group:`` or ``channel:`` before an id. Bare ids tell by their first letter:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Mapping
 
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.model import Attachment, ChatType, Inbound, Peer
+from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote
 
 # What people write; every other subtype is an edit, a deletion, a join, a bot's post or the like.
 _SUBTYPES = frozenset({"", "file_share", "thread_broadcast"})
@@ -64,7 +64,7 @@ def _parse(payload: Mapping[str, Any], child: str, bot: Bot) -> Inbound | None:
     chat_type = _chat_type(_text(event, "channel_type"), channel)
     raw = _text(event, "text")
     attachments = tuple(_files(event.get("files")))
-    text = "\n".join(part for part in (plain(raw, us), *_forwarded(event.get("attachments"), us)) if part)
+    text, forwarded = plain(raw, us), _forwarded(event.get("attachments"), us)
     # In channels each question opens a thread, which is the conversation's place from then on.
     thread = _text(event, "thread_ts") or (ts if chat_type != "dm" else "")
     event_id = _text(payload, "event_id")
@@ -73,12 +73,30 @@ def _parse(payload: Mapping[str, Any], child: str, bot: Bot) -> Inbound | None:
         keys=(event_id, place) if event_id else (place,),
         peer=Peer(child, channel, chat_type, thread_id=thread or None, user_id=user),
         message_id=ts,
-        text=text or " ".join(f"[{each.kind}]" for each in attachments) or _no_words(event),
+        text=text or " ".join(f"[{each.kind}]" for each in attachments) or ("" if forwarded else _no_words(event)),
         attachments=attachments,
         reply_ref={"message_id": ts, "thread_ts": thread},
         mentioned=chat_type == "dm" or kind == "app_mention" or _mentions(raw, us),
         sent_at=seconds_of(ts),
+        quote=forwarded or _opening(event, channel),
     )
+
+
+def quoted(message: Mapping[str, Any], bot: Bot) -> Quote:
+    """A message as history tells it."""
+    user = _text(message, "user") or _text(message, "bot_id")
+    author = bot.name if bot.name and user in (bot.user_id, bot.bot_id) else user or _text(message, "username")
+    media = tuple(_files(message.get("files")))
+    text = plain(_text(message, "text"), bot.user_id) or " ".join(f"[{each.kind}]" for each in media)
+    return Quote(text, author, _text(message, "ts"), media)
+
+
+def _opening(event: Mapping[str, Any], channel: str) -> Quote | None:
+    """What opened the thread that a message stands in: the frame has its ts alone."""
+    root = _text(event, "thread_ts")
+    if not root or root == _text(event, "ts"):
+        return None
+    return Quote(message_id=root, ref={"channel": channel, "ts": root}, opens=True)
 
 
 def plain(text: str, us: str = "") -> str:
@@ -128,15 +146,17 @@ def _authorized(payload: Mapping[str, Any]) -> str:
     return ""
 
 
-def _forwarded(listed: Any, us: str) -> list[str]:
-    """Other people's messages that were shared with this one, as quotes."""
+def _forwarded(listed: Any, us: str) -> Quote | None:
+    """Other people's messages that were shared with this one."""
     found = []
     for each in listed if isinstance(listed, list) else ():
         if isinstance(each, dict) and (each.get("is_share") is True or each.get("is_msg_unfurl") is True):
             author, words = _text(each, "author_name"), plain(_text(each, "text"), us)
-            quote = "\n".join(f"> {line}" for line in words.splitlines())
-            found.append(f"> {author}:\n{quote}" if author and quote else quote)
-    return found
+            if words:
+                found.append(Quote(words, author, _text(each, "ts")))
+    if len(found) < 2:
+        return found[0] if found else None
+    return Quote("\n".join(f"{each.author}: {each.text}" if each.author else each.text for each in found))
 
 
 def _files(listed: Any) -> list[Attachment]:

@@ -28,6 +28,7 @@ _DM = Caps(
     threads=True,
     typing=True,
     media=True,
+    quotes=True,
     rates=(_ACCOUNT, Rate(3, 3.0, "chat")),
 )
 _GROUP = replace(_DM, draft_every=4.0, rates=(_ACCOUNT, Rate(20, 60.0, "chat")))

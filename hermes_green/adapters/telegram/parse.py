@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Iterator, Literal, Mapping, Sequence
 
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.model import Attachment, ChatType, Inbound, Peer
+from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote
 
 # What is asked for; the platform remembers it.
 KINDS = ("message", "edited_message", "channel_post", "edited_channel_post")
@@ -138,6 +138,7 @@ def parse(updates: Sequence[Any], child: str, bot: Bot) -> Inbound | None:
         reply_ref=first.reply_ref,
         mentioned=any(each.mentioned for each in found),
         sent_at=first.sent_at,
+        quote=first.quote,
     )
 
 
@@ -188,6 +189,7 @@ def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
         reply_ref={} if chat_type == "dm" else {"message_id": str(message_id)},
         mentioned=chat_type == "dm" or heard.addressed,
         sent_at=_seconds(message.get("edit_date") if edited else message.get("date")),
+        quote=_quote(message),
     )
 
 
@@ -275,11 +277,35 @@ def _without(raw: bytes, cuts: Sequence[tuple[int, int]]) -> str:
 
 
 def _answers_us(message: Mapping[str, Any], bot: Bot) -> bool:
-    """Whether it replies to a message of ours; in a topic everything replies to what opened it."""
-    quoted = _dict(message.get("reply_to_message"))
-    if message.get("is_topic_message") is True and quoted.get("message_id") == message.get("message_thread_id"):
-        return False
-    return bool(bot.id) and _dict(quoted.get("from")).get("id") == bot.id
+    """Whether it replies to a message of ours."""
+    return bool(bot.id) and _dict(_answered(message).get("from")).get("id") == bot.id
+
+
+def _answered(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The message that it replies to; in a topic everything replies to what opened it, which is none."""
+    answered = _dict(message.get("reply_to_message"))
+    if message.get("is_topic_message") is True and answered.get("message_id") == message.get("message_thread_id"):
+        return {}
+    return answered
+
+
+def _quote(message: Mapping[str, Any]) -> Quote | None:
+    """What it answers. ``quote`` is the part of it that the user chose; ``external_reply`` stands in another
+    chat, and only that part of it is told."""
+    answered, chosen = _answered(message), _dict(message.get("quote")).get("text")
+    elsewhere = _dict(message.get("external_reply"))
+    if not answered and not elsewhere:
+        return None
+    try:
+        text, media = _content(answered) or ("", ())
+    except BadFrame:
+        text, media = "", ()
+    words = chosen if isinstance(chosen, str) and chosen else text or _stand_in(answered, media)
+    author = _dict(answered.get("sender_chat")) or _dict(answered.get("from"))
+    who = _name(author) or _name(_dict(_dict(elsewhere.get("origin")).get("sender_user")))
+    if not words and not media:
+        return None
+    return Quote(words, who, str(answered.get("message_id") or ""), media)
 
 
 def _need(source: Mapping[str, Any], name: str, kind: type) -> Any:

@@ -18,7 +18,6 @@ from hermes_green.core.model import Caps, CapsTable, ChatType, Part, Peer, Rate,
 from hermes_green.core.ports import Context, Port
 from hermes_green.link.dial import rebased
 from hermes_green.link.http import Http
-from hermes_green.link.websocket import DialOptions
 
 # A callback may be answered for 24 h; then the same text goes as a message of its own, so that no part
 # has to be in time. A stream's id is its key: a repeated frame replaces what its bubble shows; a message
@@ -31,6 +30,7 @@ CAPS = Caps(
     streaming=True,
     draft_every=1.0,
     media=True,
+    quotes=True,
     rates=(Rate(30, 60.0, "chat", drafts=False), Rate(1000, 3600.0, "chat", drafts=False)),
     key_lifetime=WINDOW,
     send_needs_link=True,
@@ -47,7 +47,6 @@ class WeComAdapter:
         self._settings = settings
         self._ctx = ctx
         self._clock = clock or SystemClock()
-        self._options = DialOptions(ca_file=settings.ca_file, proxy=settings.proxy)
         self._http = Http(settings.api_base, ca_file=settings.ca_file, proxy=settings.proxy)
         self._drafts = Drafts(self._clock)
         self._uploads = Uploads()
@@ -56,7 +55,7 @@ class WeComAdapter:
         """Socket and subscription, then the conversation until it ends."""
         talk = Conversation(port, self._ctx, self._settings, self._drafts)
         port.on_close(talk.leave)
-        talk.live(self._settings.ws_base or wire.WS_BASE, self._options)
+        talk.live(self._settings.ws_base or wire.WS_BASE)
 
     # --- out -------------------------------------------------------------------------------------
 

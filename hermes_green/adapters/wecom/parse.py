@@ -11,7 +11,7 @@ from typing import Any, Literal, Mapping
 from hermes_green.adapters.wecom.wire import Frame
 from hermes_green.core.errors import BadFrame
 from hermes_green.core.loose import dict_of, list_of, text_of
-from hermes_green.core.model import Attachment, ChatType, Inbound, Peer
+from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote
 
 _MENTION = re.compile(r"\s*@\S+\s*")
 _MEDIA: Mapping[str, Literal["image", "file", "video"]] = {"image": "image", "file": "file", "video": "video"}
@@ -47,16 +47,16 @@ def _parse(frame: Frame, child: str, bot_name: str) -> Inbound | None:
     text, attachments = _content(kind, body)
     if group:
         text = _addressed(text, bot_name)
-    quoted, more = _quote(body.get("quote"))
     sent_at = _seconds(body.get("create_time"))
     return Inbound(
         keys=(message_id,),
         peer=Peer(child, _need(body, "chatid") if group else user_id, chat_type, user_id=user_id),
         message_id=message_id,
-        text="\n\n".join(part for part in (quoted, text) if part),
-        attachments=(*attachments, *more),
+        text=text,
+        attachments=attachments,
         reply_ref={"req_id": frame.req_id, "message_id": message_id, "at": sent_at},
         sent_at=sent_at,
+        quote=_quote(body.get("quote")),
     )
 
 
@@ -78,12 +78,12 @@ def _content(kind: str, body: Mapping[str, Any]) -> tuple[str, tuple[Attachment,
     return text, (Attachment(kind=_MEDIA[kind], ref=ref, name=name),)
 
 
-def _quote(quote: Any) -> tuple[str, tuple[Attachment, ...]]:
-    """The quoted message, its lines marked as Markdown marks them."""
+def _quote(quote: Any) -> Quote | None:
+    """The quoted message, shaped as messages are; whose it was is not told."""
     if not isinstance(quote, dict) or not text_of(quote.get("msgtype")):
-        return "", ()
+        return None
     text, media = _content(text_of(quote.get("msgtype")), quote)
-    return "\n".join(f"> {line}".rstrip() for line in text.splitlines()), media
+    return Quote(text, attachments=media) if text or media else None
 
 
 def _addressed(text: str, bot_name: str) -> str:
