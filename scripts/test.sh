@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the tests. Arguments that are not listed here go to pytest.
-#   scripts/test.sh            everything that takes minutes in all, in four processes side by side
+#   scripts/test.sh            everything that takes minutes in all, in five processes side by side
 #   scripts/test.sh --unit     tests/unit only, seconds
 #   scripts/test.sh --faults   the long fault runs, up to 40 minutes
 #   scripts/test.sh --hermes   with Hermes Agent itself behind the gateway; installs it once, into .cache
@@ -46,13 +46,14 @@ elif [ "$paths" = yes ]; then
     exit
 fi
 
-# Side by side: most of these tests wait for sockets and processes, so two cores serve four of them.
+# Side by side: most of these tests wait for sockets and processes, so two cores serve five of them.
 # Each prints into a file, and the files are shown one after the other.
 shards=(
-    "tests/unit tests/arch tests/contract tests/oracles"
+    "tests/contract"
     "tests/e2e"
     "tests/faults/test_[a-h]*.py"
     "tests/faults/test_[i-z]*.py"
+    "tests/oracles tests/unit tests/arch"
 )
 logs=$(mktemp -d)
 workers=()

@@ -316,13 +316,13 @@ def test_a_disk_that_fails_in_the_commit_is_away_until_it_does_not(path):
 
 
 def test_a_file_locked_by_another_process_is_away_until_it_is_not(path):
-    store = SqliteStore(path, busy_timeout=0.1)
+    store = SqliteStore(path, busy_timeout=1.0)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     lateness = Lateness()
     with pytest.raises(StoreAway):
         fill(store)
-    assert lateness.stop() < 0.09
+    assert lateness.stop() < 0.9
     other.execute("ROLLBACK")
     other.close()
     fill(store)
@@ -453,17 +453,17 @@ class Lateness:
 
 
 def test_the_hub_does_not_wait_in_a_commit(path):
-    store = SqliteStore(path, before_commit=lambda: native_sleep(0.2))
+    store = SqliteStore(path, before_commit=lambda: native_sleep(1.0))
     lateness = Lateness()
     began = time.monotonic()
     waiters = [gevent.spawn(store.accept, "feishu", [intake(n)], NOW) for n in range(100)]
     gevent.joinall(waiters, timeout=20)
     took = time.monotonic() - began
     worst = lateness.stop()
-    print(f"100 waiters, commits of 200 ms: {took * 1000:.0f} ms, 10 ms timer at most {worst * 1000:.1f} ms late")
+    print(f"100 waiters, commits of a second: {took * 1000:.0f} ms, 10 ms timer at most {worst * 1000:.1f} ms late")
     assert all(waiter.successful() for waiter in waiters)
-    assert took >= 0.2
-    assert worst < 0.15
+    assert took >= 1.0
+    assert worst < 0.75
     store.close()
 
 
