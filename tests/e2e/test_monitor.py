@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -9,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, Iterator
+from typing import Any, Iterator, Mapping
 
 import gevent
 import gevent.subprocess
@@ -19,7 +20,7 @@ from gevent.pywsgi import WSGIServer
 from hermes_green.ops.lock import FileLock
 from tests.support.scene import Scene
 from tests.support.stage import Stage, clean_env, until
-from tests.support.supervised import MONITOR, Supervisor
+from tests.support.supervised import MONITOR, ServiceManager, Supervisor
 
 QUICK = ("--timeout", "2", "--confirm", "0.5")
 
@@ -27,8 +28,8 @@ QUICK = ("--timeout", "2", "--confirm", "0.5")
 class Said:
     """What a call of the monitor said, how it ended and how long it took."""
 
-    def __init__(self, stage: Stage, *words: str) -> None:
-        env = {**clean_env(), "HERMES_GREEN_STATE_DIR": str(stage.state)}
+    def __init__(self, stage: Stage, *words: str, more: Mapping[str, str] = {}) -> None:
+        env = {**clean_env(), "HERMES_GREEN_STATE_DIR": str(stage.state), **more}
         env.pop("PYTHONPATH")
         began = time.monotonic()
         # -S: as cron's python would, it finds nothing that was installed.
@@ -115,6 +116,67 @@ def test_a_healthy_gateway_drains_before_it_is_restarted(stage: Stage, superviso
     assert done.code == 0 and "SIGKILL" not in done.out, done.out
     assert supervisor.serving(other_than=first)[0] != first
     assert re.search(r"exited: hermes-green \(exit status 0; expected\)", supervisor.log())
+
+
+# --- under managers that are asked by a program of their own -----------------------------------------
+
+SYSTEMD = ("systemctl", ["start", "hermes-green.service"])
+LAUNCHD = ("launchctl", ["kickstart", f"gui/{os.getuid()}/com.hermes-green"])
+
+
+@pytest.mark.parametrize("via, program, asked", [("systemd", *SYSTEMD), ("launchd", *LAUNCHD)])
+def test_a_gateway_is_started_again_through_its_service_manager(
+    stage: Stage, via: str, program: str, asked: list[str]
+) -> None:
+    manager, first = ServiceManager(stage, program), stage.gateway()
+    try:
+        done = Said(stage, "--force-restart", "--via", via, more=manager.env)
+        assert done.code == 0 and "SIGKILL" not in done.out and f"through {via} " in done.out, done.out
+        assert first.popen.wait(timeout=5) == 0, "it was drained"
+        (second,) = manager.started()
+        assert f"pid {first.pid} is now pid {second}" in done.out and manager.asked() == [asked]
+        assert Said(stage, "--once").code == 0
+        again = Said(stage, "--force-restart", "--via", via, more=manager.env)
+        assert again.code == 1 and "refused" in again.out and manager.asked() == [asked]
+    finally:
+        manager.close()
+
+
+@pytest.mark.parametrize("via, program", [("systemd", SYSTEMD[0]), ("launchd", LAUNCHD[0])])
+def test_what_a_service_manager_refuses_is_told_in_its_words(stage: Stage, via: str, program: str) -> None:
+    manager = ServiceManager(stage, program, refuses="it is masked")
+    done = Said(stage, "--force-restart", "--via", via, "--name", "other", more=manager.env)
+    assert done.code == 1 and "it is masked" in done.out and "ended with 5" in done.out, done.out
+    assert manager.asked()[0][-1].endswith("other")
+
+
+def test_who_looks_after_a_process_is_found_out(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
+    monkeypatch.syspath_prepend(os.path.dirname(MONITOR))
+    outside = importlib.import_module("gateway_outside")
+    manager = ServiceManager(stage, "systemctl")
+    monkeypatch.setenv("PATH", manager.env["PATH"])
+    login = "0::/user.slice/user-1.slice/user@1.service/app.slice"
+    groups = {
+        "0::/system.slice/bot.service": ["systemctl", "start", "bot.service"],
+        f"{login}/bot.service": ["systemctl", "--user", "start", "bot.service"],
+        f"{login}/run-1.scope": None,
+        "0::/": None,
+    }  # fmt: skip
+    monkeypatch.setattr(outside, "environ_of", lambda pid: {"INVOCATION_ID": "1"})
+    for group, argv in groups.items():
+        monkeypatch.setattr(outside, "cgroup_of", lambda pid, group=group: group)
+        way = outside.way_of(outside.Home(stage.conf, ""), os.getpid(), "auto", "")
+        assert way.apart is (argv is None) and (way.apart or way._argv == argv), group
+    monkeypatch.setattr(outside, "environ_of", lambda pid: {})
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setenv("PATH", str(stage.home / "bin"))  # nothing but systemctl
+    assert outside.detected(os.getpid(), {}) == "own"
+    (stage.home / "bin" / "systemctl").rename(stage.home / "bin" / "launchctl")
+    for refuses, found in (("", "launchd"), ("no such service", "own")):
+        for name, value in (manager.env | {"MANAGER_REFUSES": refuses}).items():
+            monkeypatch.setenv(name, value)
+        assert outside.detected(os.getpid(), {}) == found
+    assert manager.asked() == 2 * [["print", LAUNCHD[1][1]]] and not manager.started()
 
 
 # --- the rest needs only something that looks like a gateway ----------------------------------------

@@ -1,12 +1,16 @@
-"""Supervisor: a real supervisord on the shipped file, with a stage's gateway as its program."""
+"""Who starts a stage's gateway again: a real supervisord on the shipped file, or a program like systemctl."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Mapping
+from typing import Any, Mapping
 
 import gevent.subprocess
 
@@ -58,3 +62,55 @@ class Supervisor:
         """End both."""
         self._process.terminate()
         self._process.wait(timeout=60)
+
+
+class ServiceManager:
+    """``program`` on a PATH of its own (``env``): it writes down how it was called, and starts the stage's
+    gateway when that was asked, or with ``refuses`` says that and ends with 5."""
+
+    def __init__(self, stage: Stage, program: str, refuses: str = "") -> None:
+        self._stage = stage
+        self._calls = stage.home / "calls"
+        folder = stage.home / "bin"
+        folder.mkdir()
+        file = folder / program
+        file.write_text(f"#!{sys.executable}\n{_MANAGER}")
+        file.chmod(0o700)
+        self.env = {
+            "PATH": f"{folder}:{os.environ['PATH']}",
+            "MANAGER_CALLS": str(self._calls),
+            "MANAGER_REFUSES": refuses,
+            "MANAGER_STARTS": json.dumps([sys.executable, "-m", "hermes_green", "run", "--conf", str(stage.conf)]),
+            "MANAGER_IN": str(ROOT),
+        }
+
+    def asked(self) -> list[list[str]]:
+        """The arguments of each call."""
+        return [call["argv"] for call in self._told()]
+
+    def started(self) -> list[int]:
+        """The pid of each gateway."""
+        return [call["pid"] for call in self._told() if call["pid"]]
+
+    def close(self) -> None:
+        """End what it started."""
+        for pid in self.started():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _told(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._calls.read_text().splitlines()] if self._calls.exists() else []
+
+
+_MANAGER = """
+import json, os, subprocess, sys
+refuses, pid = os.environ["MANAGER_REFUSES"], 0
+if not refuses and {"start", "kickstart"} & set(sys.argv):
+    quiet = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}
+    argv = json.loads(os.environ["MANAGER_STARTS"])
+    pid = subprocess.Popen(argv, cwd=os.environ["MANAGER_IN"], start_new_session=True, **quiet).pid
+with open(os.environ["MANAGER_CALLS"], "a") as calls:
+    calls.write(json.dumps({"argv": sys.argv[1:], "pid": pid}) + "\\n")
+if refuses:
+    sys.exit(print(refuses, file=sys.stderr) or 5)
+"""
