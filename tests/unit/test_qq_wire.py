@@ -37,9 +37,10 @@ def test_what_is_no_payload_is_a_bad_frame(raw):
 
 def test_hello_tells_the_interval_in_milliseconds():
     assert wire.interval_of(wire.Frame(10, {"heartbeat_interval": 45000})) == 45.0
+    assert wire.interval_of(wire.Frame(10, {"heartbeat_interval": "45000"})) == 45.0
 
 
-@pytest.mark.parametrize("interval", [None, 0, -5, "x", True])
+@pytest.mark.parametrize("interval", [None, 0, -5, "x", True, "nan", "inf", 10**400, [1]])
 def test_a_hello_without_interval_ends_the_link(interval):
     with pytest.raises(LinkLost):
         wire.interval_of(wire.Frame(10, {"heartbeat_interval": interval}))

@@ -7,6 +7,7 @@ resume), error-trace/websocket.md (close codes), qq-botpy 1.2.1 gateway.py and a
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
@@ -92,15 +93,19 @@ def decode(raw: str | bytes) -> Frame:
 
 
 def interval_of(hello: Frame) -> float:
-    """Seconds between heartbeats, from op 10.
+    """Seconds between heartbeats, from op 10; digits in a string count, as QQ writes some numbers so.
 
     Raises:
         LinkLost: hello names none, and without one no link can be kept.
     """
     value = hello.d.get("heartbeat_interval") if isinstance(hello.d, dict) else None
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
+    try:
+        seconds = 0.0 if value is None or isinstance(value, bool) else float(value) / 1000.0
+    except (TypeError, ValueError, OverflowError):
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
         raise LinkLost("hello without heartbeat_interval", code="hello")
-    return value / 1000.0
+    return seconds
 
 
 def heartbeat(seq: int | None) -> str:
