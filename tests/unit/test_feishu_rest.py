@@ -8,7 +8,7 @@ from hermes_green.adapters.feishu import PLATFORM as feishu
 from hermes_green.adapters.feishu.adapter import FeishuAdapter
 from hermes_green.adapters.feishu.chats import Chats, receive_id_type
 from hermes_green.adapters.feishu.codes import CODES
-from hermes_green.adapters.feishu.conversation import Pace, refusal
+from hermes_green.adapters.feishu.conversation import SLOWEST, pace_of, refusal
 from hermes_green.adapters.feishu.parse import Bot
 from hermes_green.adapters.feishu.rest import dial_error, endpoint_of, send_error, take
 from hermes_green.adapters.feishu.wire import ClientConfig
@@ -120,11 +120,10 @@ def test_the_address_keeps_its_ticket_when_the_operator_moves_the_socket():
 
 
 def test_the_operators_pace_wins_over_the_servers_and_ours_is_never_slower_than_20_s():
-    assert Pace().every(ClientConfig(120)) == 20
-    assert Pace().every(ClientConfig(5)) == 5
-    assert Pace().every(ClientConfig(), 7) == 7
-    assert Pace(interval=50).every(ClientConfig(5)) == 50
-    assert (Pace().due, Pace(timeout=3).due) == (20, 3)
+    assert pace_of(None, ClientConfig(120), SLOWEST) == SLOWEST == 20
+    assert pace_of(None, ClientConfig(5), SLOWEST) == 5
+    assert pace_of(None, ClientConfig(), 7) == 7
+    assert pace_of(50, ClientConfig(5), SLOWEST) == 50
 
 
 class Answers:

@@ -90,10 +90,11 @@ def talk(*frames: Any, session: Session | None = SESSION, close: Close | None = 
     """The conversation over ``frames`` is held; (port, socket, standing, dropped tokens, its end)."""
     port, ws = more.pop("port", None) or Port(), Script(*frames, close=close)
     standing, dropped, ctx = more.pop("standing", None) or Standing(), [], FakeContext("qq")
-    held = Conversation(port, ws, ctx, more.pop("settings", SETTINGS), standing, session, "T", dropped.append)
+    held = Conversation(port, ctx, more.pop("settings", SETTINGS), standing, session, "T", dropped.append)
+    held._dial = lambda address: ws
     end: Exception | None = None
     try:
-        held.live()
+        held.live("")
     except Exception as error:
         end = error
     return port, ws, standing, dropped, end

@@ -1,121 +1,52 @@
-"""Conversation: what is said on one long connection, from the dial to its end."""
+"""Conversation: what is said on one long connection."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Callable, Mapping, cast
-
-from gevent.event import Event
+from typing import Any, Callable, Mapping
 
 from hermes_green.adapters.feishu import wire
 from hermes_green.adapters.feishu.codes import CODES
 from hermes_green.adapters.feishu.parse import Bot, parse
 from hermes_green.adapters.feishu.rest import Endpoint
+from hermes_green.adapters.feishu.settings import Settings
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import BadFrame, HermesError, LinkLost
 from hermes_green.core.ports import Context, Port
-from hermes_green.link.websocket import DialOptions, Heartbeat, UpgradeRefused, WebSocket, dial
+from hermes_green.link.dialogue import Dialogue
+from hermes_green.link.websocket import UpgradeRefused, WebSocket, dial
 
 # The server suggests 90 to 120 s; a dead link shall not stay unnoticed as long.
 SLOWEST = 20.0
 TIMEOUT = 20.0
-CLEAN = (None, 1000, 1001)
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How often to beat: ``interval`` and ``timeout`` (seconds) are the operator's, None is the platform's."""
+class Conversation(Dialogue):
+    """One link's frames; ``bot``: who we are, as far as is known."""
 
-    interval: float | None = None
-    timeout: float | None = None
-
-    def every(self, config: wire.ClientConfig, current: float = SLOWEST) -> float:
-        """Seconds between beats, after the server has spoken."""
-        if self.interval is not None:
-            return self.interval
-        return current if config.ping_interval is None else min(config.ping_interval, SLOWEST)
-
-    @property
-    def due(self) -> float:
-        """Seconds in which a beat's answer is due."""
-        return TIMEOUT if self.timeout is None else self.timeout
-
-    @property
-    def proof_within(self) -> float:
-        """Seconds within which a live platform has been heard, whatever pace it asks for."""
-        return (SLOWEST if self.interval is None else self.interval) + self.due
-
-
-class Conversation:
-    """One link's dialogue. ``live`` is its whole life; ``leave`` ends it from outside, at any time."""
-
-    def __init__(self, port: Port, ctx: Context, clock: Clock, pace: Pace, bot: Callable[[], Bot]) -> None:
-        self._port = port
-        self._ctx = ctx
+    def __init__(self, port: Port, ctx: Context, settings: Settings, clock: Clock, bot: Callable[[], Bot]) -> None:
+        super().__init__(port, ctx, settings, SLOWEST, TIMEOUT)
+        self._settings = settings
         self._clock = clock
-        self._pace = pace
         self._bot = bot
         self._parts = wire.Assembler(clock)
-        self._ws: WebSocket | None = None
-        self._heart: Heartbeat | None = None
-        self._interval = SLOWEST
-        self._who = ""
-        self._ready = False
-        self._left = Event()
+        self._service = 0
 
-    def live(self, endpoint: Endpoint, options: DialOptions, who: str) -> None:
-        """Dial, beat, pump until the link ends; returns on a planned or clean end. ``who`` names the
-        bot while the platform has not.
-
-        Raises:
-            LinkError: why it ended.
-        """
-        if self._left.is_set():
-            return
-        self._who = who
-        ws = self._ws = open_link(endpoint, options)
-        heart = self._heart = self._heartbeat(ws, endpoint)
+    def _dial(self, address: Endpoint) -> WebSocket:
+        """The socket at ``address``; a refused upgrade says why in its headers."""
+        self._service = address.service
+        # How soon a live platform is heard is told by our slowest pace, whatever it asks for.
+        self._pace = pace_of(self._settings.ping_interval, address.config, SLOWEST)
         try:
-            if self._left.is_set():
-                return
-            ws.on_frame = self._port.beat
-            heart.start()
-            for raw in ws.frames():
-                self._on_frame(ws, raw)
-        finally:
-            heart.stop()
-            ws.close()
-        if not self._left.is_set():
-            self._judge(ws)
+            return dial(address.url, self._dialling)
+        except UpgradeRefused as refused:
+            raise refusal(refused.headers, refused) from refused
 
-    def leave(self) -> None:
-        """Close the link politely; what is not open yet will not be."""
-        self._left.set()
-        if self._ws is not None:
-            self._ws.close()
+    def _begin(self, ws: WebSocket) -> None:
+        ws.on_frame = self._port.beat
+        self._beating(ws, partial(ws.send, wire.ping(self._service)), self._pace, first=0.0).start()
 
-    def _heartbeat(self, ws: WebSocket, endpoint: Endpoint) -> Heartbeat:
-        self._interval = self._pace.every(endpoint.config)
-        return Heartbeat(
-            ws,
-            partial(ws.send, wire.ping(endpoint.service)),
-            interval=self._interval,
-            timeout=self._pace.due,
-            count=cast(Callable[[str], None], self._port.heartbeat),
-            first=0.0,
-            name=f"feishu-heartbeat-{self._ctx.child}",
-        )
-
-    def _judge(self, ws: WebSocket) -> None:
-        code = ws.closed.code if ws.closed else None
-        reason = ws.closed.reason if ws.closed else ""
-        if not self._ready:
-            raise LinkLost(f"closed before the first pong (close code {code}) {reason}".rstrip(), status=code)
-        if code not in CLEAN:
-            raise LinkLost(f"the platform closed the link with code {code} {reason}".rstrip(), status=code)
-
-    def _on_frame(self, ws: WebSocket, raw: str | bytes) -> None:
+    def _on_frame(self, raw: str | bytes) -> None:
         received = self._clock.monotonic()
         try:
             frame = wire.decode(raw)
@@ -124,7 +55,7 @@ class Conversation:
             self._port.quarantine(raw, error)
             return
         if frame.method == wire.DATA:
-            self._on_data(raw, frame, partial(self._acknowledge, ws, echo, received))
+            self._on_data(raw, frame, partial(self._acknowledge, echo, received))
         elif frame.method == wire.CONTROL and wire.headers_of(frame).get("type") == wire.PONG:
             self._on_pong(frame)
         else:
@@ -146,32 +77,26 @@ class Conversation:
         else:
             self._port.accept(inbound, ack)
 
-    def _acknowledge(self, ws: WebSocket, echo: bytes, received: float, taken: bool) -> None:
+    def _acknowledge(self, echo: bytes, received: float, taken: bool) -> None:
+        assert self._ws is not None
         spent = self._clock.monotonic() - received
-        ws.send(wire.acknowledgement(echo, round(spent * 1000)))
+        self._ws.send(wire.acknowledgement(echo, round(spent * 1000)))
 
     def _on_pong(self, frame: Any) -> None:
         assert self._heart is not None
-        self._heart.answered()
-        interval = self._pace.every(wire.client_config(frame.payload), self._interval)
-        if interval != self._interval:
-            self._interval = interval
-            self._heart.reconfigure(interval, self._pace.due)
-        if not self._ready:
-            self._ready = True
-            self._port.ready(self._bot().name or self._who, self._ws, proof_within=self._pace.proof_within)
+        self._answered()
+        pace = pace_of(self._settings.ping_interval, wire.client_config(frame.payload), self._pace)
+        if pace != self._pace:
+            self._pace = pace
+            self._heart.reconfigure(pace, self._timeout)
+        self._now_ready(self._bot().name or self._settings.app_id)
 
 
-def open_link(endpoint: Endpoint, options: DialOptions) -> WebSocket:
-    """Dial the address.
-
-    Raises:
-        LinkError, ConfError: a refused upgrade says why in its headers.
-    """
-    try:
-        return dial(endpoint.url, options)
-    except UpgradeRefused as refused:
-        raise refusal(refused.headers, refused) from refused
+def pace_of(own: float | None, config: wire.ClientConfig, current: float) -> float:
+    """Seconds between beats, after the server has spoken; ``own`` is the operator's wish."""
+    if own is not None:
+        return own
+    return current if config.ping_interval is None else min(config.ping_interval, SLOWEST)
 
 
 def refusal(headers: Mapping[str, str], refused: LinkLost) -> HermesError:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, cast
-
-import gevent
+from typing import Callable
 
 from hermes_green.adapters.qq import wire
 from hermes_green.adapters.qq.cursor import Cursor, Session
@@ -14,7 +12,8 @@ from hermes_green.adapters.qq.settings import NARROW, Settings, intents_of
 from hermes_green.adapters.qq.wire import Frame, Op
 from hermes_green.core.errors import BadFrame, HermesError, LinkLost
 from hermes_green.core.ports import Context, Port
-from hermes_green.link.websocket import Close, Heartbeat, WebSocket
+from hermes_green.link.dialogue import Dialogue
+from hermes_green.link.websocket import Close, WebSocket
 
 # Seconds from the open socket to READY or RESUMED; the official Node SDK's handshake timeout.
 READY_WITHIN = 30.0
@@ -34,13 +33,15 @@ class Standing:
     refusals: int = 0
 
 
-class Conversation:
-    """One link's dialogue. ``live`` is its whole life; ``leave`` ends it from outside."""
+class Conversation(Dialogue):
+    """One link's frames; ended in such a way that the session can be resumed."""
+
+    closes_with = wire.LEAVING
+    waits = 60.0
 
     def __init__(
         self,
         port: Port,
-        ws: WebSocket,
         ctx: Context,
         settings: Settings,
         standing: Standing,
@@ -48,9 +49,7 @@ class Conversation:
         token: str,
         drop_token: Callable[[str], None],
     ) -> None:
-        self._port = port
-        self._ws = ws
-        self._ctx = ctx
+        super().__init__(port, ctx, settings)
         self._settings = settings
         self._standing = standing
         self._token = token
@@ -58,11 +57,6 @@ class Conversation:
         self._asked = intents_of(settings)
         self._intents = NARROW if standing.narrow else self._asked
         self._cursor = Cursor(port, session)
-        self._heart: Heartbeat | None = None
-        self._guard: gevent.Greenlet | None = None
-        self._proof_within: float | None = None
-        self._ready = False
-        self._leaving = False
         self._handlers: dict[int, Callable[[Frame], None]] = {
             Op.HELLO: self._on_hello,
             Op.DISPATCH: self._on_dispatch,
@@ -71,35 +65,16 @@ class Conversation:
             Op.INVALID_SESSION: self._on_invalid_session,
         }
 
-    def live(self) -> None:
-        """Pump until the link ends; returns on a planned or clean end. Whoever dialled closes the link.
+    def _begin(self, ws: WebSocket) -> None:
+        self._ready_within(ws, READY_WITHIN, "READY")
 
-        Raises:
-            LinkError, ConfError, ProtocolFault: why it ended.
-        """
-        late = LinkLost(f"no READY within {READY_WITHIN:g} s of the dial", code="not_ready")
-        guard = self._guard = gevent.spawn_later(READY_WITHIN, self._ws.abort, late)
-        guard.name = f"qq-ready-{self._ctx.child}"
-        try:
-            for raw in self._ws.frames():
-                if not self._leaving:
-                    self._on_frame(raw)
-                if self._leaving:
-                    break
-        finally:
-            guard.kill(block=False)
-            if self._heart is not None:
-                self._heart.stop()
-            self._cursor.end()
-        if not self._leaving and self._ws.closed is not None:
-            self._on_closed(self._ws.closed)
-
-    def leave(self) -> None:
-        """Close the link politely, in such a way that the session can be resumed."""
-        self._leaving = True
-        self._ws.close(wire.LEAVING)
+    def _end(self) -> None:
+        super()._end()
+        self._cursor.end()
 
     def _on_frame(self, raw: str | bytes) -> None:
+        if self._left.is_set():
+            return
         try:
             frame = wire.decode(raw)
         except BadFrame as error:
@@ -122,28 +97,22 @@ class Conversation:
         given = wire.interval_of(frame)
         session = self._cursor.session
         if session is not None:
-            self._ws.send(wire.resume(self._token, session.id, session.seq))
+            self._say(wire.resume(self._token, session.id, session.seq))
         else:
             # Not before hello: a session start is only spent when one can be asked for.
             self._port.spend("identify")
-            self._ws.send(wire.identify(self._token, self._intents))
-        interval = given if self._settings.ping_interval is None else self._settings.ping_interval
-        timeout = min(interval, self._settings.ping_timeout or interval)
-        self._proof_within = interval + timeout
-        self._heart = Heartbeat(
-            self._ws,
-            lambda: self._ws.send(wire.heartbeat(self._cursor.committed)),
-            interval=interval,
-            timeout=timeout,
-            count=cast(Callable[[str], None], self._port.heartbeat),
-            name=f"qq-heartbeat-{self._ctx.child}",
-        )
-        self._heart.start()
+            self._say(wire.identify(self._token, self._intents))
+        self._interval = self._settings.ping_interval or given
+        self._timeout = min(self._interval, self._settings.ping_timeout or self._interval)
+        assert self._ws is not None
+        self._beating(self._ws, lambda: self._say(wire.heartbeat(self._cursor.committed))).start()
+
+    def _say(self, text: str) -> None:
+        assert self._ws is not None
+        self._ws.send(text)
 
     def _on_beat(self, frame: Frame) -> None:
-        if self._heart is not None:
-            self._heart.answered()
-        self._port.beat()
+        self._answered()
 
     def _on_dispatch(self, frame: Frame) -> None:
         if frame.t == "READY":
@@ -165,18 +134,13 @@ class Conversation:
             self._cursor.take(frame.s, inbound)
 
     def _on_ready(self, session: Session | None) -> None:
-        if self._guard is not None:
-            self._guard.kill(block=False)
         self._standing.refusals = 0
         self._port.beat()
-        if not self._ready:
-            self._ready = True
-            who = session.bot_name if session else ""
-            self._port.ready(who or self._settings.app_id, self._ws, proof_within=self._proof_within)
+        self._now_ready((session.bot_name if session else "") or self._settings.app_id)
 
     def _on_reconnect(self, frame: Frame) -> None:
         self._ctx.log.info("the gateway asks to reconnect; leaving to resume")
-        self._leaving = True
+        self._done = True
 
     def _on_invalid_session(self, frame: Frame) -> None:
         if frame.d is True and self._cursor.session is not None and self._standing.refusals == 0:
@@ -187,7 +151,9 @@ class Conversation:
         self._cursor.forget()
         raise LinkLost("the session is not valid any more; a new one is needed", code="op9")
 
-    def _on_closed(self, close: Close) -> None:
+    def _judge(self, close: Close | None) -> None:
+        if close is None:
+            return
         meaning = wire.closing(close.code)
         error: HermesError = wire.closed(close.code, close.reason)
         if meaning.drop_token:
@@ -206,6 +172,3 @@ class Conversation:
         if close.code in DRAINED and self._ready:
             return
         raise error
-
-
-__all__ = ["Conversation", "Standing"]

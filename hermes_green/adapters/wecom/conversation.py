@@ -1,12 +1,10 @@
-"""Conversation: what is said on one long connection, from the dial to its end."""
+"""Conversation: what is said on one long connection."""
 
 from __future__ import annotations
 
 import time
-from typing import Callable, cast
 
 import gevent
-from gevent.event import Event
 
 from hermes_green.adapters.wecom import drafts, wire
 from hermes_green.adapters.wecom.codes import NOT_SUBSCRIBED, SUBSCRIBING, TAKEN
@@ -17,12 +15,12 @@ from hermes_green.adapters.wecom.settings import Settings
 from hermes_green.adapters.wecom.wire import Frame
 from hermes_green.core.errors import BadFrame, Displaced, LinkLost
 from hermes_green.core.ports import Context, Port
-from hermes_green.link.websocket import DialOptions, Heartbeat, WebSocket, dial
+from hermes_green.link.dialogue import Dialogue
+from hermes_green.link.websocket import WebSocket
 
 # Seconds. Both official clients beat every 30 and call a link dead after two beats without an answer.
 INTERVAL = 30.0
 READY_WITHIN = 15.0
-CLEAN = (None, 1000, 1001)
 # Beats go on being answered on a socket whose subscription was lost; only a command shows it. After so many
 # intervals without a sign of the subscription we ask with one that does nothing: an answer to a message
 # that never was is refused as that (846605), or as not subscribed (846609).
@@ -30,71 +28,32 @@ UNSURE = 1.5
 QUESTION = {"msgtype": "stream", "stream": {"id": "still-subscribed", "finish": True, "content": "."}}
 
 
-class Conversation:
-    """One link's dialogue. ``live`` is its whole life; ``leave`` ends it from outside, at any time."""
+class Conversation(Dialogue):
+    """One link's frames, and the bubbles that must be kept alive over it."""
 
     def __init__(self, port: Port, ctx: Context, settings: Settings, growing: Drafts) -> None:
-        self._port = port
-        self._ctx = ctx
+        interval = settings.ping_interval or INTERVAL
+        super().__init__(port, ctx, settings, interval, interval)
         self._settings = settings
         self._drafts = growing
-        self._interval = settings.ping_interval or INTERVAL
-        self._timeout = settings.ping_timeout or self._interval
         self._subscription = wire.request_id(wire.SUBSCRIBE)
         self._beats: set[str] = set()
         self._question = ""
         self._sure_at = 0.0
-        self._ws: WebSocket | None = None
-        self._ready = False
-        self._left = Event()
 
-    def live(self, url: str, options: DialOptions) -> None:
-        """Dial, subscribe, beat, pump until the link ends; returns on a planned or clean end.
-
-        Raises:
-            LinkError: why it ended.
-        """
-        if self._left.is_set():
-            return
-        ws = self._ws = dial(url, options)
+    def _begin(self, ws: WebSocket) -> None:
         self._exchange = Exchange(ws)
-        self._heart = self._heartbeat(ws)
-        late = LinkLost(f"the subscription was not answered within {READY_WITHIN:g} s", code="not_ready")
-        self._guard = gevent.spawn_later(READY_WITHIN, ws.abort, late)
-        self._guard.name = f"wecom-ready-{self._ctx.child}"
-        keeper = gevent.spawn(self._keep_drafts)
-        keeper.name = f"wecom-drafts-{self._ctx.child}"
-        try:
-            if self._left.is_set():
-                return
-            ws.on_frame = self._heard
-            self._subscribe(ws)
-            for raw in ws.frames():
-                self._on_frame(raw)
-        finally:
-            gevent.killall([self._guard, keeper], block=False)
-            self._heart.stop()
+        self._beating(ws, self._beat, silence=max(2.5 * self._interval, self._interval + self._timeout))
+        self._ready_within(ws, READY_WITHIN, "answer to the subscription")
+        self._later("drafts", 0.0, self._keep_drafts)
+        ws.on_frame = self._heard
+        body = {"bot_id": self._settings.bot_id, "secret": self._settings.secret.reveal()}
+        ws.send(wire.encode(wire.SUBSCRIBE, self._subscription, body))
+
+    def _end(self) -> None:
+        super()._end()
+        if self._heart is not None:
             self._exchange.end(LinkLost("the link has ended", code="ended"))
-            ws.close()
-        if not self._left.is_set():
-            self._judge(ws)
-
-    def leave(self) -> None:
-        """Close the link politely; what is not open yet will not be."""
-        self._left.set()
-        if self._ws is not None:
-            self._ws.close()
-
-    def _heartbeat(self, ws: WebSocket) -> Heartbeat:
-        return Heartbeat(
-            ws,
-            self._beat,
-            interval=self._interval,
-            timeout=self._timeout,
-            count=cast(Callable[[str], None], self._port.heartbeat),
-            silence=max(2.5 * self._interval, self._interval + self._timeout),
-            name=f"wecom-heartbeat-{self._ctx.child}",
-        )
 
     def _beat(self) -> None:
         beat = wire.request_id(wire.PING)
@@ -104,26 +63,10 @@ class Conversation:
             self._question = wire.request_id(wire.RESPOND)
             self._exchange.tell(wire.RESPOND, QUESTION, self._question)
 
-    def _subscribe(self, ws: WebSocket) -> None:
-        settings = self._settings
-        body = {"bot_id": settings.bot_id, "secret": settings.secret.reveal()}
-        ws.send(wire.encode(wire.SUBSCRIBE, self._subscription, body))
-
     def _keep_drafts(self) -> None:
         while True:
             gevent.sleep(drafts.LOOK)
             self._drafts.refresh(self._exchange)
-
-    def _heard(self) -> None:
-        self._heart.heard()
-        self._port.beat()
-
-    def _judge(self, ws: WebSocket) -> None:
-        code = ws.closed.code if ws.closed else None
-        reason = ws.closed.reason if ws.closed else ""
-        if not self._ready or code not in CLEAN:
-            when = "" if self._ready else " before the subscription"
-            raise LinkLost(f"WeCom closed the link{when} (close code {code}) {reason}".rstrip(), status=code)
 
     # --- frames ----------------------------------------------------------------------------------
 
@@ -162,7 +105,7 @@ class Conversation:
             self._on_subscribed(frame)
         elif frame.req_id in self._beats:
             self._beats.discard(frame.req_id)
-            self._heart.answered()
+            self._answered()
         elif frame.req_id == self._question:
             self._question, self._sure_at = "", time.monotonic()
         elif not self._exchange.answered(frame):
@@ -178,10 +121,7 @@ class Conversation:
             raise LinkLost(f"the subscription was refused: {frame.errcode} {frame.errmsg}", code=str(frame.errcode))
         if frame.errcode is None:
             raise LinkLost("the subscription was answered without errcode", code="not_ready")
-        self._guard.kill(block=False)
         self._sure_at = time.monotonic()
-        if not self._ready:
-            self._ready = True
+        if not self._ready and self._heart is not None:
             self._heart.start()
-            who = self._settings.bot_name or self._settings.bot_id
-            self._port.ready(who, self._exchange, proof_within=self._interval + self._timeout)
+        self._now_ready(self._settings.bot_name or self._settings.bot_id, self._exchange)
