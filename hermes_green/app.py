@@ -152,6 +152,7 @@ class Application:
             rules=lambda: house.policy.turns,
             progress=house.progress,
             media=self._media,
+            aside=house.aside,
             admit=house.door.admits,
             spent=house.door.limits.spent,
         )

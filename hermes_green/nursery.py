@@ -90,6 +90,7 @@ class Nursery:
             lambda peer: house.policy.session_of(peer),
             house.route,
             house.foresee,
+            house.judge,
         )
         child = Child(
             id=config.id,

@@ -20,6 +20,8 @@ from hermes_green.runtime.quotes import said
 from hermes_green.runtime.turn import Turns
 
 ADMINS = frozenset({"adapters", "approve"})
+# What ends a row without the agent.
+Work = Callable[[Lease], None]
 
 
 class Crew(Protocol):
@@ -57,6 +59,8 @@ class Desk:
         self._lanes = lanes
         self._turns = turns
         self._log = log
+        self._judged: dict[int, Work | None] = {}
+        self._aside: dict[int, Work] = {}
 
     def foresee(self, inbound: Inbound, session_id: str) -> None:
         """A message is being committed: what will certainly be a turn may be leased along with it."""
@@ -106,14 +110,22 @@ class Desk:
         if not self._turns.steer(busy, row, text):
             self._lanes.offer(session_id)
 
-    def _express(self, child: str, row: int, session_id: str, work: Callable[[Lease], None]) -> None:
-        # The lane takes its session's oldest row. Where that was this one, it has ended a row that it had
-        # not counted, and one that it has counted still waits.
-        self._house.express(child).do(row, work, lambda: self._lanes.offer(session_id))
+    def _express(self, child: str, row: int, session_id: str, work: Work) -> None:
+        def done(lease: Lease) -> None:
+            self._aside.pop(row, None)
+            work(lease)
+
+        def gone() -> None:
+            # The lane takes its session's oldest row. Where that was this one, it has ended a row that it had
+            # not counted, and one that it has counted still waits.
+            self._aside.pop(row, None)
+            self._lanes.offer(session_id)
+
+        self._house.express(child).do(row, done, gone)
 
     # --- what ends a row without the agent ---
 
-    def _refusal(self, verdict: Verdict, peer: Peer) -> Callable[[Lease], None]:
+    def _refusal(self, verdict: Verdict, peer: Peer) -> Work:
         def work(lease: Lease) -> None:
             asked = None
             if verdict is Verdict.PAIR and peer.user_id is not None:
@@ -126,7 +138,7 @@ class Desk:
 
         return work
 
-    def _enough(self, over: Over) -> Callable[[Lease], None]:
+    def _enough(self, over: Over) -> Work:
         if over.first:
             text = texts.say(f"over_{over.span}", self._locale)
             return lambda lease: self._turns.reply(lease, text, refused=True)
@@ -136,9 +148,12 @@ class Desk:
         text = texts.say("crowded", self._locale)
         self._turns.reply(lease, text, dead="too many waiting in this session")
 
-    def _command(self, command: Command, session_id: str, peer: Peer) -> Callable[[Lease], None]:
+    def _command(self, command: Command, peer: Peer, session_id: str) -> Work:
         def work(lease: Lease) -> None:
-            self._turns.reply(lease, self._answer(command, session_id, peer))
+            busy = self._lanes.busy(session_id)
+            # Where its own lane has it, no turn of the agent's runs.
+            working = busy is not None and busy.row != lease.row
+            self._turns.reply(lease, self._answer(command, session_id, peer, working))
 
         return work
 
@@ -148,24 +163,23 @@ class Desk:
     def _locale(self) -> str:
         return self._house.policy.locale
 
-    def _answer(self, command: Command, session_id: str, peer: Peer) -> str:
+    def _answer(self, command: Command, session_id: str, peer: Peer, working: bool) -> str:
         locale = self._locale
         if command.name in ADMINS:
             if not self._house.door.is_admin(peer):
                 return texts.say("admins_only", locale)
             return self._adapters(command.rest) if command.name == "adapters" else self._approve(command.rest, peer)
         if command.name == "stop":
-            return texts.say("stopped" if self._lanes.cancel(session_id) else "nothing", locale)
+            return texts.say("stopped" if working and self._lanes.cancel(session_id) else "nothing", locale)
         if command.name == "status":
             waiting = self._lanes.waiting(session_id)
-            busy = self._lanes.busy(session_id) is not None
             return texts.say(
                 "status",
                 locale,
                 child=peer.child,
                 state=self._house.supervisor.state(peer.child),
-                busy=texts.say("yes" if busy else "no", locale),
-                waiting=str(max(0, waiting - int(busy))),
+                busy=texts.say("yes" if working else "no", locale),
+                waiting=str(max(0, waiting - int(working))),
             )
         if command.name == "whoami":
             return texts.say("whoami", locale, child=peer.child, chat=peer.chat_id, user=peer.user_id or "?")

@@ -97,6 +97,14 @@ class House:
         """A row is being committed."""
         self._desk.foresee(inbound, session_id)
 
+    def judge(self, row: int, inbound: Inbound, session_id: str) -> None:
+        """A row was committed just now."""
+        self._desk.judge(row, inbound, session_id)
+
+    def aside(self, lease: Lease) -> bool:
+        """A lane has leased a row. True: it was not for the agent, and has ended."""
+        return self._desk.take(lease)
+
     def route(self, row: int, inbound: Inbound, session_id: str) -> None:
         """A row was committed."""
         # Hooks decide about it when its turn comes.

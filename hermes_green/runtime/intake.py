@@ -42,7 +42,8 @@ class Intake:
     """The bounded, ordered way of one child's messages into the store.
 
     ``foresee(inbound, session_id)`` is called for a batch's first message of each session just before
-    its commit, ``route(row, inbound, session_id)`` for every new row after it.
+    its commit; for every new row after it ``judge(row, inbound, session_id)``, before any other greenlet
+    runs, then ``route`` with the same.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Intake:
         session_of: Callable[[Peer], str],
         route: Callable[[int, Inbound, str], None],
         foresee: Callable[[Inbound, str], None] = lambda inbound, session_id: None,
+        judge: Callable[[int, Inbound, str], None] = lambda row, inbound, session_id: None,
     ) -> None:
         self.child = child
         self.away = ""
@@ -63,6 +65,7 @@ class Intake:
         self._session_of = session_of
         self._route = route
         self._foresee = foresee
+        self._judge = judge
         self._offers: deque[Offer] = deque()
         self._acks: deque[tuple[Ack, bool]] = deque()
         self._more = Event()
@@ -191,6 +194,9 @@ class Intake:
 
     def _after(self, batch: Sequence[Offer], rows: Sequence[int | None]) -> None:
         since = self._clock.monotonic()
+        for offer, row in zip(batch, rows):
+            if row is not None and offer.inbound is not None:
+                self._judge(row, offer.inbound, offer.session_id)
         for offer, row in zip(batch, rows):
             since = self._breathe(since)
             if offer.ack is not None:

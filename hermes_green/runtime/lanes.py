@@ -36,11 +36,12 @@ class Manner:
 @dataclass(slots=True)
 class Lane:
     """One session's greenlet while it has work; forgotten when it has none. ``foreseen``: of its
-    pending rows, those not yet known to be committed; ``last``: when the newest was offered;
-    ``cut``: the next one was in a turn when a process died."""
+    pending rows, those not yet known to be committed; ``excused``: those of which nobody is told that too
+    many wait; ``last``: when the newest was offered; ``cut``: the next one was in a turn when a process died."""
 
     pending: int = 0
     foreseen: int = 0
+    excused: int = 0
     cut: bool = False
     last: float = 0.0
     busy: Lease | None = None
@@ -98,6 +99,12 @@ class Lanes:
         lane = self._lanes.get(session_id)
         return lane.pending - lane.foreseen if lane is not None else 0
 
+    def crowd(self, session_id: str) -> int:
+        """Those of them that count where too many wait. Not those that an earlier process had accepted, nor
+        what comes while the lane only waits for the turns that a crash cut: it is we who are slow then."""
+        lane = self._lanes.get(session_id)
+        return 0 if lane is None or lane.cut else max(0, lane.pending - lane.foreseen - lane.excused)
+
     def busy(self, session_id: str) -> Lease | None:
         """The lease being worked on, or None."""
         lane = self._lanes.get(session_id)
@@ -114,6 +121,7 @@ class Lanes:
         """A session has ``rows`` more waiting rows."""
         lane = self._lanes.setdefault(session_id, Lane())
         known, lane.foreseen = lane.foreseen, 0
+        lane.excused += rows if lane.cut else 0
         self._add(session_id, rows - known)
 
     def _add(self, session_id: str, rows: int) -> None:
@@ -132,7 +140,9 @@ class Lanes:
             lane = self._lanes.setdefault(session_id, Lane())
             lane.cut = session_id in cut
             busy = max(1, len(lane.busy.messages)) if lane.busy is not None else 0
-            self._add(session_id, max(0, rows - max(0, lane.pending - busy)))
+            more = max(0, rows - max(0, lane.pending - busy))
+            lane.excused += more
+            self._add(session_id, more)
 
     def resize(self, max_parallel: int, timeout: float) -> None:
         """Other limits for turns that begin from now on; those that run keep their place."""
@@ -202,21 +212,29 @@ class Lanes:
             return
         if lease is None:
             # Rows offered while we asked are not among those the store has denied.
-            lane.pending -= known
+            self._ended(lane, known)
             return
         lane.cut = False
         lane.busy = lease
         self._active += 1
         try:
             if lease.attempt > 1 and not alone:
+                lane.cut = True
                 with self._alone:
+                    lane.cut = False
                     self._guard(lease, lane)
             else:
                 self._guard(lease, lane)
         finally:
             self._active -= 1
-            lane.busy = None
-            lane.pending -= max(1, len(lease.messages))
+            lane.busy, lane.cut = None, False
+            self._ended(lane, max(1, len(lease.messages)))
+
+    @staticmethod
+    def _ended(lane: Lane, rows: int) -> None:
+        """So many of the lane's oldest rows wait no more."""
+        lane.pending -= rows
+        lane.excused = max(0, lane.excused - rows)
 
     def _guard(self, lease: Lease, lane: Lane) -> None:
         """The turn in a greenlet of its own, so that it can be killed without the lane."""
@@ -255,7 +273,9 @@ class Lanes:
                     self._log.warning("turn {} could not be parked, it is rerun as cut: {}", lease.turn_id, error)
                     return
                 gevent.sleep(STORE_RETRY)
-        lane.pending += max(1, len(lease.messages))
+        rows = max(1, len(lease.messages))
+        lane.pending += rows
+        lane.excused += rows
         self._log.info("turn {} is parked and goes on later", lease.turn_id)
 
 

@@ -59,7 +59,8 @@ class Meters(Protocol):
 class Turns:
     """Runs leased rows. ``place(child)`` finds the child, ``agent(turn)`` the agent that answers it;
     ``wake(child, lane)`` tells delivery of new parts; ``offhub(fn)`` runs a pure function elsewhere;
-    ``admit`` says whether a sender may still have a turn; ``spent(peer, usage)`` is told what an answer cost."""
+    ``aside(lease)`` ends a row that is not the agent's (True: it has); ``admit`` says whether a sender may still
+    have a turn; ``spent(peer, usage)`` is told what an answer cost."""
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class Turns:
         progress: Callable[[Lease, Any], Progress] = lambda lease, place: Progress(),
         media: Media | None = None,
         admit: Callable[[Inbound], bool] = lambda inbound: True,
+        aside: Callable[[Lease], bool] = lambda lease: False,
         spent: Callable[[Peer, Mapping[str, Any] | None], None] = lambda peer, usage: None,
     ) -> None:
         self._store = store
@@ -94,6 +96,7 @@ class Turns:
         self._progress = progress
         self._media = media
         self._admit = admit
+        self._aside = aside
         self._spent = spent
         self._asking = Asking(log)
         self._questions = Questions(store)
@@ -118,6 +121,8 @@ class Turns:
         place = self._place(lease.inbound.peer.child)
         if place is None:
             self.end(lease, TurnEnd("dead", reason=f"child {lease.inbound.peer.child} is no longer configured"))
+            return
+        if self._aside(lease):
             return
         if not self._admit(lease.inbound):
             # It waited (or was left by an earlier process) and is not welcome any more.
@@ -219,8 +224,6 @@ class Turns:
     def _answer(self, lease: Lease, place: Place, rules: Rules) -> tuple[str, TurnEnd]:
         """Outcome for the metric, and how the row ends."""
         command = recognise(lease.inbound.text)
-        if command is not None and command.immediate:
-            return "command", TurnEnd("done", reason="a command that an earlier process did not get to")
         if command is not None and command.name in {"new", "undo"}:
             return "command", self._edit(command, lease, place, rules)
         lease = self._quotes.bring(place.adapter, lease)

@@ -53,8 +53,10 @@ def kind_of(text: str, media: Iterable[str]) -> str:
 
 
 def may_join(before: Inbound, after: Inbound, apart: float, most: float) -> bool:
-    """Whether two messages of a session, ``apart`` seconds from each other, belong to one turn."""
+    """Whether two messages of a session, ``apart`` seconds from each other, belong to one turn. One that
+    addresses the bot and one that does not never do: the latter may be for others."""
     same = before.peer.user_id == after.peer.user_id and before.peer.thread_id == after.peer.thread_id
+    same = same and before.mentioned == after.mentioned
     return same and apart <= most and not stands_alone(before.text) and not stands_alone(after.text)
 
 

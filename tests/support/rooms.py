@@ -130,6 +130,7 @@ class Rooms:
             wake=lambda child, peer: self.delivery.wake(child, peer.chat_id),
             offhub=lambda fn, *args: fn(*args),
             rules=lambda: self.rules,
+            aside=lambda lease: self.desk.take(lease),
             admit=self.door.admits,
             spent=self.door.limits.spent,
         )
@@ -168,7 +169,9 @@ class Rooms:
 
     def say(self, text: str, chat: str = "c", *, key: str = "", route: bool = True, **peer: Any) -> int | None:
         """Commit a message as an adapter's run would, and send it on its way."""
-        inbound = Inbound((key or f"{chat} {text}",), Peer("one", chat, peer.pop("kind", "dm"), **peer), text, text)
+        mentioned, kind = peer.pop("mentioned", True), peer.pop("kind", "dm")
+        known = (key or f"{chat} {text}",)
+        inbound = Inbound(known, Peer("one", chat, kind, **peer), text, text, mentioned=mentioned)
         session = f"one:{chat}"
         if route:
             self.desk.foresee(inbound, session)

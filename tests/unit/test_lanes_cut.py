@@ -44,3 +44,43 @@ def test_the_turn_that_kills_the_process_takes_no_attempt_from_those_that_wait(o
     eventually(lambda: len(last.agent.turns) == 4 and store.dead())
     assert [turn.attempt for turn in last.agent.turns] == [2, 2, 2, 2]
     assert [letter.text for letter in store.dead()] == ["m0"]
+
+
+def test_a_session_that_waits_for_turns_that_a_crash_cut_is_not_called_crowded(open_rooms):
+    store = MemoryStore()
+    first = open_rooms(store, ScriptedAgent(lambda turn: gevent.sleep(30)))
+    for chat in "ab":
+        first.say(f"first {chat}", chat=chat)
+        eventually(lambda: first.agent.running == 1 + "ab".index(chat))
+        for number in range(3):
+            first.say(f"{chat}{number}", chat=chat)
+    store.recover(SystemClock().wall())
+    gate = gevent.event.Event()
+    after = open_rooms(store, ScriptedAgent(lambda turn: gate.wait()))
+    after.lanes.offer_all(store.sessions_waiting(), store.sessions_cut())
+    eventually(lambda: after.agent.running == 1)
+    for number in range(3, 9):  # one of them waits for the other's rerun, and neither lets anybody in vain
+        after.say(f"b{number}", chat="b")
+    for number in range(3, 6):
+        after.say(f"a{number}", chat="a")
+    gate.set()
+    eventually(lambda: len(after.agent.turns) == 17 and not store.sessions_waiting())
+    assert not store.dead()
+
+
+def test_what_an_earlier_process_accepted_does_not_crowd_a_session_and_what_comes_beyond_it_does(open_rooms):
+    store = MemoryStore()
+    first = open_rooms(store, ScriptedAgent(lambda turn: gevent.sleep(30)))
+    for number in range(5):
+        first.say(f"m{number}", route=number == 0)
+    eventually(lambda: first.agent.running == 1)
+    first.lanes.drain(0)
+    gate = gevent.event.Event()
+    after = open_rooms(store, ScriptedAgent(lambda turn: gate.wait()))
+    after.lanes.offer_all(store.sessions_waiting(), store.sessions_cut())
+    eventually(lambda: after.agent.running == 1)
+    for number in range(6):
+        after.say(f"n{number}")
+    gate.set()
+    eventually(lambda: not store.sessions_waiting() and after.lanes.active == 0)
+    assert sorted(letter.text for letter in store.dead()) == ["n4", "n5"]

@@ -8,6 +8,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
+from hermes_green.core.options import Access
 from hermes_green.store.memory import MemoryStore
 from tests.support.children import eventually
 from tests.support.rooms import Rooms, ScriptedAgent
@@ -98,6 +99,17 @@ def test_merge_keeps_two_users_apart(open_rooms):
     rooms.say("b", user_id="v")
     rooms.agent.let()
     eventually(lambda: rooms.texts == ["re: first", "re: a", "re: b"])
+
+
+@pytest.mark.parametrize("mode", ["merge", "interrupt"])
+def test_what_a_user_says_to_others_joins_no_turn_of_what_he_says_to_the_bot(open_rooms, mode):
+    rooms = open_rooms(mode=mode, access=Access(dm="open", group="open", require_mention=True))
+    for text, mentioned in (("hello", True), ("psst", False), ("again", True)):
+        rooms.say(text, kind="group", user_id="u", mentioned=mentioned, route=False)
+    rooms.lanes.offer_all(rooms.store.sessions_waiting())
+    rooms.agent.let()
+    settled(rooms)
+    assert rooms.agent.asked() == ["hello", "again"]
 
 
 def test_interrupt_ends_the_turn_and_goes_on_with_the_message_knowing_what_was_said(open_rooms):

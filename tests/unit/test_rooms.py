@@ -262,6 +262,7 @@ def test_a_command_left_by_an_earlier_process_is_not_told_to_the_agent(open_room
     rooms.lanes.offer_all(store.sessions_waiting())
     eventually(lambda: not store.sessions_waiting() and rooms.lanes.active == 0)
     assert rooms.agent.turns == [] and not store.dead()
+    eventually(lambda: rooms.texts == ["Nothing is running here."])
 
 
 def test_a_store_that_is_away_in_mid_turn_gives_the_turn_back_and_it_goes_on(open_rooms, monkeypatch):

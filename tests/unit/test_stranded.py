@@ -9,6 +9,7 @@ from hermes_green.core.errors import StoreAway
 from hermes_green.core.model import Inbound, Peer
 from hermes_green.core.options import Access
 from hermes_green.runtime.intake import Intake, Offer
+from hermes_green.runtime.limits import Limit, Rules
 from hermes_green.store.memory import MemoryStore
 from hermes_green.store.sqlite import SqliteStore
 from tests.support.children import eventually
@@ -32,12 +33,19 @@ def come(store):
     def open_rooms(**kwargs):
         rooms = Rooms(store, **kwargs)
         intake = Intake(
-            "one", store, rooms.clock, logger, lambda peer: "one:g", rooms.desk.route, rooms.desk.foresee
+            "one",
+            store,
+            rooms.clock,
+            logger,
+            lambda peer: f"one:{peer.chat_id}",
+            rooms.desk.route,
+            rooms.desk.foresee,
+            rooms.desk.judge,
         )
         opened.append((rooms, intake))
 
-        def arrive(*messages):
-            peer = Peer("one", "g", "group", user_id="u")
+        def arrive(*messages, chat="g"):
+            peer = Peer("one", chat, "group", user_id="u")
             for text, mentioned in messages:
                 inbound = Inbound((text,), peer, text, text, mentioned=mentioned)
                 intake.offer(Offer(inbound, None, {}))
@@ -80,6 +88,45 @@ def test_a_message_is_answered_though_its_lane_was_faster_than_those_that_pass_i
     held.set()
     eventually(lambda: rooms.texts == ["re: hello"], 3)
     nothing_waits(rooms)
+
+
+def held(rooms):
+    """Nothing passes the lanes until the event is set."""
+    event = Event()
+    rooms.express("one").later(event.wait)
+    gevent.sleep(0)
+    return event
+
+
+@pytest.mark.parametrize("text, said", [("/status", "Answering: no"), ("/stop", "Nothing is running")])
+def test_a_command_is_answered_though_its_lane_was_faster_than_those_that_pass_it(come, text, said):
+    gate = Event()
+    rooms, arrive = come(agent=ScriptedAgent(lambda turn: gate.wait()))
+    arrive(("long", True))
+    eventually(lambda: rooms.agent.running, 3)
+    event = held(rooms)
+    arrive((text, True), ("next", True))
+    eventually(lambda: rooms.lanes.waiting("one:g") == 2, 3)
+    gate.set()
+    eventually(lambda: len(rooms.texts) >= 2, 3)
+    event.set()
+    eventually(lambda: len(rooms.texts) == 3, 3)
+    assert rooms.texts[0] == "re: long" and "re: next" in rooms.texts
+    assert [answer for answer in rooms.texts if said in answer]
+    nothing_waits(rooms)
+
+
+def test_a_limit_holds_for_the_messages_of_one_batch_in_several_chats_too(come):
+    rules = Rules(user=Limit(messages_per_minute=2))
+    rooms, arrive = come(policy={"limits": rules})
+    event = held(rooms)
+    for chat in "abcd":
+        arrive((f"to {chat}", True), chat=chat)
+    eventually(lambda: len(rooms.texts) >= 2, 3)
+    gevent.sleep(0.05)
+    event.set()
+    nothing_waits(rooms)
+    assert sorted(turn.text for turn in rooms.agent.turns) == ["to a", "to b"]
 
 
 def test_to_take_up_what_waits_a_second_time_crowds_nobody(come):
