@@ -69,27 +69,55 @@ class Desk:
             if command is None or not command.immediate:
                 self._lanes.foresee(session_id)
 
-    def route(self, row: int, inbound: Inbound, session_id: str) -> None:
-        """Send one new row on its way."""
-        peer = inbound.peer
-        door = self._house.door
+    def judge(self, row: int, inbound: Inbound, session_id: str) -> None:
+        """Decide about a new row right after its commit, before any other greenlet runs: its lane may have
+        leased it in the very transaction, and limits are for the messages of one batch, too."""
+        work = self._judged[row] = self._verdict(inbound, session_id)
+        if work is not None:
+            self._aside[row] = work
+
+    def take(self, lease: Lease) -> bool:
+        """Do what was decided about a row that its lane has leased before express did; a command that an
+        earlier process did not get to is answered here, too. False: the row is for the agent, or for nobody."""
+        work = self._aside.pop(lease.row, None) if len(lease.messages) < 2 else None
+        if work is None:
+            command = recognise(lease.inbound.text)
+            if command is None or not command.immediate or not self._house.door.admits(lease.inbound):
+                return False
+            work = self._obey(command, lease.inbound, lease.session_id)
+        work(lease)
+        return True
+
+    def _verdict(self, inbound: Inbound, session_id: str) -> Work | None:
+        """What ends a message without the agent; None: nothing does."""
+        peer, door = inbound.peer, self._house.door
         verdict = door.verdict(inbound)
         if verdict is not Verdict.ALLOW:
-            self._express(peer.child, row, session_id, self._refusal(verdict, peer))
-            return
+            return self._refusal(verdict, peer)
         command = recognise(inbound.text)
         immediate = command is not None and command.immediate
         # Whoever has written too much may still stop what that has begun.
         over = None if command is not None and command.name == "stop" else door.limits.admit(peer, not immediate)
         if over is not None:
-            self._express(peer.child, row, session_id, self._enough(over))
-        elif command is not None and immediate:
-            if command.name not in ADMINS or door.is_admin(peer):
-                self._obeyed(command, inbound, session_id)
-            self._express(peer.child, row, session_id, self._command(command, session_id, peer))
-        elif self._lanes.waiting(session_id) >= self._house.policy.queue_per_session:
-            self._express(peer.child, row, session_id, self._crowded)
+            return self._enough(over)
+        return self._obey(command, inbound, session_id) if command is not None and immediate else None
+
+    def _obey(self, command: Command, inbound: Inbound, session_id: str) -> Work:
+        if command.name not in ADMINS or self._house.door.is_admin(inbound.peer):
+            self._obeyed(command, inbound, session_id)
+        return self._command(command, inbound.peer, session_id)
+
+    def route(self, row: int, inbound: Inbound, session_id: str) -> None:
+        """Send one new row on its way."""
+        if row not in self._judged:
+            self.judge(row, inbound, session_id)
+        work = self._judged.pop(row)
+        if work is not None:
+            self._express(inbound.peer.child, row, session_id, work)
+        elif self._lanes.crowd(session_id) >= self._house.policy.queue_per_session:
+            self._express(inbound.peer.child, row, session_id, self._crowded)
         else:
+            command = recognise(inbound.text)
             if command is not None:
                 self._obeyed(command, inbound, session_id)
             self._enter(row, inbound, command, session_id)
