@@ -127,21 +127,20 @@ def _commit_turn(
 ) -> list[int]:
     found = connection.execute(
         "SELECT child, session_id, chat_id, message_id, sent_at, accepted_at, turn_id FROM inbox "
-        "WHERE id = ? AND state = ? AND token = ?",
-        (lease.row, LEASED, lease.token),
+        f"WHERE id = ? AND state = {LEASED} AND token = ?",
+        (lease.row, lease.token),
     ).fetchone()
     if found is None:
         raise leasing.lost(lease)
     child, session_id, chat_id, message_id, sent_at, accepted_at, turn_id = found
+    if usage is not None:
+        connection.execute("UPDATE inbox SET usage = ? WHERE id = ?", (usage, lease.row))
     state = _ENDS[end.state]
+    forget = ", text = '', body = '{}'" if state == REFUSED else ""
     connection.execute(
-        "UPDATE inbox SET state = ?, token = NULL, until = NULL, reason = ?, ended_at = ?, "
-        "usage = CASE WHEN id = ? THEN ? END, text = CASE WHEN ? THEN '' ELSE text END, "
-        "body = CASE WHEN ? THEN '{}' ELSE body END WHERE state < 2 AND session_id = ? AND token = ?",
-        (
-            *(state, codec.clean(end.reason), now, lease.row, usage),
-            *(state == REFUSED, state == REFUSED, session_id, lease.token),
-        ),
+        f"UPDATE inbox SET state = {state}, token = NULL, until = NULL, reason = ?, ended_at = ?{forget} "
+        "WHERE state < 2 AND session_id = ? AND token = ?",
+        (codec.clean(end.reason), now, session_id, lease.token),
     )
     if end.reset_session:
         archive(connection, session_id, now, always=True)

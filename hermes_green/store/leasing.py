@@ -14,26 +14,29 @@ from hermes_green.store.births import reply_numbers
 from hermes_green.store.lines import archive_old, generation_of, history_of
 from hermes_green.store.schema import LEASED, WAITING
 
+# States stand in the text of a statement and are not bound: whether a partial index serves it depends on
+# them, so SQLite would plan it anew for each value that is bound, which takes longer than to run it.
+_FREE = f"(state = {WAITING} OR until <= ?)"
 _ROWS = (
     "SELECT id, child, session_id, chat_id, message_id, text, body, sent_at, accepted_at, attempt, turn_id, draft, "
     "joined FROM inbox WHERE state < 2 AND "
 )
 # Every row of a lease: the one that is answered (its number comes first) and those joined to it.
-_OURS = "state < 2 AND session_id = (SELECT session_id FROM inbox WHERE id = ?) AND state = ? AND token = ?"
+_OURS = (
+    f"state < 2 AND session_id = (SELECT session_id FROM inbox WHERE id = ?) AND state = {LEASED} AND token = ?"
+)
 
 
 def sessions_waiting(connection: sqlite3.Connection, now: float) -> Mapping[str, int]:
     """See ``Store.sessions_waiting``."""
-    query = (
-        "SELECT session_id, count(*) FROM inbox WHERE state < 2 AND (state = ? OR until <= ?) GROUP BY session_id"
-    )
-    return dict(connection.execute(query, (WAITING, now)).fetchall())
+    query = f"SELECT session_id, count(*) FROM inbox WHERE state < 2 AND {_FREE} GROUP BY session_id"
+    return dict(connection.execute(query, (now,)).fetchall())
 
 
 def sessions_cut(connection: sqlite3.Connection) -> frozenset[str]:
     """See ``Store.sessions_cut``."""
-    query = "SELECT DISTINCT session_id FROM inbox WHERE state < 2 AND state = ? AND attempt > 0"
-    return frozenset(session for (session,) in connection.execute(query, (WAITING,)))
+    query = f"SELECT DISTINCT session_id FROM inbox WHERE state < 2 AND state = {WAITING} AND attempt > 0"
+    return frozenset(session for (session,) in connection.execute(query))
 
 
 def lease_session(
@@ -48,14 +51,15 @@ def lease_session(
 ) -> Lease | None:
     """See ``Store.lease_session``."""
     busy = connection.execute(
-        "SELECT 1 FROM inbox WHERE state < 2 AND session_id = ? AND state = ? AND express = 0 AND until > ? LIMIT 1",
-        (session_id, LEASED, now),
+        f"SELECT 1 FROM inbox WHERE state < 2 AND session_id = ? AND state = {LEASED} AND express = 0 AND until > ? "
+        "LIMIT 1",
+        (session_id, now),
     ).fetchone()
     if busy is not None:
         return None
-    query = _ROWS + "session_id = ? AND (state = ? OR until <= ?) ORDER BY id LIMIT ?"
+    query = f"{_ROWS}session_id = ? AND {_FREE} ORDER BY id LIMIT ?"
     many = 1 if join is None else rules.JOIN_ROWS
-    found = connection.execute(query, (session_id, WAITING, now, many)).fetchall()
+    found = connection.execute(query, (session_id, now, many)).fetchall()
     if not found:
         return None
     rows = _together(connection, found, now, join)
@@ -74,8 +78,8 @@ def _together(
     """The first row with those that are one turn with it: since an earlier lease, or from now on."""
     first = found[0]
     if first[-1] is not None:
-        query = _ROWS + "session_id = ? AND joined = ? AND (state = ? OR until <= ?) ORDER BY id"
-        return connection.execute(query, (first[2], first[-1], WAITING, now)).fetchall()
+        query = f"{_ROWS}session_id = ? AND joined = ? AND {_FREE} ORDER BY id"
+        return connection.execute(query, (first[2], first[-1], now)).fetchall()
     # What has been a turn before stays that turn: an agent that knows its id is not told something else.
     if join is None or first[10] is not None:
         return found[:1]
@@ -90,24 +94,25 @@ def _together(
 
 def lease_row(connection: sqlite3.Connection, row: int, worker: str, ttl: float, now: float) -> Lease | None:
     """See ``Store.lease_row``."""
-    query = _ROWS + "id = ? AND (state = ? OR until <= ?)"
-    found = connection.execute(query, (row, WAITING, now)).fetchone()
+    query = f"{_ROWS}id = ? AND {_FREE}"
+    found = connection.execute(query, (row, now)).fetchone()
     return None if found is None else _lease(connection, found, worker, now + ttl, counted=0)
 
 
 def join(connection: sqlite3.Connection, lease: Lease, row: int) -> bool:
     """See ``Store.join``."""
     found = connection.execute(
-        "SELECT session_id, until, worker, attempt, turn_id FROM inbox WHERE id = ? AND state = ? AND token = ?",
-        (lease.row, LEASED, lease.token),
+        f"SELECT session_id, until, worker, attempt, turn_id FROM inbox WHERE id = ? AND state = {LEASED} "
+        "AND token = ?",
+        (lease.row, lease.token),
     ).fetchone()
     if found is None:
         raise lost(lease)
     session_id, *shared = found
     changed = connection.execute(
-        "UPDATE inbox SET state = ?, token = ?, joined = ?, until = ?, worker = ?, attempt = ?, turn_id = ? "
-        "WHERE id = ? AND state = ? AND session_id = ?",
-        (LEASED, lease.token, lease.row, *shared, row, WAITING, session_id),
+        f"UPDATE inbox SET state = {LEASED}, token = ?, joined = ?, until = ?, worker = ?, attempt = ?, turn_id = ? "
+        f"WHERE id = ? AND state = {WAITING} AND session_id = ?",
+        (lease.token, lease.row, *shared, row, session_id),
     ).rowcount
     if changed:
         connection.execute("UPDATE inbox SET joined = id WHERE id = ?", (lease.row,))
@@ -125,9 +130,9 @@ def _lease_many(connection: sqlite3.Connection, rows: Sequence[codec.Row], worke
     lease = _lease(connection, head, worker, until, counted=1)
     for row in rows:
         connection.execute(
-            "UPDATE inbox SET state = ?, token = ?, until = ?, worker = ?, attempt = ?, express = 0, turn_id = ?, "
-            "joined = ? WHERE id = ?",
-            (LEASED, lease.token, until, worker, lease.attempt, lease.turn_id, lease.row, row[0]),
+            f"UPDATE inbox SET state = {LEASED}, token = ?, until = ?, worker = ?, attempt = ?, express = 0, "
+            "turn_id = ?, joined = ? WHERE id = ?",
+            (lease.token, until, worker, lease.attempt, lease.turn_id, lease.row, row[0]),
         )
     return replace(lease, messages=tuple(map(_inbound, rows)))
 
@@ -137,9 +142,9 @@ def _lease(connection: sqlite3.Connection, found: codec.Row, worker: str, until:
     token = rules.new_key()
     turn_id = turn_id or rules.new_key()
     connection.execute(
-        "UPDATE inbox SET state = ?, token = ?, until = ?, worker = ?, attempt = attempt + ?, express = ?, turn_id = ? "
-        "WHERE id = ?",
-        (LEASED, token, until, worker, counted, 1 - counted, turn_id, row),
+        f"UPDATE inbox SET state = {LEASED}, token = ?, until = ?, worker = ?, attempt = attempt + ?, express = ?, "
+        "turn_id = ? WHERE id = ?",
+        (token, until, worker, counted, 1 - counted, turn_id, row),
     )
     used = connection.execute(
         "SELECT used FROM reply_number WHERE child = ? AND message_id = ?", (child, message_id)
@@ -166,17 +171,17 @@ def lost(lease: Lease) -> LeaseLost:
 def renew(connection: sqlite3.Connection, lease: Lease, until: float) -> None:
     """See ``Store.renew``."""
     query = f"UPDATE inbox SET until = ? WHERE {_OURS}"
-    if connection.execute(query, (until, lease.row, LEASED, lease.token)).rowcount < 1:
+    if connection.execute(query, (until, lease.row, lease.token)).rowcount < 1:
         raise lost(lease)
 
 
 def release(connection: sqlite3.Connection, lease: Lease) -> None:
     """See ``Store.release``."""
     query = (
-        "UPDATE inbox SET state = ?, token = NULL, until = NULL, attempt = attempt - (express = 0), express = 0 "
-        f"WHERE {_OURS}"
+        f"UPDATE inbox SET state = {WAITING}, token = NULL, until = NULL, attempt = attempt - (express = 0), "
+        f"express = 0 WHERE {_OURS}"
     )
-    if connection.execute(query, (WAITING, lease.row, LEASED, lease.token)).rowcount < 1:
+    if connection.execute(query, (lease.row, lease.token)).rowcount < 1:
         raise lost(lease)
 
 
@@ -191,8 +196,8 @@ def take_back(connection: sqlite3.Connection, lease: Lease) -> None:
 def put_draft(connection: sqlite3.Connection, lease: Lease, handle: str | None, now: float) -> Mapping[str, Any]:
     """See ``Store.put_draft``."""
     found = connection.execute(
-        "SELECT child, message_id, turn_id, draft FROM inbox WHERE id = ? AND state = ? AND token = ?",
-        (lease.row, LEASED, lease.token),
+        f"SELECT child, message_id, turn_id, draft FROM inbox WHERE id = ? AND state = {LEASED} AND token = ?",
+        (lease.row, lease.token),
     ).fetchone()
     if found is None:
         raise lost(lease)

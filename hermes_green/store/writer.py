@@ -1,8 +1,8 @@
 """The one writer: operations of many greenlets become one transaction on a thread of its own.
 
 A greenlet puts its operation into a bounded queue and parks. The committer greenlet takes what has
-gathered, has it executed and committed by a ThreadPool of one thread, and then wakes the waiters:
-an fsync is shared by all who waited for it, and the hub never waits in one.
+gathered, has it executed and committed by one thread, and then wakes the waiters: an fsync is shared
+by all who waited for it, and the hub never waits in one.
 
 An operation that raises (LeaseLost, KeyReused) must not spoil its neighbours in the transaction.
 One that raised before it wrote anything (``total_changes`` is the proof) has left nothing to undo;
@@ -22,14 +22,17 @@ from typing import Any, Callable, Iterable
 import gevent
 from gevent.event import Event
 from gevent.hub import Waiter
-from gevent.threadpool import ThreadPool
 
 from hermes_green.core.errors import HermesError, StoreAway, StoreBroken, StoreError
 from hermes_green.store.connection import LOG_BYTES, broken, connect, log_of, translate
+from hermes_green.store.thread import Thread
 
 Run = Callable[..., Any]
 # After these the connection goes on as it is; after any other failure it is opened anew.
 _KEPT = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL})
+# After so many commits, the first pause of so many seconds is used to empty the log.
+EMPTY_AFTER = 200
+PAUSE = 0.01
 
 
 class Operation:
@@ -88,9 +91,12 @@ class Writer:
         self._queue: deque[Operation] = deque()
         self._flying: list[Operation] = []
         self._wake = Event()
-        self._pool = ThreadPool(1)
+        self._commits = 0
+        self._thread = Thread()
         self._greenlet = gevent.spawn(self._commit_groups)
         self._greenlet.name = "store-committer"
+        self._clock = gevent.spawn(self._lose_patience)
+        self._clock.name = "store-patience"
 
     # --- the hub's side ---
 
@@ -135,17 +141,20 @@ class Writer:
         self._wake.set()
         self._greenlet.join(self._patience)
         if self._greenlet.dead:
-            self._pool.apply(self._disconnect)
-            self._pool.kill()
+            self._thread.do(self._disconnect)
+            self._thread.end()
         else:
             # The thread hangs in the disk: it cannot be ended, and nobody waits for it any more.
             self._greenlet.kill(block=False)
+        self._clock.kill(block=False)
         self._fail(chain(self._flying, self._queue), StoreAway("the store is closed"))
         self._queue.clear()
 
     def _commit_groups(self) -> None:
         while True:
-            self._wake.wait()
+            if not self._wake.wait(PAUSE if self._commits >= EMPTY_AFTER else None):
+                self._commits = 0
+                self._thread.do(self._empty_log)
             self._wake.clear()
             while self._queue:
                 self._commit(self._take())
@@ -164,14 +173,10 @@ class Writer:
         return group
 
     def _commit(self, group: list[Operation]) -> None:
+        self._commits += 1
         self._flying = group
-        outcome = self._pool.spawn(self._execute, group)
-        outcome.wait(self._patience / 4)
-        while not outcome.ready():
-            self._give_up(chain(group, self._queue))
-            outcome.wait(self._patience / 4)
+        error = self._thread.do(self._execute, group)
         self._flying = []
-        error = outcome.get()
         if error is not None:
             self._fail(group, error)
             return
@@ -189,11 +194,14 @@ class Writer:
             self._queue.appendleft(Operation(operation.undo, (operation.result,), None, None, 1))
             self._wake.set()
 
-    def _give_up(self, operations: Iterable[Operation]) -> None:
-        """Tell those who have waited for too long."""
-        oldest = time.monotonic() - self._patience
-        late = [one for one in operations if one.born < oldest and not one.abandoned]
-        self._fail(late, StoreAway(f"no answer from the disk within {self._patience:g} s"))
+    def _lose_patience(self) -> None:
+        """Tell those who have waited for too long. A greenlet of its own: a deadline for each commit would
+        cost each commit a timer."""
+        while True:
+            gevent.sleep(self._patience / 4)
+            oldest = time.monotonic() - self._patience
+            late = [one for one in chain(self._flying, self._queue) if one.born < oldest and not one.abandoned]
+            self._fail(late, StoreAway(f"no answer from the disk within {self._patience:g} s"))
 
     @staticmethod
     def _fail(operations: Iterable[Operation], error: Exception) -> None:
@@ -305,6 +313,16 @@ class Writer:
                 connection.execute(f"PRAGMA busy_timeout = {int(self._busy_timeout * 1000)}").fetchall()
         except (OSError, sqlite3.Error):
             # What was asked of us is committed; the next commit tries again, on a new connection.
+            self._disconnect()
+
+    def _empty_log(self) -> None:
+        """Bring the log into the file while nobody waits, and not in somebody's commit. It is then written
+        from its beginning again, over blocks that it has: an fsync that need not grow a file is a third cheaper."""
+        try:
+            if self._connection is not None:
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.Error:
+            # Nothing was lost, and whoever writes next learns what is wrong.
             self._disconnect()
 
     def _disconnect(self) -> None:

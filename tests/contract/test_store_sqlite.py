@@ -13,7 +13,6 @@ from pathlib import Path
 
 import gevent
 import pytest
-from gevent.event import AsyncResult
 from gevent.monkey import get_original
 
 from hermes_green.core.errors import LeaseLost, StoreAway, StoreBroken
@@ -567,20 +566,18 @@ def test_a_lease_granted_to_a_greenlet_killed_just_before_it_wakes_is_taken_back
     store = SqliteStore(path)
     fill(store)
     writer = store._writer
-    pool = writer._pool
+    thread = writer._thread
     asker = gevent.spawn(store.lease_session, "s", "w", 600, NOW)
 
     class KillsMeanwhile:
         """Commits at once, with the asker's kill already on its way when it is woken."""
 
-        def spawn(self, execute, group):
-            writer._pool = pool
+        def do(self, execute, group):
+            writer._thread = thread
             asker.kill(block=False)
-            outcome = AsyncResult()
-            outcome.set(execute(group))
-            return outcome
+            return execute(group)
 
-    writer._pool = KillsMeanwhile()
+    writer._thread = KillsMeanwhile()
     asker.join(10)
     assert isinstance(asker.value, gevent.GreenletExit)
     wait_for(lambda: store.sessions_waiting() == {"s": 3})
