@@ -34,7 +34,7 @@ HOLDING = frozenset({State.STOPPED, State.STOPPING, State.HALTED})
 
 
 class Dials(Protocol):
-    """The durable budget of one credential; every call may wait for the disk, off the hub."""
+    """The durable budget of one credential; the first three may wait for the disk, off the hub."""
 
     def before_dial(self, *, handover: bool) -> None:
         """Book a dial. Raises Throttled."""
@@ -46,7 +46,7 @@ class Dials(Protocol):
         """Remember that the platform accepted this very secret."""
 
     def was_accepted(self) -> bool:
-        """True when this very secret was READY before."""
+        """True when this very secret was READY before, as far as the last dial could tell; returns at once."""
 
     def heard(self) -> None:
         """A message came in; returns at once."""
@@ -185,7 +185,8 @@ class Child:
 
     def on_ready(self, run: Run) -> None:
         self._post(lambda: self._handle_ready(run))
-        self._dials.accepted()
+        # The run reads on: a disk that hangs must not keep it from what the platform says next.
+        gevent.spawn(self._dials.accepted).name = f"accepted-{self.id}"
 
     def on_retire(self, run: Run, grace: float) -> None:
         self._post(lambda: self._handle_retire(run, grace))
@@ -294,6 +295,7 @@ class Child:
         self._arm(self._redial.after_failure(), self._on_timer)
 
     def _reject(self, error: HermesError) -> None:
+        self._cancel_timer()
         self._go(Event.REJECT, self._reason_of(error))
         self.log.error("halted: {} {}", error, error.action)
         endings, self.run, self._successor = (self.run, self._successor), None, None

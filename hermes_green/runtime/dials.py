@@ -62,8 +62,11 @@ class DialBook:
         self._reserve = reserve
         self._count = count
         self._suspicion = suspicion
-        self._accepted = False
+        self._noted = False
+        self._accepted: bool | None = None
         self._booted = False
+        self._usage: list[Mapping[str, Any]] = []
+        self._look: gevent.Greenlet | None = None
 
     def before_dial(self, *, handover: bool) -> None:
         """Book one dial. The first of a process also keeps its distance from the starts before it.
@@ -88,6 +91,11 @@ class DialBook:
                     self._suspicion.burst()
             raise
         self._count("made")
+        if self._accepted is None:
+            # Asked here, where waiting costs no more than a later dial; whoever needs it must not wait.
+            with suppress(OSError, HermesError):
+                known = bool(self._offhub(self._recall))
+                self._accepted = self._accepted or known
 
     def _space_boots(self, reserve: int) -> None:
         try:
@@ -124,26 +132,35 @@ class DialBook:
 
     def accepted(self) -> None:
         """The platform accepted this secret; remembered by a keyed fingerprint, not by itself."""
-        if not self._accepted:
-            self._accepted = True
+        if not self._noted:
+            self._accepted = self._noted = True
             try:
                 self._offhub(self._remember)
             except (OSError, HermesError):
                 pass  # a link is up: it must not end because only the next process would miss this
 
     def was_accepted(self) -> bool:
-        """True when this secret was READY before, in this process or an earlier one."""
-        try:
-            return self._accepted or bool(self._offhub(self._recall))
-        except (OSError, HermesError):
-            return False
+        """True when this secret was READY before, in this process or an earlier one, as far as the last dial
+        could tell."""
+        return bool(self._accepted)
 
     def usage(self) -> list[Mapping[str, Any]]:
-        """``[{window, used, limit}]`` of the dial budget; ``window`` in seconds; empty when the disk is away."""
-        try:
-            return list(self._offhub(self._ledger.usage, "dial", self.windows("dial")))
-        except (OSError, HermesError):
-            return []
+        """``[{window, used, limit}]`` of the dial budget as it was last read; ``window`` in seconds."""
+        return self._usage
+
+    def look(self) -> gevent.Greenlet | None:
+        """Begin to read the usage anew; it is read once the greenlet has ended. None: the disk has not
+        answered the last time yet, and there is nothing to wait for."""
+        if self._look is not None and not self._look.dead:
+            return None
+        self._look = gevent.spawn(self._read_usage)
+        self._look.name = "dial-usage"
+        return self._look
+
+    def _read_usage(self) -> None:
+        # What cannot be read now stays as it was: it is shown, and no dial depends on it.
+        with suppress(OSError, HermesError):
+            self._usage = list(self._offhub(self._ledger.usage, "dial", self.windows("dial")))
 
     def windows(self, kind: str) -> Windows:
         """The budget in force."""

@@ -6,12 +6,12 @@ import hashlib
 import json
 import secrets
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Iterable, Mapping
 
 import gevent
 
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import HermesError, StoreAway, UnknownChat
+from hermes_green.core.errors import HermesError, UnknownChat
 from hermes_green.core.machine import State
 from hermes_green.core.model import Reply
 from hermes_green.core.ports import Counts, Sent, Store
@@ -23,6 +23,8 @@ from hermes_green.runtime.rendering import render
 from hermes_green.runtime.upkeep import Upkeep
 
 COMMAND_SETTLES = 1.0
+# A status waits so long for what has to be read, all of it side by side; then it shows what was read last.
+STATUS_WAITS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,16 @@ class Gateway:
         self._stop = stop
 
     def status(self) -> dict[str, Any]:
-        """The status JSON."""
+        """The status JSON; a disk that hangs does not keep it waiting."""
+        counts = gevent.spawn(self._counts)
+        counts.name = "counts"
+        self._look(list(self._house.members), counts)
         return snapshot.status(
             version=self._identity.version,
             pid=self._identity.pid,
             started_at=self._identity.started_at,
             hub_lag_ms=self._lag_ms(),
-            counts=self._counts(),
+            counts=counts.value or self._upkeep.counts,
             turns=self._house.lanes.active,
             locale=self._house.policy.locale,
             **self._told(),
@@ -86,14 +91,20 @@ class Gateway:
             dials=self._dials_of,
         )
 
-    def _counts(self) -> Counts:
-        """Fresh where the store answers at once, else the last ones known."""
+    def _counts(self) -> Counts | None:
+        """Fresh where the store answers."""
         try:
-            with gevent.Timeout(1.0, StoreAway("slow")):
-                return self._store.counts(self._clock.wall())
+            return self._store.counts(self._clock.wall())
         except HermesError as error:
             self._log.debug("the store cannot count now: {}", error)
-            return self._upkeep.counts
+            return None
+
+    def _look(self, children: Iterable[str], *others: gevent.Greenlet) -> None:
+        """Read the dials of children anew, with one deadline for all of it."""
+        members = [self._house.members[id] for id in children if id in self._house.members]
+        looks = [look for look in (member.dials.look() for member in members) if look is not None]
+        gevent.joinall([*looks, *others], timeout=STATUS_WAITS)
+        gevent.killall(others, block=False)
 
     def _dials_of(self, id: str) -> list[Mapping[str, Any]]:
         member = self._house.members.get(id)
@@ -149,6 +160,7 @@ class Gateway:
         with gevent.Timeout(COMMAND_SETTLES, False):
             while found.state in {State.STARTING, State.STOPPING}:
                 gevent.sleep(0.02)
+        self._look([child])
         return snapshot.child_status(found, self._clock, self._dials_of(child))
 
     def reload(self) -> dict[str, Any]:

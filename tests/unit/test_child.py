@@ -91,6 +91,33 @@ def test_a_credential_refused_during_a_send_halts_and_closes_the_link(bench):
     assert child.link is None and not child.sends
 
 
+def test_a_disk_that_hangs_keeps_neither_the_supervisor_nor_the_reader_of_a_link_waiting(bench):
+    class Hung(FreeDials):
+        def accepted(self):
+            gevent.sleep(30)
+
+    adapter = ScriptedAdapter()
+    child = bench.child(adapter, dials=Hung())
+    eventually(lambda: child.state is State.READY)
+    adapter.links[0].end(AuthRejected("revoked"))
+    eventually(lambda: child.state is State.HALTED, 1)
+
+
+def test_a_child_that_is_halted_while_it_waits_for_its_next_dial_does_not_dial_then(bench):
+    def script(number):
+        raise LinkLost("refused")
+
+    dials = FreeDials()
+    child = bench.child(ScriptedAdapter(script), dials=dials, pace=Pace(backoff_min=0.1, backoff_max=0.1))
+    child._redial._backoff._draw = lambda low, high: high
+    eventually(lambda: child.state is State.WAITING)
+    made = len(dials.dials)
+    bench.supervisor.halt("one", AuthRejected("revoked"))
+    eventually(lambda: child.state is State.HALTED)
+    gevent.sleep(0.2)
+    assert child.state is State.HALTED and len(dials.dials) == made
+
+
 def test_a_spent_budget_waits_without_dialling_and_says_until_when(bench):
     dials = FreeDials()
     dials.spent = [Throttled("cooling down until 12:00:00", after=0.1, code="budget_spent")]

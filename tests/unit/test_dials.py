@@ -89,6 +89,7 @@ def test_a_disk_that_hangs_makes_dials_wait_keeps_links_up_and_shows_in_no_statu
     with pytest.raises(Throttled):
         book.spend("dial")
     book.accepted()
+    book.look().join()
     assert book.usage() == []
 
 
@@ -103,6 +104,24 @@ def test_a_spent_budget_is_told_though_the_disk_cannot_note_the_burst(tmp_path):
     with pytest.raises(Throttled) as caught:
         book.before_dial(handover=False)
     assert caught.value.code == "budget_spent"
+
+
+def test_whether_a_secret_was_accepted_before_is_asked_with_the_dial_and_known_without_a_wait_afterwards(tmp_path):
+    start(tmp_path / "a", ready=True)
+    again = book_of(Ledger(tmp_path / "a", SystemClock()))
+    again.before_dial(handover=False)
+    again._offhub = None  # nothing is asked any more
+    assert again.was_accepted()
+    stranger = book_of(Ledger(tmp_path / "b", SystemClock()))
+    stranger.before_dial(handover=False)
+    assert not stranger.was_accepted()
+
+
+def test_each_process_notes_that_its_secret_was_accepted_though_an_earlier_one_had(tmp_path):
+    for _ in range(2):
+        start(tmp_path / "a", ready=True)
+    lines = (tmp_path / "a").read_text().splitlines()
+    assert sum('"kind": "ready"' in line for line in lines) == 2
 
 
 def test_a_link_that_came_up_stays_up_when_the_disk_cannot_note_it(tmp_path):
