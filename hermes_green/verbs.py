@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence
 
 from hermes_green import __version__
-from hermes_green.core.errors import HermesError
+from hermes_green.core.errors import ConfError, HermesError
 from hermes_green.core.machine import State
 from hermes_green.remote import POLL, Answer, NotRunning, Remote, Silent, quoted
 from hermes_green.settings.load import load, load_outline
@@ -82,14 +82,28 @@ def check(arguments: Namespace) -> int:
     if arguments.schema or arguments.reference:
         return _reference(arguments, platforms)
     try:
-        config = load(_conf(arguments), platforms, checks={name: each.check for name, each in packages.items()})
+        load(_conf(arguments), platforms, checks={name: each.check for name, each in packages.items()})
+        # Only what is right so far is worth what this imports.
+        from hermes_green import blueprint
+
+        config = blueprint.load_config(_conf(arguments))
     except ConfErrors as error:
-        if arguments.json:
-            print(json.dumps({"ok": False, "errors": [_problem(each) for each in error.problems]}, ensure_ascii=False))
+        _wrong(arguments, [_problem(each) for each in error.problems])
         raise
-    shown = effective(config)
-    show(arguments, {"ok": True, **shown}, lambda: [yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)])
+    except ConfError as error:
+        _wrong(arguments, [{"what": str(error), "help": error.action}])
+        raise
+    shown, notes = effective(config), list(config.notes)
+    said = {"ok": True, "notes": notes, **shown}
+    show(arguments, said, lambda: [yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)])
+    for note in notes:
+        say(f"note: {note}")
     return OK
+
+
+def _wrong(arguments: Namespace, errors: list[dict[str, Any]]) -> None:
+    if arguments.json:
+        print(json.dumps({"ok": False, "errors": errors}, ensure_ascii=False))
 
 
 def _reference(arguments: Namespace, platforms: Mapping[str, Any]) -> int:

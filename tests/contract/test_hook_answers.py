@@ -8,11 +8,12 @@ from typing import Any, Iterator
 
 import pytest
 
+from hermes_green import blueprint
 from hermes_green.agents import hookdirs
 from hermes_green.agents.calling import BadTarget
 from hermes_green.agents.hooks import Call, HookCalls
 from hermes_green.agents.yard import Yard
-from hermes_green.core.errors import AgentError, AgentFailed
+from hermes_green.core.errors import AgentError, AgentFailed, ConfError
 from hermes_green.settings.schema import Hook as HookOptions
 from tests.support.outside import Log
 
@@ -119,3 +120,47 @@ def test_a_handler_without_handle_says_so(call: Any, tmp_path: Path) -> None:
         call(f"{tmp_path}/handler.py:handle")("e", CONTEXT)
     with pytest.raises(BadTarget, match="there is no file"):
         call(f"{tmp_path}/absent.py:handle", isolation="greenlet")("e", CONTEXT)
+
+
+# --- hooks that another package brings ---
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package as pip installs it, which offers a hook; a configuration beside it."""
+    site = tmp_path / "site"
+    package = site / "greetings-1.0.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: greetings\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[hermes_green.hooks]\ngreeter = greetings:Greeter.greet\n")
+    (site / "greetings.py").write_text(
+        "class Greeter:\n"
+        "    def greet(event, context):\n"
+        "        return {'decision': 'answer', 'text': f'welcome, {context[\"text\"]}'}\n"
+    )
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    (tmp_path / "conf").mkdir()
+    return tmp_path / "conf" / "gateway.yaml"
+
+
+@pytest.mark.parametrize("isolation", ["process", "greenlet"])
+def test_a_package_offers_a_hook_by_its_entry_point(installed: Path, log: Log, isolation: str) -> None:
+    installed.write_text(f"hooks: [{{event: 'message:received', run: greeter, isolation: {isolation}}}]\n")
+    (hook,) = blueprint.load_config(installed.parent).hooks
+    assert hook.run == "greetings:Greeter.greet"
+    yard = Yard(log, installed.parent.parent)
+    calls = HookCalls([hook], yard, log)
+    try:
+        assert calls.call(hook)("message:received", CONTEXT) == {"decision": "answer", "text": "welcome, abc"}
+    finally:
+        calls.close()
+        yard.close()
+        sys.modules.pop("greetings", None)
+
+
+def test_a_hook_that_no_package_offers_is_an_error_that_says_what_to_write(installed: Path) -> None:
+    installed.write_text("hooks: [{event: 'message:received', run: stranger}]\n")
+    with pytest.raises(ConfError, match='no package offers a hook called "stranger"') as caught:
+        blueprint.load_config(installed.parent)
+    assert "package.module:function" in caught.value.action

@@ -231,6 +231,20 @@ def test_check_shows_what_applies_without_secrets(stage: Stage) -> None:
     assert broken.json()["errors"][0]["nearest"] == "http"
 
 
+def test_check_finds_what_run_would_stop_at_and_tells_what_is_left_out(stage: Stage) -> None:
+    (stage.conf / "gateway.yaml").write_text("hooks: [{event: 'agent:end', run: nowhere}]\n")
+    done = verb(stage, "check", "--json")
+    assert done.code == 78 and 'no package offers a hook called "nowhere"' in done.json()["errors"][0]["what"]
+    assert verb(stage, "run").code == 78
+    (stage.conf / "gateway.yaml").write_text("{}\n")
+    folder = stage.home / "hooks" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "HOOK.yaml").write_text("name: mine\nevents: [agent:step]\n")
+    (folder / "handler.py").write_text("def handle(event_type, context): pass\n")
+    done = verb(stage, "check")
+    assert done.code == 0 and "note: the hook mine wants agent:step, which never happens here" in done.err
+
+
 def test_a_second_gateway_is_refused_with_the_owners_pid(stage: Stage) -> None:
     stage.write("gateway", {"http": {"port": 0}, "supervisor": {"lock_wait": 0.2}})
     gateway = stage.gateway()
