@@ -115,7 +115,7 @@ class Inbound:
     duplicate. ``reply_ref``: what a reply to this very message needs (msg_id, webhook, req_id),
     stored with the row and copied to each part. ``mentioned``: the bot was addressed (true in DMs).
     ``sent_at``: the platform's wall time in seconds, None where it gives none. ``quote``: what it
-    answers or quotes.
+    answers or quotes. ``bot``: another bot has written it; what we write ourselves is no message.
     """
 
     keys: tuple[str, ...]
@@ -127,6 +127,7 @@ class Inbound:
     mentioned: bool = True
     sent_at: float | None = None
     quote: Quote | None = None
+    bot: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ class Access:
     groups: list[str] = key(factory=list, help="ids of groups in which the bot answers", live=True)
     admins: list[str] = key(factory=list, help="ids of users who may use admin commands", live=True)
     require_mention: bool = key(True, help="in groups, answer only when mentioned", live=True)
+    bots: bool = key(False, help="whether other bots are answered as people are; never without an end", live=True)
     threads: Threads = key("thread", help="a thread or topic: a conversation of its own, or its chat's", live=True)
     session: Conversation = key("chat", help="in groups: one conversation for all, or one for each user", live=True)
     overrides: dict[str, GroupAccess] = key(factory=dict, help="group id -> what is otherwise there", live=True)

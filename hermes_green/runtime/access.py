@@ -23,9 +23,12 @@ def judge(inbound: Inbound, access: Access, paired: bool = False) -> Verdict:
     ignored in silence; so is a group message that does not address the bot where that is required, and
     one of somebody whom the group's own list does not name.
     In direct chats only ``pairing`` answers a stranger, with one line that says how to be let in;
-    whoever was let in so (``paired``) may write there, and nowhere else.
+    whoever was let in so (``paired``) may write there, and nowhere else. Other bots are ignored unless they
+    are wanted; then the rules for people hold for them, but no bot is told how to be let in.
     """
     peer = inbound.peer
+    if inbound.bot and not access.bots:
+        return Verdict.SILENT
     known = peer.user_id is not None and (peer.user_id in access.users or peer.user_id in access.admins)
     if peer.chat_type == "dm":
         if access.dm == "closed":
@@ -33,7 +36,7 @@ def judge(inbound: Inbound, access: Access, paired: bool = False) -> Verdict:
         if access.dm == "open" or known:
             return Verdict.ALLOW
         if access.dm == "pairing":
-            return Verdict.ALLOW if paired else Verdict.PAIR
+            return Verdict.ALLOW if paired else Verdict.SILENT if inbound.bot else Verdict.PAIR
         return Verdict.SILENT
     if access.within(peer.chat_id).require_mention and not inbound.mentioned:
         return Verdict.SILENT

@@ -94,6 +94,8 @@ class Desk:
         verdict = door.verdict(inbound)
         if verdict is not Verdict.ALLOW:
             return self._refusal(verdict, peer)
+        if not door.loops.admit(inbound):
+            return lambda lease: self._turns.end(lease, TurnEnd("refused", reason="bots answer each other"))
         command = recognise(inbound.text)
         immediate = command is not None and command.immediate
         # Whoever has written too much may still stop what that has begun.

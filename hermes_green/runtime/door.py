@@ -7,16 +7,18 @@ from typing import Callable
 from hermes_green.core.model import Inbound, Peer
 from hermes_green.runtime.access import Verdict, judge
 from hermes_green.runtime.limits import Limits
+from hermes_green.runtime.loops import Loops
 from hermes_green.runtime.pairing import Pairing
 from hermes_green.runtime.policy import Policy
 
 
 class Door:
-    """``pairing`` and ``limits`` are open to those who keep them."""
+    """``pairing``, ``limits`` and ``loops`` are open to those who keep them."""
 
-    def __init__(self, policy: Callable[[], Policy], pairing: Pairing, limits: Limits) -> None:
+    def __init__(self, policy: Callable[[], Policy], pairing: Pairing, limits: Limits, loops: Loops) -> None:
         self.pairing = pairing
         self.limits = limits
+        self.loops = loops
         self._policy = policy
 
     def verdict(self, inbound: Inbound) -> Verdict:
@@ -31,7 +33,7 @@ class Door:
 
     def passes(self, inbound: Inbound) -> bool:
         """Whether a message will have a turn, as far as can be told before it is committed."""
-        return self.admits(inbound) and self.limits.passes(inbound.peer)
+        return self.admits(inbound) and self.limits.passes(inbound.peer) and self.loops.passes(inbound)
 
     def is_admin(self, peer: Peer) -> bool:
         """Listed among the ``admins`` of its child."""

@@ -25,6 +25,7 @@ from hermes_green.runtime.express import Express
 from hermes_green.runtime.hooks import Hooks
 from hermes_green.runtime.lanes import Lanes
 from hermes_green.runtime.limits import Limits
+from hermes_green.runtime.loops import Loops
 from hermes_green.runtime.policy import Policy
 from hermes_green.runtime.redial import Pace
 from hermes_green.runtime.supervisor import Supervisor
@@ -68,6 +69,7 @@ class House:
             lambda: self.policy,
             saved.pairing(store, clock),
             Limits(clock, lambda: self.policy.limits, counts, self._counts.touch),
+            Loops(clock),
         )
         self._looking: gevent.Greenlet | None = None
         self.lanes: Lanes

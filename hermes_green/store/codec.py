@@ -79,6 +79,8 @@ def inbound_body(inbound: Inbound) -> str:
         body["mentioned"] = False
     if inbound.attachments:
         body["attachments"] = [attachment_json(each) for each in inbound.attachments]
+    if inbound.bot:
+        body["bot"] = True
     if inbound.quote is not None:
         body["quote"] = quote_json(inbound.quote)
     return dumps(body)
@@ -119,4 +121,5 @@ def inbound_from(child: str, chat_id: str, message_id: str, text: str, body: str
         mentioned=plain.get("mentioned", True),
         sent_at=sent_at,
         quote=quote_from(plain.get("quote")),
+        bot=plain.get("bot", False),
     )

@@ -206,13 +206,14 @@ class TestSlack(AdapterContract):
         assert not bench.hear(run, "x", "channel", raw="<@U0BOB> lunch?", mention=False).mentioned
         assert run.port.accepted[-1].text == "@U0BOB lunch?"
 
-    def test_what_the_bot_says_itself_and_what_bots_say_is_not_heard(self, bench: Bench) -> None:
+    def test_what_the_bot_says_itself_is_not_heard_and_other_bots_are_told_apart(self, bench: Bench) -> None:
         run = bench.ready()
         (part,) = bench.parts(bench.hear(run, "hi"), "hello")
         bench.adapter.send(part, None)
         bench.sim.say(text="I am a bot", more={"bot_id": "B0OTHER"})
         bench.sim.say(text="edit me")
-        wait_for(lambda: len(run.port.accepted) == 2, what="the user's message")
+        wait_for(lambda: len(run.port.accepted) == 3, what="the user's message")
+        assert [inbound.bot for inbound in run.port.accepted] == [False, True, False]
         said = bench.sim.record(kind="said")[-1]
         bench.sim.say(kind="edit", chat=said["chat"], message_id=said["message_id"], text="edited")
         bench.sim.say(kind="delete", chat=said["chat"], message_id=said["message_id"])
@@ -221,7 +222,7 @@ class TestSlack(AdapterContract):
         bench.sim.say(kind="raw", event={"type": "brand_new_event", "x": 1})
         bench.sim.say(kind="raw", payload={"type": "app_rate_limited", "minute_rate_limited": 1})
         wait_for(lambda: not bench.sim.courier.unacked(), what="all acknowledged")
-        assert len(run.port.offered) == 2 and run.port.quarantined == []
+        assert len(run.port.offered) == 3 and run.port.quarantined == []
 
     def test_commands_and_clicks_are_acknowledged_and_a_command_is_told_where_to_write(self, bench: Bench) -> None:
         run = bench.ready()

@@ -23,6 +23,7 @@ from hermes_green.runtime.express import Express
 from hermes_green.runtime.hooks import Hooks
 from hermes_green.runtime.lanes import Lanes
 from hermes_green.runtime.limits import Limits
+from hermes_green.runtime.loops import Loops
 from hermes_green.runtime.pairing import Pairing
 from hermes_green.runtime.policy import Policy
 from hermes_green.runtime.turn import Turns
@@ -115,6 +116,7 @@ class Rooms:
             lambda: self.policy,
             Pairing(self.clock, None, self.saved.append),
             Limits(self.clock, lambda: self.policy.limits),
+            Loops(self.clock),
         )
         self.supervisor = Crew()
         common: dict[str, Any] = dict(store=store, clock=self.clock, log=logger)
@@ -169,9 +171,9 @@ class Rooms:
 
     def say(self, text: str, chat: str = "c", *, key: str = "", route: bool = True, **peer: Any) -> int | None:
         """Commit a message as an adapter's run would, and send it on its way."""
-        mentioned, kind = peer.pop("mentioned", True), peer.pop("kind", "dm")
+        mentioned, kind, bot = peer.pop("mentioned", True), peer.pop("kind", "dm"), peer.pop("bot", False)
         known = (key or f"{chat} {text}",)
-        inbound = Inbound(known, Peer("one", chat, kind, **peer), text, text, mentioned=mentioned)
+        inbound = Inbound(known, Peer("one", chat, kind, **peer), text, text, mentioned=mentioned, bot=bot)
         session = f"one:{chat}"
         if route:
             self.desk.foresee(inbound, session)

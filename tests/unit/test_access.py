@@ -1,5 +1,7 @@
 """Who gets a turn, decided without waiting for anything."""
 
+from dataclasses import replace
+
 import pytest
 
 from hermes_green.core.model import Inbound, Peer
@@ -24,6 +26,14 @@ def test_direct_chats_obey_the_policy(policy, stranger, listed):
     access = Access(dm=policy, users=["u2"])
     assert judge(message(user="u1"), access) is stranger
     assert judge(message(user="u2"), access) is listed
+
+
+def test_other_bots_are_answered_only_where_they_are_wanted_and_are_never_told_a_code():
+    bot = replace(message(), bot=True)
+    assert judge(bot, Access(dm="open")) is Verdict.SILENT
+    assert judge(bot, Access(dm="open", bots=True)) is Verdict.ALLOW
+    assert judge(bot, Access(dm="pairing", bots=True)) is Verdict.SILENT
+    assert judge(bot, Access(dm="pairing", bots=True, users=["u1"])) is Verdict.ALLOW
 
 
 def test_a_sender_without_an_id_is_nobody_that_is_listed():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -11,6 +12,7 @@ from loguru import logger
 
 from hermes_green.core.errors import AgentFailed, StoreAway
 from hermes_green.core.options import Access
+from hermes_green.runtime import loops
 from hermes_green.runtime.limits import Limit, Rules
 from hermes_green.runtime.saved import Later
 from hermes_green.store.memory import MemoryStore
@@ -42,6 +44,34 @@ def code_in(text: str) -> str:
 
 def settled(rooms: Rooms) -> None:
     eventually(lambda: rooms.store.counts(0).inbox == 0)
+
+
+# --- other bots ---
+
+
+def test_two_bots_that_answer_each_other_stop_by_themselves_until_a_person_writes(open_rooms, monkeypatch):
+    monkeypatch.setattr(loops, "MOST", 3)
+    rooms = open_rooms(access=Access(group="open", bots=True), queue=32)
+    for number in range(6):
+        rooms.say(f"bot {number}", kind="group", user_id="b", bot=True)
+    rooms.say("elsewhere", chat="d", kind="group", user_id="b", bot=True)
+    settled(rooms)
+    asked = [turn.text for turn in rooms.agent.turns]
+    assert sorted(asked) == ["bot 0", "bot 1", "bot 2", "elsewhere"]
+    rooms.say("go on", kind="group", user_id="u")
+    rooms.say("bot again", kind="group", user_id="b", bot=True)
+    settled(rooms)
+    assert [turn.text for turn in rooms.agent.turns][4:] == ["go on", "bot again"]
+
+
+def test_whether_bots_are_answered_can_change_while_we_run(open_rooms):
+    rooms = open_rooms(access=Access(group="open"))
+    rooms.say("one", kind="group", user_id="b", bot=True)
+    settled(rooms)
+    rooms.policy = replace(rooms.policy, access={"one": Access(group="open", bots=True)})
+    rooms.say("two", kind="group", user_id="b", bot=True)
+    settled(rooms)
+    assert [turn.text for turn in rooms.agent.turns] == ["two"]
 
 
 # --- pairing ---

@@ -180,7 +180,6 @@ def test_other_kinds_are_named_and_their_media_attached(kind, content, text, med
 @pytest.mark.parametrize(
     "event",
     [
-        message("x", sender="app"),
         message(kind="system", content={"template": "{from_user} joined"}),
         other("im.chat.access_event.bot_p2p_chat_entered_v1", chat_id="oc_1", operator_id={"open_id": "ou_1"}),
         other("im.message.reaction.created_v1", message_id="om_1", operator_type="app", reaction_type={}),
@@ -292,6 +291,12 @@ def _quietly(raw):
         return
     if got is not None:
         json.dumps([got.keys, got.text, got.message_id, dict(got.reply_ref)], ensure_ascii=False).encode("utf-8")
+
+
+def test_other_bots_are_told_apart_from_us_and_not_heard_while_that_cannot_be():
+    assert read(message("x", sender="app")).bot and not read(message("x")).bot
+    assert read(message("x", sender="app"), Bot("ou_3d")) is None and read(message("x"), Bot("ou_3d")) is None
+    assert read(message("x", sender="app"), Bot()) is None
 
 
 def test_what_a_message_answers_is_known_by_its_id_and_asked_for():

@@ -108,9 +108,12 @@ def test_words_beside_media_stay_as_they_are():
     assert read("C2C_MESSAGE_CREATE", {**C2C, "attachments": listed}).text == "123"
 
 
-@pytest.mark.parametrize("author", [{"id": "99", "bot": True}, {"id": "5"}])
-def test_what_bots_say_is_not_for_us(author):
-    assert read("AT_MESSAGE_CREATE", {**GUILD, "author": author}) is None
+def test_other_bots_are_told_apart_from_us_and_not_heard_where_that_cannot_be():
+    bot = {"id": "99", "bot": True}
+    assert read("AT_MESSAGE_CREATE", {**GUILD, "author": bot}).bot and not read("AT_MESSAGE_CREATE", GUILD).bot
+    assert read("AT_MESSAGE_CREATE", {**GUILD, "author": {"id": "5"}}) is None
+    assert read("AT_MESSAGE_CREATE", {**GUILD, "author": bot}, bot_id="") is None
+    assert read("GROUP_AT_MESSAGE_CREATE", {**GROUP, "author": {**bot, "member_openid": "M9"}}) is None
 
 
 @pytest.mark.parametrize("event", ["FRIEND_ADD", "GUILD_CREATE", "INTERACTION_CREATE", "RESUMED", "SOMETHING_NEW", ""])

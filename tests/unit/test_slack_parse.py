@@ -113,9 +113,9 @@ def test_the_event_tells_who_we_are_when_nobody_else_has():
         {"subtype": "message_changed"},
         {"subtype": "message_deleted"},
         {"subtype": "channel_join"},
-        {"subtype": "bot_message"},
         {"bot_id": "B0BOT", "user": "U0BOT"},
-        {"bot_id": "B0OTHER", "user": "U7"},
+        {"bot_id": "B0BOT", "user": "U7"},
+        {"bot_id": "B0X", "user": "U7", "app_id": "A1"},
         {"user": "U0BOT"},
         {"user": "USLACKBOT"},
         {"type": "reaction_added"},
@@ -124,6 +124,15 @@ def test_the_event_tells_who_we_are_when_nobody_else_has():
 )
 def test_what_no_person_wrote_is_not_for_us(changes):
     assert event(**changes) is None
+
+
+def test_what_other_bots_write_is_told_apart_and_nothing_is_while_we_do_not_know_who_we_are():
+    assert not heard().bot
+    other = heard(bot_id="B0OTHER", user="U7", app_id="A7")
+    assert other.bot and other.peer.user_id == "U7"
+    assert heard(subtype="bot_message", bot_id="B0OTHER", user=None).peer.user_id == "B0OTHER"
+    nobody = {**DIRECT, "event": {**DIRECT["event"], "bot_id": "B0OTHER"}, "authorizations": []}
+    assert parse(nobody, "slack", Bot()) is None
 
 
 @pytest.mark.parametrize("subtype", ["file_share", "thread_broadcast"])

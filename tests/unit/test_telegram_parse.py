@@ -108,10 +108,11 @@ def test_topics_are_threads_and_threads_of_replies_are_none() -> None:
     assert read(update(chat=GROUP, message_thread_id=9)).peer.thread_id is None
 
 
-def test_bots_are_not_answered_but_groups_and_channels_that_speak_are() -> None:
-    assert parse([update(**{"from": {"id": 8, "is_bot": True}})], "telegram", BOT) is None
+def test_other_bots_are_told_apart_from_us_and_from_groups_and_channels_that_speak() -> None:
+    assert parse([update(**{"from": {"id": 110, "is_bot": True}})], "telegram", BOT) is None
+    assert read(update(**{"from": {"id": 8, "is_bot": True}})).bot and not read(update()).bot
     anonymous = update(chat=GROUP, sender_chat=GROUP, **{"from": {"id": 1087968824, "is_bot": True}})
-    assert read(anonymous).peer.user_id == "-1001"
+    assert read(anonymous).peer.user_id == "-1001" and not read(anonymous).bot
     channel = {"id": -1002, "type": "channel", "title": "News"}
     post = message(chat=channel, sender_chat=channel)
     del post["from"]

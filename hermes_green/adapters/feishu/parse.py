@@ -86,7 +86,10 @@ def _parse(event: dict[str, Any], child: str, bot: Bot) -> Inbound | None:
     kind = _need(message, "message_type", str)
     sender = dict_of(body.get("sender"))
     user_id = text_of(dict_of(sender.get("sender_id")).get("open_id"))
-    if text_of(sender.get("sender_type")) in ("app", "bot") or (bot.open_id and user_id == bot.open_id):
+    by_bot = text_of(sender.get("sender_type")) in ("app", "bot")
+    # Whose words a bot's are can only be told by ids: ours must not come back to us.
+    ours = user_id == bot.open_id if user_id and bot.open_id else by_bot
+    if ours:
         return None
     if kind == "system":
         return None
@@ -116,6 +119,7 @@ def _parse(event: dict[str, Any], child: str, bot: Bot) -> Inbound | None:
         mentioned=dm or any(bot.is_me(entry) for entry in mentions),
         sent_at=_seconds(message.get("create_time")),
         quote=_answered(message, thread_id),
+        bot=by_bot,
     )
 
 

@@ -47,7 +47,10 @@ def parse(frame: Frame, child: str, bot_id: str = "") -> Inbound | None:
     author = d.get("author")
     if not isinstance(author, dict):
         raise BadFrame(f"{frame.t} without author")
-    if author.get("bot") is True or (bot_id and author.get("id") == bot_id):
+    by_bot = author.get("bot") is True
+    # Guilds alone name people and bots by ids that tell us from others.
+    known = bot_id != "" and kind in (Kind.CHANNEL, Kind.GUILD_DM) and _text(author, "id") != ""
+    if (by_bot and not known) or (bot_id and author.get("id") == bot_id):
         return None
     message_id = _required(d, "id", frame.t)
     user_id = _text(author, _USER_ID[kind]) or _text(author, "id")
@@ -77,6 +80,7 @@ def parse(frame: Frame, child: str, bot_id: str = "") -> Inbound | None:
         mentioned=mentioned or _mentions_us(d.get("mentions"), bot_id),
         sent_at=_wall(d.get("timestamp")),
         quote=_quote(d),
+        bot=by_bot,
     )
 
 

@@ -13,8 +13,8 @@ from typing import Any, Literal, Mapping
 from hermes_green.core.errors import BadFrame
 from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote
 
-# What people write; every other subtype is an edit, a deletion, a join, a bot's post or the like.
-_SUBTYPES = frozenset({"", "file_share", "thread_broadcast"})
+# What people and bots write; every other subtype is an edit, a deletion, a join or the like.
+_SUBTYPES = frozenset({"", "file_share", "thread_broadcast", "bot_message"})
 _GONE = ("tombstone", "hidden_by_limit")
 _SLACKBOT = "USLACKBOT"
 _TOKEN = re.compile(r"<([@#!]?)([^<>|]+)(?:\|([^<>]*))?>( ?)")
@@ -54,9 +54,9 @@ def _parse(payload: Mapping[str, Any], child: str, bot: Bot) -> Inbound | None:
     if kind not in ("message", "app_mention") or _text(event, "subtype") not in _SUBTYPES:
         return None
     us = bot.user_id or _authorized(payload)
-    user = _text(event, "user")
-    # Bots do not answer bots; what we post ourselves comes back too.
-    if _text(event, "bot_id") or (user and user in (us, _SLACKBOT)):
+    by_bot = _text(event, "bot_id")
+    user = _text(event, "user") or by_bot
+    if _is_ours(payload, event, bot, us) or user == _SLACKBOT:
         return None
     channel, ts = _required(event, "channel"), _required(event, "ts")
     if not user:
@@ -79,6 +79,18 @@ def _parse(payload: Mapping[str, Any], child: str, bot: Bot) -> Inbound | None:
         mentioned=chat_type == "dm" or kind == "app_mention" or _mentions(raw, us),
         sent_at=seconds_of(ts),
         quote=forwarded or _opening(event, channel),
+        bot=by_bot != "",
+    )
+
+
+def _is_ours(payload: Mapping[str, Any], event: Mapping[str, Any], bot: Bot, us: str) -> bool:
+    """Whether we have posted it ourselves, for that comes back. Where who we are is not known at all, any
+    bot may be us."""
+    if _text(event, "bot_id") and not us:
+        return True
+    app, user, bot_id = _text(event, "app_id"), _text(event, "user"), _text(event, "bot_id")
+    return us != "" and user == us or bot_id != "" and bot_id == bot.bot_id or (
+        app != "" and app == _text(payload, "api_app_id")
     )
 
 

@@ -139,6 +139,7 @@ def parse(updates: Sequence[Any], child: str, bot: Bot) -> Inbound | None:
         mentioned=any(each.mentioned for each in found),
         sent_at=first.sent_at,
         quote=first.quote,
+        bot=first.bot,
     )
 
 
@@ -160,7 +161,8 @@ def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
         raise BadFrame("a chat of a kind that is not known")
     sender, group = _dict(message.get("from")), _dict(message.get("sender_chat"))
     # An administrator who writes as the group itself comes as a bot, with the group as sender.
-    if (sender.get("is_bot") is True and not group) or message.get("is_automatic_forward"):
+    by_bot = sender.get("is_bot") is True and not group
+    if (by_bot and sender.get("id") == bot.id) or message.get("is_automatic_forward"):
         return None
     content = _content(message)
     edited = kind.startswith("edited_")
@@ -190,6 +192,7 @@ def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
         mentioned=chat_type == "dm" or heard.addressed,
         sent_at=_seconds(message.get("edit_date") if edited else message.get("date")),
         quote=_quote(message),
+        bot=by_bot,
     )
 
 
