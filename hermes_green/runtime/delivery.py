@@ -105,6 +105,7 @@ class Delivery:
         self._workers: dict[tuple[str, str], gevent.Greenlet] = {}
         self._sleeping: set[tuple[str, str]] = set()
         self._held: dict[str, set[str]] = {}
+        self._troubles: dict[tuple[str, str], str] = {}  # why a lane's reply is sent again, as told
         self._idle = Event()
         self._idle.set()
         self._closed = False
@@ -203,6 +204,7 @@ class Delivery:
                     self._sleeping.discard(key)
         finally:
             self._sleeping.discard(key)
+            self._troubles.pop(key, None)
             del self._lanes[key]
             del self._workers[key]
             if not self._workers:
@@ -322,12 +324,15 @@ class Delivery:
         return self._draw(ceiling / 2, ceiling)
 
     def _settle(self, place: Place, lease: OutLease, settled: Settled) -> None:
+        away = False
         while True:
             try:
                 self._store.settle(lease, settled, self._clock.wall())
                 break
             except StoreAway as error:
-                self._log.warning("a receipt waits for the store: {}", error)
+                if not away:
+                    self._log.warning("a receipt waits for the store: {}", error)
+                away = True
                 gevent.sleep(STORE_RETRY)
             except LeaseLost:
                 self._log.error("outbox row {} was settled by somebody else", lease.row)
@@ -352,15 +357,26 @@ class Delivery:
             "turn_id": lease.turn,
             "row": lease.row,
         }
+        log = self._log.bind(child=lease.child)
         if settled.state == "delivered":
+            self._troubles.pop((lease.child, lease.lane), None)
             self._meters.delivery(lease.child, "delivered", self._clock.wall() - lease.born_at)
             self._bus.publish("delivery:done", **facts)
         elif settled.state in {"dead", "held", "replaced"}:
-            self._log.warning("a reply is now a dead letter ({}): {}", settled.state, settled.reason)
+            log.warning("a reply is now a dead letter ({}): {}", settled.state, settled.reason)
             outcome = "held" if settled.state == "held" else "dead"
             self._meters.delivery(lease.child, outcome, self._clock.wall() - lease.born_at)
             self._hooks.fire("delivery:dead", {**facts, "reason": settled.reason})
             self._bus.publish("delivery:dead", **facts, reason=settled.reason)
         else:
-            self._log.info("a reply is sent again later: {}", settled.reason)
+            self._tell_again(lease, settled.reason)
             self._bus.publish("delivery:retry", **facts, reason=settled.reason)
+
+    def _tell_again(self, lease: OutLease, reason: str) -> None:
+        """Once, as long as a lane's trouble stays the same."""
+        key = (lease.child, lease.lane)
+        new = self._troubles.get(key) != reason
+        if new:
+            self._troubles[key] = reason
+        say = self._log.bind(child=lease.child)
+        (say.info if new else say.debug)("a reply is sent again later: {}", reason)

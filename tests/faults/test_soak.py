@@ -132,7 +132,8 @@ def test_memory_descriptors_greenlets_and_threads_stay_flat_under_load_and_rotat
     work = [gevent.spawn(users), gevent.spawn(troubles)]
     gauges.sample()
     while time.monotonic() < ends:
-        gevent.sleep(min(10.0, MINUTES * 60 / 12))
+        # Each look stops the gateway for a moment: few of them.
+        gevent.sleep(max(0.25, MINUTES * 60 / 30))
         gauges.sample()
     gevent.joinall(work, raise_error=True)
     for sim in scene.sims.values():

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import gevent
 import pytest
+from loguru import logger
 
 from hermes_green.core.errors import SendCollision, SendRefused, SendRetry, SendUnknown
 from hermes_green.core.model import Caps, CapsTable, Peer, Rate
@@ -47,6 +48,23 @@ def test_a_part_certainly_not_delivered_is_tried_again_as_a_first_attempt(rooms)
     put(rooms, "a")
     eventually(lambda: rooms.texts == ["a"])
     assert rooms.adapter.sent[0].attempt == 1
+
+
+def test_the_log_tells_a_lane_s_trouble_once_until_it_is_another(rooms):
+    told = []
+    sink = logger.add(lambda line: told.append(line.record), level="INFO", format="{message}")
+    try:
+        rooms.adapter.fail = [SendRetry(text, after=0.001) for text in ("429", "429", "429", "503", "429")]
+        put(rooms, "a")
+        eventually(lambda: rooms.texts == ["a"])
+        rooms.adapter.fail = [SendRetry("429", after=0.001)]
+        put(rooms, "b")
+        eventually(lambda: rooms.texts == ["a", "b"])
+    finally:
+        logger.remove(sink)
+    again = [line for line in told if "sent again" in line["message"]]
+    assert [line["message"].rpartition(" ")[2] for line in again] == ["429", "503", "429", "429"]
+    assert {line["extra"]["child"] for line in again} == {"one"}
 
 
 def test_an_uncertain_part_is_sent_again_under_the_same_key_as_a_later_attempt(rooms):
