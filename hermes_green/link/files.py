@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Iterator, Mapping
 
 from hermes_green.core.errors import SendRefused
 from hermes_green.link.fair import Fair
+from hermes_green.link.multipart import Multipart
 
 _CHUNK = 256 * 1024
 MIB = 1024 * 1024
@@ -22,6 +23,11 @@ class Outgoing:
     name: str
     size: int
     mime: str
+
+    def form(self, fields: Mapping[str, str], field: str, name: str = "") -> Multipart:
+        """The file from its beginning as the ``field`` of a form; ``name``: what it is called there."""
+        self.file.seek(0)
+        return Multipart(fields, field, name or self.name, self.file, self.size, self.mime)
 
 
 @contextmanager

@@ -75,7 +75,7 @@ class Answer:
         """
         try:
             value = jsonlib.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
             kind = self.headers.get("Content-Type", "no content type")

@@ -1,21 +1,131 @@
-"""Refusals: what an answer to a send means whose code no table lists."""
+"""Said: a platform's answer to a call, taken apart, and what it means for a dial or for what was being sent."""
 
 from __future__ import annotations
 
-from hermes_green.core.errors import SendError, SendRefused, SendRetry, SendUnknown
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, Callable, Iterator, Mapping, TypeVar
+
+from hermes_green.core.codes import Code
+from hermes_green.core.errors import (
+    AuthRejected,
+    ConfError,
+    HermesError,
+    LinkError,
+    LinkLost,
+    SendError,
+    SendRefused,
+    SendRetry,
+    SendUnknown,
+    Throttled,
+)
+from hermes_green.core.model import EMPTY
+from hermes_green.link.http import Answer, BadAnswer
+
+# Seconds until a human may have mended refused credentials.
+MENDED = 60.0
+LONGEST_WAIT = 3600.0
+Call = TypeVar("Call", bound=Callable[..., Any])
 
 
-def unlisted(said: object, status: int, code: int | str | None, wait: float | None) -> SendError:
-    """The error for it. ``said``: the answer in words; ``code``: the platform's own, None where the answer
-    was not of its shape; ``wait``: seconds that it asks for."""
-    name = str(code or status)
-    if status == 429:
-        return SendRetry(f"sending too fast ({said})", after=wait or 1.0, scope="account", code=name)
-    if status >= 500 or status == 408:
-        return SendUnknown(f"the platform failed ({said})", code=name)
-    if code:
-        return SendRefused(f"the platform refused the message ({said})", code=name)
-    if status < 300:
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An answer. ``code`` is the platform's own, None where it told none; ``data``: what was asked for, where
+    it is ``good``; ``wait``: seconds that it asks for. ``stale``: it refused the token, and another may do."""
+
+    status: int
+    good: bool
+    code: int | str | None = None
+    text: str = ""
+    data: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    wait: float | None = None
+    stale: bool = False
+
+    def __str__(self) -> str:
+        return f"HTTP {self.status}" + (f", {self.code} {self.text}".rstrip() if self.code is not None else "")
+
+
+def body_of(answer: Answer) -> Mapping[str, Any]:
+    """The JSON object of an answer; empty where there is none."""
+    try:
+        return answer.json()
+    except BadAnswer:
+        return EMPTY
+
+
+def wait_of(answer: Answer) -> float | None:
+    """Seconds that an answer asks us to wait, at most an hour."""
+    asked = answer.retry_after
+    return None if asked is None else min(asked, LONGEST_WAIT)
+
+
+def undialled(what: str, said: Said, known: Code | None, *, again: float = 0.0) -> LinkError:
+    """The error for a refused request on the way to a link, for ``what``. ``known``: the code's entry;
+    ``again``: seconds to wait where the answer asks to and does not say how long."""
+    busy = known is not None and issubclass(known.error, SendRetry)
+    if said.status == 429 or busy:
+        after = said.wait or again or (known.after if busy and known is not None else 1.0)
+        return Throttled(f"{what}: the platform asks to wait ({said})", after=after, code=str(said.code or 429))
+    if known is not None and issubclass(known.error, LinkError):
+        error = known.build(said.code or said.status, said.text, said.wait)
+        assert isinstance(error, LinkError)
+        return error
+    return LinkLost(f"{what} could not be had ({said})", status=said.status, code=str(said.code or said.status))
+
+
+def unsent(said: Said, known: Code | None) -> SendError | AuthRejected:
+    """The error for a refused send. ``known``: the code's entry."""
+    if known is not None and (said.status != 429 or known.scope == "account"):
+        error = known.build(said.code or said.status, said.text, said.wait)
+        if isinstance(error, (SendError, AuthRejected)):
+            return error
+    code = str(said.code or said.status)
+    if said.status == 429:
+        return SendRetry(f"sending too fast ({said})", after=said.wait or 1.0, scope="account", code=code)
+    if said.status >= 500 or said.status == 408:
+        return SendUnknown(f"the platform failed ({said})", code=code)
+    if said.code:
+        return SendRefused(f"the platform refused the message ({said})", code=code)
+    if said.status < 300:
         return SendUnknown("the platform's answer could not be read", code="bad_answer")
     # No answer of the platform's own shape: something on the way refused, and may not do so for ever.
-    return SendRetry(f"the request did not reach the platform ({said})", after=5.0, scope="account", code=name)
+    return SendRetry(f"the request did not reach the platform ({said})", after=5.0, scope="account", code=code)
+
+
+def alone(error: SendRetry) -> SendRetry:
+    """The same for its chat alone: what has limits of its own holds back no other chat."""
+    return SendRetry(error.text, after=error.after, code=error.code, action=error.action)
+
+
+@contextmanager
+def unseen(what: str) -> Iterator[None]:
+    """For calls of which nobody sees anything before a later one: a lost answer leaves no doubt.
+
+    Raises:
+        SendRetry: in place of SendUnknown.
+    """
+    try:
+        yield
+    except SendUnknown as error:
+        raise SendRetry(f"{what} broke off: {error}", after=1.0, code=error.code) from error
+
+
+def halting(method: Call) -> Call:
+    """For an adapter's methods that call the platform outside of ``run``: refused credentials halt the child,
+    and what was to be sent waits for a human."""
+
+    @wraps(method)
+    def guarded(self: Any, *args: Any, **named: Any) -> Any:
+        try:
+            return method(self, *args, **named)
+        except (AuthRejected, ConfError) as error:
+            raise halted(self._ctx, error) from error
+
+    return guarded  # type: ignore[return-value]
+
+
+def halted(ctx: Any, error: HermesError) -> SendRetry:
+    """Halt the child for refused credentials; the error for what was to be sent."""
+    ctx.reject(error)
+    return SendRetry(error.text, after=MENDED, scope="account", code=error.code, action=error.action)

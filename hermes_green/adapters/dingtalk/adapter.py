@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Iterator, Mapping, TypeVar
+from typing import Any, Iterator, Mapping
 
 from hermes_green.adapters.dingtalk import render as bodies
 from hermes_green.adapters.dingtalk.cards import Cards
 from hermes_green.adapters.dingtalk.codes import CODES, FINAL_FOR_WEBHOOK
 from hermes_green.adapters.dingtalk.conversation import MEMO, Conversation
-from hermes_green.adapters.dingtalk.rest import BUSY, Rest
+from hermes_green.adapters.dingtalk.rest import Rest
 from hermes_green.adapters.dingtalk.settings import Settings
 from hermes_green.core.clock import Clock, SystemClock
-from hermes_green.core.errors import AuthRejected, ConfError, SendRefused, SendRetry, StoreError
+from hermes_green.core.errors import SendRefused, StoreError
 from hermes_green.core.model import Caps, CapsTable, Part, Peer, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
+from hermes_green.link.said import halting
 
 TO_USER = "/v1.0/robot/oToMessages/batchSend"
 TO_GROUP = "/v1.0/robot/groupMessages/send"
@@ -38,8 +39,6 @@ CAPS = Caps(
 # A webhook that ends within these seconds is not begun with.
 MARGIN = 30.0
 MOVED = "⬇️"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +84,11 @@ class DingTalkAdapter:
 
     # --- sends -----------------------------------------------------------------------------------------
 
+    @halting
     def send(self, part: Part, link: Any) -> Receipt:
         """By the message's webhook while it lives, else by the API. The platform recognises no repeat:
         a part that may have arrived can arrive twice. The end of a card can be repeated."""
-        id = self._guarded(lambda: self._deliver(part, self._place(part.peer, part.reply_ref)))
-        return Receipt(id, self._clock.wall())
-
-    def _guarded(self, work: Callable[[], T]) -> T:
-        """Whatever calls the platform outside ``run``: refused credentials halt the child."""
-        try:
-            return work()
-        except (AuthRejected, ConfError) as rejected:
-            self._ctx.reject(rejected)
-            raise SendRetry(
-                rejected.text, after=BUSY, scope="account", code=rejected.code, action=rejected.action
-            ) from rejected
+        return Receipt(self._deliver(part, self._place(part.peer, part.reply_ref)), self._clock.wall())
 
     def _place(self, peer: Peer, reference: Mapping[str, Any]) -> Place:
         """Where it goes: what came with the message, and where that is missing or too old, what the
@@ -177,15 +166,17 @@ class DingTalkAdapter:
 
     # --- drafts ----------------------------------------------------------------------------------------
 
+    @halting
     def draft_open(self, peer: Peer, ref: Mapping[str, Any], key: str, seq: int, link: Any) -> Mapping[str, Any]:
         """Put an empty card named ``key`` into the chat."""
         place = self._place(peer, ref)
-        self._guarded(lambda: self._cards.open(key, group=place.group, to=place.address(), robot=place.robot))
+        self._cards.open(key, group=place.group, to=place.address(), robot=place.robot)
         return {"track": key}
 
+    @halting
     def draft_update(self, handle: Mapping[str, Any], text: str, n: int, link: Any) -> None:
         """Show the text so far; what exceeds a part waits for the parts."""
-        self._guarded(lambda: self._cards.show(str(handle["track"]), bodies.shown(text), str(n)))
+        self._cards.show(str(handle["track"]), bodies.shown(text), str(n))
 
     def _finished(self, track: str, part: Part) -> bool:
         """Whether the draft now holds the part; where the platform refuses that, the draft is closed

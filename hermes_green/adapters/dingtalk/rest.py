@@ -6,29 +6,19 @@ Sources: dingtalk-stream 0.24.3 ``stream.py`` (open, token, upload), ``chatbot.p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Iterator, Mapping
 from urllib.parse import quote_plus
 
 from hermes_green.adapters.dingtalk import wire
 from hermes_green.adapters.dingtalk.codes import KEYS, PUNISHED, STALE_TOKEN, meaning
 from hermes_green.adapters.dingtalk.settings import Settings, api_of, oapi_of, oapi_override
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import (
-    AuthRejected,
-    HermesError,
-    LinkError,
-    LinkLost,
-    SendError,
-    SendRetry,
-    SendUnknown,
-    Throttled,
-)
+from hermes_green.core.errors import AuthRejected, HermesError, LinkError, LinkLost, SendUnknown
+from hermes_green.link.api import Api
 from hermes_green.link.dial import rebased
 from hermes_green.link.files import MIB, outgoing
-from hermes_green.link.http import Answer, Http, TokenCache, as_send_error
-from hermes_green.link.multipart import Multipart
-from hermes_green.link.refusals import unlisted
+from hermes_green.link.http import Answer, TokenCache
+from hermes_green.link.said import Said, body_of, undialled, unsent, wait_of
 
 OPEN = "/v1.0/gateway/connections/open"
 TOKEN = "/v1.0/oauth2/accessToken"
@@ -39,47 +29,16 @@ DIAL_READ = 15.0  # the official Python client has no deadline here, and hangs w
 UPLOAD_READ = 60.0
 # open.dingtalk.com "Upload media files": 20 MB, images and files alike.
 FILE_LIMIT = 20 * MIB
-BUSY = 60.0
-LONGEST_WAIT = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """An answer of the platform, taken apart. ``code`` is None where nothing went wrong."""
-
-    status: int
-    code: int | str | None
-    text: str
-    data: Mapping[str, Any]
-    wait: float | None
-
-    @property
-    def good(self) -> bool:
-        return self.code is None and self.status < 300 and bool(self.data)
-
-    @property
-    def stale(self) -> bool:
-        """Another token may help."""
-        return self.code in STALE_TOKEN or (self.status == 401 and meaning(self.code) is None)
-
-    def __str__(self) -> str:
-        return f"HTTP {self.status}" + (f", {self.code} {self.text}".rstrip() if self.code is not None else "")
-
-
-class Rest:
+class Rest(Api):
     """One account's HTTP session and token."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._settings = settings
-        self._oapi = oapi_of(settings)
         # Without an Accept of its own the gateway answers in XML.
-        headers = {"Accept": "application/json"}
-        self._http = Http(api_of(settings), ca_file=settings.ca_file, proxy=settings.proxy, headers=headers)
+        super().__init__(api_of(settings), settings, take, send_error, headers={"Accept": "application/json"})
+        self._settings = settings
         self._tokens = TokenCache(self._fetch_token, clock)
-
-    def close(self) -> None:
-        """Close the pooled connections."""
-        self._http.close()
 
     # --- on the way to a link ----------------------------------------------------------------------
 
@@ -98,7 +57,7 @@ class Rest:
             "subscriptions": wire.subscriptions(bool(settings.card_template_id)),
             "ua": "hermes-green",
         }
-        said = take(self._http.request("POST", OPEN, json=body, read=DIAL_READ))
+        said = self._ask("POST", OPEN, json=body, read=DIAL_READ)
         if not said.good:
             raise dial_error("a connection", said)
         endpoint, ticket = said.data.get("endpoint"), said.data.get("ticket")
@@ -109,7 +68,7 @@ class Rest:
 
     def _fetch_token(self) -> tuple[str, float]:
         body = {"appKey": self._settings.client_id, "appSecret": self._settings.client_secret.reveal()}
-        said = take(self._http.request("POST", TOKEN, json=body, read=DIAL_READ))
+        said = self._ask("POST", TOKEN, json=body, read=DIAL_READ)
         token, seconds = said.data.get("accessToken"), said.data.get("expireIn")
         if not said.good or not isinstance(token, str) or not token:
             raise dial_error("an access token", said)
@@ -123,9 +82,7 @@ class Rest:
         Raises:
             SendError: what the answer's errcode says; its HTTP status is 200 whatever happened.
         """
-        said = self._said("POST", rebased(url, oapi_override(self._settings)), json=body)
-        if not said.good:
-            raise send_error(said)
+        self._told(self._tell("POST", rebased(url, oapi_override(self._settings)), json=body))
 
     def call(self, method: str, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """Call the new API with a token; one that turns out to be refused is replaced once.
@@ -135,7 +92,7 @@ class Rest:
             AuthRejected: the credentials were refused when a token was asked for.
         """
         return self._with_token(
-            lambda token: self._said(method, path, json=body, headers={"x-acs-dingtalk-access-token": token})
+            lambda token: self._tell(method, path, json=body, headers={"x-acs-dingtalk-access-token": token})
         )
 
     def upload(self, kind: str, media: Mapping[str, Any]) -> tuple[str, str]:
@@ -148,13 +105,11 @@ class Rest:
         with outgoing(media, FILE_LIMIT) as file:
 
             def ask(token: str) -> Said:
-                file.file.seek(0)
-                body = Multipart({}, "media", file.name, file.file, file.size, file.mime)
+                body = file.form({}, "media")
                 query = {"access_token": token, "type": kind}
                 headers = {"Content-Type": body.content_type}
-                return self._said(
-                    "POST", self._oapi + UPLOAD, params=query, data=body, headers=headers, read=UPLOAD_READ
-                )
+                url = oapi_of(self._settings) + UPLOAD
+                return self._tell("POST", url, params=query, data=body, headers=headers, read=UPLOAD_READ)
 
             media_id = self._with_token(ask).get("media_id")
             if not isinstance(media_id, str) or not media_id:
@@ -167,39 +122,12 @@ class Rest:
         url = self.call("POST", DOWNLOAD, body).get("downloadUrl")
         if not isinstance(url, str) or not url.startswith(("http://", "https://")):
             raise LinkLost("the platform gave no address for a file", code="no_url")
-        answer = self._http.stream("GET", url, first=20.0, pause=20.0, total=600.0)
-        try:
-            if answer.status != 200:
-                raise LinkLost(f"a file could not be fetched: HTTP {answer.status}", status=answer.status)
-            yield from answer.pieces()
-        finally:
-            answer.close()
-
-    def _with_token(self, ask: Callable[[str], Said]) -> Mapping[str, Any]:
-        token = self._tokens.for_send()
-        said = ask(token)
-        if said.stale:
-            self._tokens.drop(token)
-            said = ask(self._tokens.for_send())
-            if said.stale:
-                raise SendRetry(f"a fresh token was refused ({said})", after=BUSY, scope="account", code=str(said.code))
-        if said.good:
-            return said.data
-        raise send_error(said)
-
-    def _said(self, method: str, path: str, **parts: Any) -> Said:
-        try:
-            return take(self._http.request(method, path, **parts))
-        except LinkError as error:
-            raise as_send_error(error) from error
+        yield from self._pieces(url, total=600.0)
 
 
 def take(answer: Answer) -> Said:
     """Take an answer apart, whatever it is: the new API's, the old one's, or the page in front of both."""
-    try:
-        body: Mapping[str, Any] = answer.json()
-    except (LinkLost, RecursionError):
-        body = {}
+    body = body_of(answer)
     number, word = body.get("errcode"), body.get("code")
     code: int | str | None = None
     if isinstance(number, int) and number != 0:
@@ -208,28 +136,25 @@ def take(answer: Answer) -> Said:
         code = word
     elif body.get("status") == PUNISHED:
         code = PUNISHED
-    text = str(body.get("errmsg") or body.get("message") or "")[:300]
-    wait = answer.retry_after
-    return Said(answer.status, code, text, body, None if wait is None else min(wait, LONGEST_WAIT))
+    return Said(
+        status=answer.status,
+        good=code is None and answer.status < 300 and bool(body),
+        code=code,
+        text=str(body.get("errmsg") or body.get("message") or "")[:300],
+        data=body,
+        wait=wait_of(answer),
+        stale=code in STALE_TOKEN or (answer.status == 401 and meaning(code) is None),
+    )
 
 
-def dial_error(what: str, said: Said) -> HermesError:
+def dial_error(what: str, said: Said) -> LinkError:
     """The error for a refused request on the way to a link."""
     known = meaning(said.code)
-    if said.status == 429 or (known is not None and issubclass(known.error, SendRetry)):
-        after = known.after if known is not None else 1.0
-        return Throttled(f"{what}: the platform asks to wait ({said})", after=said.wait or after, code=str(said.code))
-    if known is not None and issubclass(known.error, LinkError):
-        return known.build(said.code or "", said.text)
-    if said.status == 401:
+    if said.status == 401 and known is None:
         return AuthRejected(f"{what} was refused ({said})", code=str(said.code or 401), action=KEYS)
-    return LinkLost(f"{what} could not be had ({said})", status=said.status, code=str(said.code or said.status))
+    return undialled(what, said, known)
 
 
 def send_error(said: Said) -> HermesError:
     """The error for a refused send: a SendError, or AuthRejected."""
-    known = meaning(said.code)
-    code = str(said.code or said.status)
-    if known is not None and issubclass(known.error, (SendError, AuthRejected)):
-        return known.build(code, said.text, said.wait)
-    return unlisted(said, said.status, said.code, said.wait)
+    return unsent(said, meaning(said.code))

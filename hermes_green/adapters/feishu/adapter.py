@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, Mapping, TypeVar
+from typing import Any, Iterator, Mapping
 from urllib.parse import quote
 
 import gevent
@@ -12,12 +12,13 @@ from hermes_green.adapters.feishu.cards import Cards
 from hermes_green.adapters.feishu.chats import Chats
 from hermes_green.adapters.feishu.conversation import Conversation
 from hermes_green.adapters.feishu.parse import Bot, quoted
-from hermes_green.adapters.feishu.rest import BUSY, MESSAGES, Rest
+from hermes_green.adapters.feishu.rest import MESSAGES, Rest
 from hermes_green.adapters.feishu.settings import Settings
 from hermes_green.core.clock import Clock, SystemClock
-from hermes_green.core.errors import AuthRejected, BadFrame, ConfError, LinkError, SendRetry
+from hermes_green.core.errors import BadFrame, ConfError, LinkError
 from hermes_green.core.model import Caps, CapsTable, Part, Peer, Quote, Rate, Receipt, Reply, Unit
 from hermes_green.core.ports import Context, Port
+from hermes_green.link.said import halting
 
 # open.feishu.cn "Rate limits" and "Send message": per app and call 50/s and 1000/min, per chat 5/s
 # shared by all bots; a uuid is recognised for an hour; an event is to be answered within 3 s. Updates of
@@ -43,7 +44,6 @@ CAPS = Caps(
 # Seconds for which a dial waits to learn the bot's own id; without it mentions are told less surely.
 BOT_WITHIN = 3.0
 _DIRECT = ("ou_", "on_")
-T = TypeVar("T")
 
 
 class FeishuAdapter:
@@ -86,11 +86,12 @@ class FeishuAdapter:
 
     # --- sends -----------------------------------------------------------------------------------
 
+    @halting
     def send(self, part: Part, link: Any) -> Receipt:
         """Finish the draft the part carries, or post it: as a reply to the message ``reply_ref`` names, else
         to the chat. ``uuid`` is the row's key on every attempt, so a repeat within the hour answers with the
         first message."""
-        return Receipt(self._guarded(lambda: self._deliver(part)), self._clock.wall())
+        return Receipt(self._deliver(part), self._clock.wall())
 
     def _deliver(self, part: Part) -> str:
         handle = part.handle
@@ -104,28 +105,20 @@ class FeishuAdapter:
         self._cards.retract(handle, part.peer, part.reply_ref)
         return sent
 
-    def _guarded(self, call: Callable[[], T]) -> T:
-        """Refused credentials halt the child; the message waits for a human."""
-        try:
-            return call()
-        except (AuthRejected, ConfError) as rejected:
-            self._ctx.reject(rejected)
-            raise SendRetry(
-                rejected.text, after=BUSY, scope="account", code=rejected.code, action=rejected.action
-            ) from rejected
-
     # --- what a chat sees of a turn that runs ----------------------------------------------------
 
     # There is no working sign: the platform has none that ends by itself. A reaction, which others use,
     # stays for ever when the process that set it dies.
 
+    @halting
     def draft_open(self, peer: Peer, ref: Mapping[str, Any], key: str, seq: int, link: Any) -> Mapping[str, Any]:
         """Put a card into the chat that will grow; where it is, for updates and for ``send``."""
-        return self._guarded(lambda: self._cards.open(peer, ref, key))
+        return self._cards.open(peer, ref, key)
 
+    @halting
     def draft_update(self, handle: Mapping[str, Any], text: str, n: int, link: Any) -> None:
         """Show the text so far; what exceeds a part waits for the parts."""
-        self._guarded(lambda: self._cards.show(handle, text, n))
+        self._cards.show(handle, text, n)
 
     # --- files -----------------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Mapping
 from urllib.parse import quote
@@ -23,6 +22,8 @@ from hermes_green.core.errors import SendError, SendRefused, SendRetry, SendUnkn
 from hermes_green.core.model import Part, Peer
 from hermes_green.core.pacing import Bucket
 from hermes_green.core.ports import Context
+from hermes_green.core.remembered import Remembered
+from hermes_green.link.said import alone, unseen
 
 CARDS = "/open-apis/cardkit/v1/cards"
 ELEMENT = "answer"
@@ -53,9 +54,9 @@ class Cards:
         self._chats = chats
         self._ctx = ctx
         self._clock = clock
-        self._made: OrderedDict[str, str] = OrderedDict()  # key -> card, until it is known where it stands
-        self._shown: OrderedDict[str, _Shown] = OrderedDict()
-        self._left: OrderedDict[str, None] = OrderedDict()  # cards whose text stands elsewhere now
+        self._made: Remembered[str, str] = Remembered(REMEMBERED)  # key -> card, until it is known where it stands
+        self._shown: Remembered[str, _Shown] = Remembered(REMEMBERED)
+        self._left: Remembered[str, None] = Remembered(REMEMBERED)  # cards whose text stands elsewhere now
         self._buckets = [Bucket(count, seconds) for count, seconds in UPDATES]
 
     # --- while it grows --------------------------------------------------------------------------
@@ -67,7 +68,7 @@ class Cards:
             raise SendRetry("the app shows too many growing answers", after=1.0)
         try:
             if key not in self._made:
-                _keep(self._made, key, self._make())
+                self._made[key] = self._make()
             handle = {"card": self._made[key], "key": key, "message_id": ""}
             try:
                 return self._placed(peer, ref, handle)
@@ -75,7 +76,7 @@ class Cards:
                 self._ctx.log.info("whether the card stands in the chat is not known yet: {}", error)
                 return handle
         except SendRetry as error:
-            raise _alone(error) from error
+            raise alone(error) from error
 
     def show(self, handle: Mapping[str, Any], text: str, n: int) -> None:
         """Show the text so far. What comes too soon after the last update is left to the next."""
@@ -94,8 +95,8 @@ class Cards:
             self._grow(card, True, STRIDE * n + 1)
             self._write(card, content, STRIDE * n + 2)
         except SendRetry as error:
-            raise _alone(error) from error
-        _keep(self._shown, card, _Shown(content, now))
+            raise alone(error) from error
+        self._shown[card] = _Shown(content, now)
 
     # --- its end ---------------------------------------------------------------------------------
 
@@ -118,7 +119,7 @@ class Cards:
 
     def retract(self, handle: Mapping[str, Any], peer: Peer, ref: Mapping[str, Any]) -> None:
         """Take back a card whose text stands elsewhere; what is gone already is no error. May be repeated."""
-        _keep(self._left, str(handle["card"]), None)
+        self._left[str(handle["card"])] = None
         try:
             if not handle.get("message_id"):
                 handle = self._placed(peer, ref, handle)
@@ -151,10 +152,8 @@ class Cards:
     # --- calls -----------------------------------------------------------------------------------
 
     def _make(self) -> str:
-        try:
+        with unseen("the making of a card"):
             made = self._rest.call("POST", CARDS, {"type": "card_json", "data": _card(OPENING, growing=True)})
-        except SendUnknown as error:
-            raise SendRetry(f"nobody saw the card: {error}", after=1.0, code=error.code) from error
         card = made.get("card_id")
         if not isinstance(card, str) or not card:
             raise SendRefused("a card was made without an id", code="card_id")
@@ -202,14 +201,3 @@ def _card(content: str, *, growing: bool) -> str:
 def _marks(card: str, sequence: int) -> dict[str, Any]:
     """The number of a change, and an id of its own, the same when it is repeated."""
     return {"sequence": sequence, "uuid": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{card} {sequence}"))}
-
-
-def _alone(error: SendRetry) -> SendRetry:
-    """Cards have limits of their own: they hold back no other chat."""
-    return SendRetry(error.text, after=error.after, scope="chat", code=error.code, action=error.action)
-
-
-def _keep(kept: OrderedDict[str, Any], key: str, value: Any) -> None:
-    kept[key] = value
-    while len(kept) > REMEMBERED:
-        kept.popitem(last=False)

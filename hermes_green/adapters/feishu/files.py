@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections import OrderedDict
 from typing import Any, Mapping
 
 from hermes_green.adapters.feishu.render import FILE_LIMIT, IMAGE_LIMIT
 from hermes_green.adapters.feishu.rest import Rest
-from hermes_green.core.errors import SendRetry, SendUnknown
+from hermes_green.core.errors import SendRetry
+from hermes_green.core.remembered import Remembered
 from hermes_green.link.files import Outgoing, outgoing
-from hermes_green.link.multipart import Multipart
+from hermes_green.link.said import unseen
 
 IMAGES = "/open-apis/im/v1/images"
 FILES = "/open-apis/im/v1/files"
@@ -41,7 +41,7 @@ class Files:
 
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
-        self._done: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._done: Remembered[str, tuple[str, str]] = Remembered(REMEMBERED)
 
     def bring(self, key: str, media: Mapping[str, Any]) -> tuple[str, str]:
         """Upload the medium of the part ``key``, once; its message's type and content.
@@ -50,13 +50,8 @@ class Files:
             SendRefused: it cannot be read, or is larger than the platform takes; the sentence says so.
         """
         if key not in self._done:
-            try:
-                with outgoing(media, FILE_LIMIT) as file:
-                    self._done[key] = self._upload(file, str(media.get("kind") or ""))
-            except SendUnknown as error:
-                raise SendRetry(f"the upload broke off: {error}", after=1.0, code=error.code) from error
-            while len(self._done) > REMEMBERED:
-                self._done.popitem(last=False)
+            with unseen("the upload"), outgoing(media, FILE_LIMIT) as file:
+                self._done[key] = self._upload(file, str(media.get("kind") or ""))
         return self._done[key]
 
     def _upload(self, file: Outgoing, kind: str) -> tuple[str, str]:
@@ -69,11 +64,7 @@ class Files:
         return {"opus": "audio", "mp4": "media"}.get(sort, "file"), content
 
     def _sent(self, path: str, fields: Mapping[str, str], field: str, key: str, file: Outgoing, name: str) -> str:
-        def form() -> Multipart:
-            file.file.seek(0)
-            return Multipart(fields, field, name, file.file, file.size, file.mime)
-
-        value = self._rest.upload(path, form).get(key)
+        value = self._rest.upload(path, lambda: file.form(fields, field, name)).get(key)
         if not isinstance(value, str) or not value:
             raise SendRetry(f"an upload was answered without {key}", after=5.0, code=key)
         return json.dumps({key: value})

@@ -16,19 +16,12 @@ from hermes_green.adapters.feishu.codes import ALLOW, CODES, STALE_TOKEN
 from hermes_green.adapters.feishu.parse import Bot
 from hermes_green.adapters.feishu.settings import Settings, base_of
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import (
-    AuthRejected,
-    HermesError,
-    LinkError,
-    LinkLost,
-    SendError,
-    SendRetry,
-    Throttled,
-)
+from hermes_green.core.errors import AuthRejected, HermesError, LinkLost
+from hermes_green.link.api import Api
 from hermes_green.link.dial import rebased
-from hermes_green.link.http import Answer, Http, TokenCache, as_send_error
+from hermes_green.link.http import Answer, Streamed, TokenCache
 from hermes_green.link.multipart import Multipart
-from hermes_green.link.refusals import unlisted
+from hermes_green.link.said import LONGEST_WAIT, Said, body_of, undialled, unsent, wait_of
 
 ENDPOINT = "/callback/ws/endpoint"
 TOKEN = "/open-apis/auth/v3/tenant_access_token/internal"
@@ -37,8 +30,6 @@ MESSAGES = "/open-apis/im/v1/messages"
 
 DIAL_READ = 15.0  # the official Node SDK's timeout of the endpoint call
 AHEAD = 600.0  # seconds before its end at which a token is replaced; the official Python SDK's choice
-BUSY = 60.0
-LONGEST_WAIT = 3600.0
 # A file may take its time: each piece, and the whole; below the minute and a half that a send may last.
 FILE_READ, FILE_TOTAL = 30.0, 80.0
 _REFUSAL = 64 * 1024
@@ -56,35 +47,13 @@ class Endpoint:
         return f"Endpoint(service={self.service})"
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """An answer of the platform, taken apart. ``code`` is None where the body held none."""
-
-    status: int
-    code: int | None
-    text: str
-    data: Mapping[str, Any]
-    wait: float | None
-
-    @property
-    def good(self) -> bool:
-        return self.code == 0 and self.status < 300
-
-    def __str__(self) -> str:
-        return f"HTTP {self.status}" + (f", {self.code} {self.text}".rstrip() if self.code is not None else "")
-
-
-class Rest:
+class Rest(Api):
     """One account's HTTP session and token."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
+        super().__init__(base_of(settings), settings, take, send_error)
         self._settings = settings
-        self._http = Http(base_of(settings), ca_file=settings.ca_file, proxy=settings.proxy)
         self._tokens = TokenCache(self._fetch_token, clock)
-
-    def close(self) -> None:
-        """Close the pooled connections."""
-        self._http.close()
 
     # --- on the way to a link --------------------------------------------------------------------
 
@@ -98,7 +67,7 @@ class Rest:
         """
         settings = self._settings
         body = {"AppID": settings.app_id, "AppSecret": settings.app_secret.reveal()}
-        said = take(self._http.request("POST", ENDPOINT, json=body, headers={"locale": "zh"}, read=DIAL_READ))
+        said = self._ask("POST", ENDPOINT, json=body, headers={"locale": "zh"}, read=DIAL_READ)
         if not said.good:
             raise dial_error("the long connection's address", said)
         url = said.data.get("URL")
@@ -108,7 +77,7 @@ class Rest:
 
     def bot(self) -> Bot:
         """Who we are on the platform. Raises LinkError."""
-        said = take(self._http.request("GET", BOT, headers=self._bearer(self._tokens.get()), read=DIAL_READ))
+        said = self._ask("GET", BOT, headers=_bearer(self._tokens.get()), read=DIAL_READ)
         info = said.data
         open_id = info.get("open_id")
         if not said.good or not isinstance(open_id, str):
@@ -118,8 +87,7 @@ class Rest:
     def _fetch_token(self) -> tuple[str, float]:
         settings = self._settings
         body = {"app_id": settings.app_id, "app_secret": settings.app_secret.reveal()}
-        answer = self._http.request("POST", TOKEN, json=body, read=DIAL_READ)
-        said = take(answer)
+        said = self._ask("POST", TOKEN, json=body, read=DIAL_READ)
         token, expire = said.data.get("tenant_access_token"), said.data.get("expire")
         if not said.good or not isinstance(token, str) or not token:
             raise dial_error("an access token", said)
@@ -144,66 +112,34 @@ class Rest:
         # Sizes are counted in bytes of UTF-8, so it is sent as such and not as \\u escapes.
         raw = None if body is None else json.dumps(body, ensure_ascii=False).encode()
         kind = {"Content-Type": "application/json; charset=utf-8"}
-        return self._until_taken(
-            lambda token: self._http.request(
-                method, path, params=params, data=raw, headers={**kind, **self._bearer(token)}
-            )
+        return self._with_token(
+            lambda token: self._tell(method, path, params=params, data=raw, headers={**kind, **_bearer(token)})
         )
 
     def upload(self, path: str, form: Callable[[], Multipart]) -> Mapping[str, Any]:
         """POST a form with a file, which ``form`` makes anew for each try. Raises as ``call``."""
 
-        def ask(token: str) -> Answer:
+        def ask(token: str) -> Said:
             body = form()
-            headers = {"Content-Type": body.content_type, **self._bearer(token)}
-            return self._http.request("POST", path, data=body, headers=headers, read=FILE_READ, total=FILE_TOTAL)
+            headers = {"Content-Type": body.content_type, **_bearer(token)}
+            return self._tell("POST", path, data=body, headers=headers, read=FILE_READ, total=FILE_TOTAL)
 
-        return self._until_taken(ask)
+        return self._with_token(ask)
 
     def download(self, path: str, params: Mapping[str, str]) -> Iterator[bytes]:
-        """The bytes behind an address of the open API.
-
-        Raises:
-            LinkLost: they could not be had; the text says what the platform did.
-            AuthRejected, Throttled: no token.
-        """
+        """The bytes behind an address of the open API. Raises LinkError: they could not be had, or no token."""
         token = self._tokens.get()
+
+        def why_not(answer: Streamed) -> str:
+            if answer.status == 200:
+                return ""
+            said = take(Answer(answer.status, answer.headers, answer.read(_REFUSAL)))
+            if said.stale:
+                self._tokens.drop(token)
+            return str(said)
+
         target = f"{path}?{urlencode(params)}"
-        answer = self._http.stream(
-            "GET", target, headers=self._bearer(token), first=FILE_READ, pause=FILE_READ, total=FILE_TOTAL
-        )
-        try:
-            if answer.status != 200:
-                said = take(Answer(answer.status, answer.headers, answer.read(_REFUSAL)))
-                if said.code in STALE_TOKEN:
-                    self._tokens.drop(token)
-                raise LinkLost(f"the platform did not give the file ({said})", status=said.status, code="no_file")
-            yield from answer.pieces()
-        finally:
-            answer.close()
-
-    def _until_taken(self, ask: Callable[[str], Answer]) -> Mapping[str, Any]:
-        token = self._tokens.for_send()
-        said = self._said(ask, token)
-        if said.code in STALE_TOKEN:
-            self._tokens.drop(token)
-            said = self._said(ask, self._tokens.for_send())
-            if said.code in STALE_TOKEN:
-                raise SendRetry(f"a fresh token was refused ({said})", after=BUSY, scope="account", code=str(said.code))
-        if said.good:
-            return said.data
-        raise send_error(said)
-
-    @staticmethod
-    def _said(ask: Callable[[str], Answer], token: str) -> Said:
-        try:
-            return take(ask(token))
-        except LinkError as error:
-            raise as_send_error(error) from error
-
-    @staticmethod
-    def _bearer(token: str) -> dict[str, str]:
-        return {"Authorization": f"Bearer {token}"}
+        yield from self._pieces(target, _bearer(token), pause=FILE_READ, total=FILE_TOTAL, why_not=why_not)
 
 
 def endpoint_of(url: str, ws_base: str, config: Any) -> Endpoint:
@@ -215,54 +151,46 @@ def endpoint_of(url: str, ws_base: str, config: Any) -> Endpoint:
 
 def take(answer: Answer) -> Said:
     """Take an answer apart, whatever it is. Token and bot info have their fields beside ``code``."""
-    try:
-        body = answer.json()
-    except (LinkLost, RecursionError):
-        body = None
-    if not isinstance(body, Mapping):
-        body = {}
+    body = body_of(answer)
     code = body.get("code")
+    if not isinstance(code, int) or isinstance(code, bool):
+        code = None
     data = body.get("data")
     if not isinstance(data, Mapping):
         inner = body.get("bot")
         data = inner if isinstance(inner, Mapping) else body
     return Said(
         status=answer.status,
-        code=code if isinstance(code, int) and not isinstance(code, bool) else None,
+        good=code == 0 and answer.status < 300,
+        code=code,
         text=str(body.get("msg") or "")[:300],
         data=data,
-        wait=_wait(answer.headers),
+        wait=_wait(answer),
+        stale=code in STALE_TOKEN,
     )
 
 
-def _wait(headers: Mapping[str, str]) -> float | None:
+def _wait(answer: Answer) -> float | None:
     """Seconds the platform asks us to wait, at most an hour."""
-    for name in ("x-ogw-ratelimit-reset", "retry-after"):
-        try:
-            return min(LONGEST_WAIT, max(0.0, float(headers[name])))
-        except (KeyError, ValueError):
-            continue
-    return None
+    try:
+        return min(LONGEST_WAIT, max(0.0, float(answer.headers["x-ogw-ratelimit-reset"])))
+    except (KeyError, ValueError):
+        return wait_of(answer)
 
 
 def dial_error(what: str, said: Said) -> HermesError:
     """The error for a refused request on the way to a link: what is neither busy nor known is final,
     as for the official Python SDK."""
-    if said.status == 429 or said.code == 99991400:
-        return Throttled(f"{what}: too many requests ({said})", after=said.wait or 1.0, code=str(said.code or 429))
-    known = CODES.get(said.code) if said.code else None
-    if known is not None and issubclass(known.error, LinkError):
-        return known.build(said.code or 0, said.text, said.wait)
-    if said.status != 200 or not said.code:
-        return LinkLost(f"{what} could not be had ({said})", status=said.status, code=str(said.code or said.status))
-    return AuthRejected(f"{what} was refused ({said})", code=str(said.code), action=ALLOW)
+    error = undialled(what, said, CODES.get(said.code) if said.code else None)
+    if type(error) is LinkLost and said.status == 200 and said.code and said.code not in CODES:
+        return AuthRejected(f"{what} was refused ({said})", code=str(said.code), action=ALLOW)
+    return error
 
 
 def send_error(said: Said) -> HermesError:
     """The error for a refused send: a SendError, or AuthRejected."""
-    if said.status == 429 or said.code == 99991400:
-        return CODES[99991400].build(said.code or 429, said.text, said.wait)
-    known = CODES.get(said.code) if said.code else None
-    if known is not None and issubclass(known.error, (SendError, AuthRejected)):
-        return known.build(said.code or 0, said.text, said.wait)
-    return unlisted(said, said.status, said.code, said.wait)
+    return unsent(said, CODES.get(said.code) if said.code else None)
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}

@@ -1,0 +1,105 @@
+"""Api: one account's calls of its platform: a session, a token where there is one, and errors that are the policy."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Iterator, Mapping
+
+from hermes_green.core.errors import ConfError, HermesError, LinkError, LinkLost, SendRefused, SendRetry
+from hermes_green.core.options import PlatformOptions
+from hermes_green.link.http import Answer, Http, Streamed, TokenCache, as_send_error
+from hermes_green.link.said import MENDED, Said
+
+
+def unless_ok(answer: Streamed) -> str:
+    """Why an answer is no file, as far as its status tells; "" where it is."""
+    return "" if answer.status == 200 else f"HTTP {answer.status}"
+
+
+def delivered(answer: Streamed, why_not: Callable[[Streamed], str] = unless_ok) -> Iterator[bytes]:
+    """The pieces of an answer that is a file; it is closed in any case.
+
+    Raises:
+        LinkLost: it is none; ``why_not`` says why, or "" where it is.
+    """
+    try:
+        reason = why_not(answer)
+        if reason:
+            raise LinkLost(f"the platform did not give the file ({reason})", status=answer.status, code="no_file")
+        yield from answer.pieces()
+    finally:
+        answer.close()
+
+
+class Api:
+    """A platform's own names its calls, and sets ``_tokens`` where it has tokens that end.
+
+    ``take``: takes an answer apart. ``refusal``: the error for a refused send.
+    """
+
+    _tokens: TokenCache
+
+    def __init__(
+        self,
+        base: str,
+        options: PlatformOptions,
+        take: Callable[[Answer], Said],
+        refusal: Callable[[Said], HermesError],
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._http = Http(base, ca_file=options.ca_file, proxy=options.proxy, headers=headers)
+        self._take = take
+        self._refusal = refusal
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._http.close()
+
+    def _ask(self, method: str, path: str, **how: Any) -> Said:
+        """One call, as ``Http.request``. Raises LinkLost, ConfError: no answer."""
+        return self._take(self._http.request(method, path, **how))
+
+    def _tell(self, method: str, path: str, **how: Any) -> Said:
+        """One call for what is being sent. Raises SendError: no answer."""
+        try:
+            return self._ask(method, path, **how)
+        except LinkError as error:
+            raise as_send_error(error) from error
+        except ConfError as error:
+            raise SendRefused(error.text, code=error.code, action=error.action) from error
+
+    def _told(self, said: Said) -> Mapping[str, Any]:
+        """What was asked for. Raises what ``refusal`` says."""
+        if said.good:
+            return said.data
+        raise self._refusal(said)
+
+    def _with_token(self, ask: Callable[[str], Said]) -> Mapping[str, Any]:
+        """What ``ask`` was told with a token; one that turns out to be refused is replaced once.
+
+        Raises:
+            SendError: see ``core.errors``.
+            AuthRejected: the credentials were refused.
+        """
+        token = self._tokens.for_send()
+        said = ask(token)
+        if said.stale:
+            self._tokens.drop(token)
+            said = ask(self._tokens.for_send())
+            if said.stale:
+                text = f"a fresh token was refused ({said})"
+                raise SendRetry(text, after=MENDED, scope="account", code=str(said.code or said.status))
+        return self._told(said)
+
+    def _pieces(
+        self,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        pause: float = 20.0,
+        total: float = 300.0,
+        why_not: Callable[[Streamed], str] = unless_ok,
+    ) -> Iterator[bytes]:
+        """The bytes at an address, piece by piece. Raises LinkLost: they could not be had; as ``delivered``."""
+        answer = self._http.stream("GET", url, headers=headers, first=pause, pause=pause, total=total)
+        yield from delivered(answer, why_not)
