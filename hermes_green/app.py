@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from hermes_green.ops.notify import Notifier
 from hermes_green.ops.offhub import OffHub
 from hermes_green.ops.ownership import Ownership, own
 from hermes_green.ops.watchdog import Watchdog, resident_mb
+from hermes_green.runtime.closing import Deadline, side_by_side
 from hermes_green.runtime.delivery import Delivery
 from hermes_green.runtime.escalation import Escalation
 from hermes_green.runtime.events import Bus
@@ -251,23 +251,26 @@ class Application:
 
     def _shut_down(self) -> None:
         seconds = self._live.config.supervisor.drain_seconds
-        deadline = time.monotonic() + seconds + CLOSE_WITHIN
+        end = Deadline(self._clock, seconds + CLOSE_WITHIN)
         self._notifier.stopping("draining")
         self._notifier.extend(seconds + 5)
         self._live.end()
         self._live.hooks.fire("gateway:shutdown", {"version": __version__})
-        self._house.drain(seconds)
-        self._server.stop(0.5)
-        self._upkeep.close()
-        self._escalation.close()
-        self._live.hooks.close(0.5)
+        self._house.drain(seconds, end)
+        side_by_side(
+            end.left(1.5, leaving=0.8),
+            server=lambda: self._server.stop(0.5),
+            upkeep=self._upkeep.close,
+            escalation=self._escalation.close,
+            hooks=lambda: self._live.hooks.close(0.5),
+        )
         self._history.stop()
         self._lag.stop()
         self._watchdog.stop()
         # What a store that is away has not taken by now was not acknowledged either.
-        with gevent.Timeout(max(0.5, deadline - time.monotonic()), False):
+        with gevent.Timeout(end.left(leaving=0.3), False):
             self._store.close()
-        self._live.close()
+        self._live.close(end.left() or 0.1)
         (self._live.config.data_dir / "gateway.json").unlink(missing_ok=True)
         self._ownership.release()
         logs.tell_repeats(at_once=True)

@@ -10,7 +10,7 @@ from gevent.lock import BoundedSemaphore
 from loguru import logger
 
 from hermes_green.agents.hooks import HookCalls
-from hermes_green.agents.yard import Yard
+from hermes_green.agents.yard import END, Yard
 from hermes_green.blueprint import (
     credentials,
     hide_secrets,
@@ -74,11 +74,11 @@ class Live:
         """No file is applied any more."""
         self._watch.set(False)
 
-    def close(self) -> None:
-        """End agents, hooks and their processes."""
+    def close(self, seconds: float = END) -> None:
+        """End agents, hooks and their processes; what has not ended in ``seconds`` is killed."""
         self._routes.close()
         self._calls.close()
-        self.yard.close()
+        self.yard.close(min(END, seconds))
 
     def agent(self, asked: Turn) -> Agent:
         """Who answers a turn."""

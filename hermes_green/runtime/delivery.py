@@ -172,7 +172,8 @@ class Delivery:
         return self._sending
 
     def drain(self, timeout: float) -> None:
-        """Give rows that are due a last ``timeout`` seconds, then end all workers between two sends."""
+        """Give rows that are due a last ``timeout`` seconds, then end all workers between two sends, or after
+        a second in mid-send."""
         deadline = self._clock.monotonic() + timeout
         while self._clock.monotonic() < deadline and (self._sending or self._due()):
             gevent.sleep(0.05)
@@ -180,7 +181,7 @@ class Delivery:
         for bell in self._lanes.values():
             bell.set()
         self._idle.wait(max(0.5, min(2.0, deadline - self._clock.monotonic())))
-        gevent.killall(list(self._workers.values()), block=True, timeout=2)
+        gevent.killall(list(self._workers.values()), block=True, timeout=0.5)
 
     def _due(self) -> bool:
         """True while a lane may send at once."""

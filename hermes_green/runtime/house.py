@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gevent
@@ -14,6 +15,7 @@ from hermes_green.core.model import Inbound, Peer, lane_of
 from hermes_green.core.ports import Lease, SessionInfo, Store
 from hermes_green.runtime import saved
 from hermes_green.runtime.child import Child
+from hermes_green.runtime.closing import Deadline, side_by_side
 from hermes_green.runtime.commands import Command
 from hermes_green.runtime.delivery import Delivery
 from hermes_green.runtime.desk import Desk
@@ -33,6 +35,8 @@ from hermes_green.runtime.turn import Turns, facts_of
 
 # The drain leaves this much of its budget for deliveries and for closing links.
 DRAIN_TAIL = 3.0
+# And what is closed after the links, this much: the store above all.
+CLOSE_TAIL = 1.5
 # Seconds for the rows of a dismissed child that never entered a lane.
 EXPRESS_GRACE = 2.0
 # A row that nobody works on (a commit whose greenlet was gone, a lease that ran out) is found after so long.
@@ -222,21 +226,21 @@ class House:
             except HermesError as error:
                 self._log.debug("what waits could not be looked at now: {}", error)
 
-    def drain(self, seconds: float) -> None:
-        """Finish or park turns, send what is due, close every link: at most ``seconds`` and 5 more."""
-        deadline = self._clock.monotonic() + seconds
+    def drain(self, seconds: float, end: Deadline) -> None:
+        """Finish or park turns and send what is due, in about ``seconds``; then close every link. All of it
+        leaves of ``end`` what the rest of the process needs."""
+        usual = Deadline(self._clock, seconds)
         if self._looking is not None:
             self._looking.kill(block=False)
         for member in self.members.values():
             member.child.intake.refuse()
-        parked = self.lanes.drain(max(0.0, seconds - DRAIN_TAIL))
+        parked = self.lanes.drain(max(0.0, seconds - DRAIN_TAIL), min(DRAIN_TAIL, max(1.0, seconds)))
         if parked:
             self._log.info("{} turns are parked and go on at the next start", parked)
-        self.delivery.drain(max(0.5, deadline - self._clock.monotonic()))
-        self.supervisor.stop_all(timeout=3.0)
-        ends = [gevent.spawn(self._release, member) for member in self.members.values()]
-        gevent.joinall(ends, timeout=1.5)
-        self._counts.close()
+        self.delivery.drain(usual.left() or end.left(0.5))
+        self.supervisor.stop_all(end.left(3.0, leaving=CLOSE_TAIL + 0.5))
+        releases = {id: partial(self._release, member) for id, member in self.members.items()}
+        side_by_side(end.left(1.5, leaving=CLOSE_TAIL), counts=self._counts.close, **releases)
         self.supervisor.close()
 
     def _release(self, member: Member) -> None:

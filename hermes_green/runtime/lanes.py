@@ -157,16 +157,17 @@ class Lanes:
         lane.turn.kill(Interrupted if interrupt else Cancelled, block=False)
         return True
 
-    def drain(self, timeout: float) -> int:
-        """Lease no more, let turns finish within ``timeout``, park the rest; how many were parked."""
+    def drain(self, timeout: float, grace: float = 3.0) -> int:
+        """Lease no more, let turns finish within ``timeout``, park the rest within ``grace`` more seconds (a
+        store that hangs takes none back: those are rerun as cut); how many were to be parked."""
         self._draining = True
         self._stopping.set()
         self._idle.wait(max(0.0, timeout))
         turns = [lane.turn for lane in self._lanes.values() if lane.turn is not None]
         gevent.killall(turns, Parked, block=False)
         greenlets = [lane.greenlet for lane in self._lanes.values() if lane.greenlet is not None]
-        gevent.joinall(greenlets, timeout=2)
-        gevent.killall(greenlets, block=True, timeout=1)
+        gevent.joinall(greenlets, timeout=grace * 2 / 3)
+        gevent.killall(greenlets, block=True, timeout=grace / 3)
         return len(turns)
 
     # --- a lane's greenlet ---

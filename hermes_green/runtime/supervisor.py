@@ -13,6 +13,7 @@ from hermes_green.core.clock import Clock
 from hermes_green.core.errors import HermesError, IllegalMove, UnknownChild
 from hermes_green.core.machine import State
 from hermes_green.runtime.child import Child, Reason
+from hermes_green.runtime.closing import Deadline
 from hermes_green.runtime.witness import Witness
 
 COMMAND_TIMEOUT = 10.0
@@ -116,16 +117,17 @@ class Supervisor:
         self.witness.meters.forget(id)
 
     def stop_all(self, timeout: float) -> None:
-        """Close every link politely, all at once."""
+        """Close every link politely, all at once, in ``timeout`` seconds; who takes longer ends with the process."""
+        end = Deadline(self._clock, timeout)
         children = list(self.children.values())
         for child in children:
             self.post(partial(child.stop, Reason("stopping", "the gateway stops")))
         try:
-            self.ask(lambda: None, timeout)
+            self.ask(lambda: None, end.left())
         except gevent.Timeout:
             self._log.error("the supervisor's loop does not turn: its links end with the process")
             return
-        self._wait_for(children, timeout)
+        self._wait_for(children, end.left())
 
     def ping(self) -> None:
         """A round trip through the mailbox; raises gevent.Timeout when the loop does not turn."""

@@ -1,0 +1,31 @@
+"""Closing: one deadline for everything that ends a process, handed down, so that waits do not add up."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import gevent
+
+from hermes_green.core.clock import Clock
+
+
+class Deadline:
+    """When all of it must be over: ``seconds`` from now."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._at = clock.monotonic() + seconds
+
+    def left(self, most: float = float("inf"), *, leaving: float = 0.0) -> float:
+        """Seconds that a step may take: at most ``most``, and so that ``leaving`` remain for what follows it."""
+        return max(0.0, min(most, self._at - self._clock.monotonic() - leaving))
+
+
+def side_by_side(seconds: float, **steps: Callable[[], object]) -> None:
+    """Do all steps at once, each in a greenlet of its name; those that take longer are left behind."""
+    greenlets = []
+    for name, step in steps.items():
+        greenlets.append(gevent.spawn(step))
+        greenlets[-1].name = f"closing-{name}"
+    gevent.joinall(greenlets, timeout=seconds)
+    gevent.killall(greenlets, block=False)

@@ -1,0 +1,82 @@
+"""The end of a process has one deadline, whatever hangs: the store, a link, a send, all of them at once."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import gevent
+import pytest
+from loguru import logger
+
+from hermes_green.core.machine import State
+from hermes_green.core.model import Inbound, Peer
+from hermes_green.core.options import Access
+from hermes_green.core.ports import Intake as Item, NewPart
+from hermes_green.runtime import house
+from hermes_green.runtime.closing import Deadline
+from hermes_green.runtime.events import Bus
+from hermes_green.runtime.hooks import Hooks
+from hermes_green.runtime.house import House, Member
+from hermes_green.runtime.intake import Offer
+from hermes_green.runtime.policy import Policy
+from hermes_green.store.memory import MemoryStore
+from tests.support.children import Bench, FreeDials, ScriptedAdapter, eventually
+from tests.support.rooms import Rooms, ScriptedAgent
+
+
+class Deaf(ScriptedAdapter):
+    """Its links do not close, its sends do not end."""
+
+    def run(self, port: Any) -> None:
+        port.ready("bot", object())
+        port.on_close(lambda: gevent.sleep(60))
+        gevent.sleep(60)
+
+    def send(self, part: Any, link: Any) -> Any:
+        self.sent.append(part)
+        gevent.sleep(60)
+
+
+@pytest.fixture
+def scene():
+    """A house with one child; its lanes, turns and delivery are those of the rooms."""
+    hung = []
+    store = MemoryStore(lambda: gevent.sleep(60) if hung else None)
+    bench = Bench(store)
+    rooms = Rooms(store, ScriptedAgent(lambda turn: gevent.sleep(60)), Deaf())
+    made = House(
+        store=store,
+        clock=bench.clock,
+        log=logger,
+        bus=Bus(bench.clock),
+        hooks=Hooks([], logger),
+        supervisor=bench.supervisor,
+        policy=Policy(access={"one": Access(dm="open")}),
+    )
+    made.connect(rooms.lanes, rooms.turns, rooms.delivery)
+    dials: Any = FreeDials()
+    child = bench.child(rooms.adapter, dials=dials)
+    made.members["one"] = Member(child, rooms.express("one"), dials)
+    rooms.delivery._place = made.place
+    yield SimpleNamespace(house=made, rooms=rooms, child=child, store=store, hung=hung, clock=bench.clock)
+    hung.clear()
+
+
+def test_a_drain_in_which_nothing_answers_any_more_is_over_in_time(scene, monkeypatch):
+    monkeypatch.setattr(house, "DRAIN_TAIL", 0.1)
+    monkeypatch.setattr(house, "CLOSE_TAIL", 0.3)
+    rooms, store, now = scene.rooms, scene.store, scene.clock.wall()
+    eventually(lambda: scene.child.state is State.READY)
+    store.enqueue("k", "d", "one", [NewPart(Peer("one", "c", "dm"), {"text": "a"})], now)
+    rooms.delivery.wake("one", "c")
+    rooms.say("long", chat="d")
+    eventually(lambda: rooms.agent.running and rooms.adapter.sent)
+    inbound = Inbound(("w",), Peer("one", "e", "dm"), "w", "/status")
+    (row,) = store.accept("one", [Item(inbound, "one:e")], now)
+    scene.hung.append(True)
+    rooms.desk.route(row, inbound, "one:e")
+    scene.child.intake.offer(Offer(Inbound(("x",), Peer("one", "f", "dm"), "x", "x"), None, {}))
+    scene.house._counts.touch()
+    gevent.sleep(0.01)
+    began = scene.clock.monotonic()
+    scene.house.drain(0.1, Deadline(scene.clock, 1.7))
+    assert scene.clock.monotonic() - began < 1.7 - 0.2, "the rest of the process has to end as well"
