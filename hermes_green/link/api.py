@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable, Generator, Iterator, Mapping
 
 from hermes_green.core.errors import ConfError, HermesError, LinkError, LinkLost, SendRefused, SendRetry
 from hermes_green.core.options import PlatformOptions
@@ -15,7 +15,7 @@ def unless_ok(answer: Streamed) -> str:
     return "" if answer.status == 200 else f"HTTP {answer.status}"
 
 
-def delivered(answer: Streamed, why_not: Callable[[Streamed], str] = unless_ok) -> Iterator[bytes]:
+def delivered(answer: Streamed, why_not: Callable[[Streamed], str] = unless_ok) -> Generator[bytes, None, None]:
     """The pieces of an answer that is a file; it is closed in any case.
 
     Raises:

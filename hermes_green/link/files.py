@@ -30,6 +30,12 @@ class Outgoing:
         return Multipart(fields, field, name or self.name, self.file, self.size, self.mime)
 
 
+def place_of(media: Mapping[str, Any]) -> tuple[str, str]:
+    """Where a payload's ``media`` lies, and what people call it."""
+    path = str(media.get("path") or "")
+    return path, str(media.get("name") or "") or os.path.basename(path)
+
+
 @contextmanager
 def outgoing(media: Mapping[str, Any], limit: int) -> Iterator[Outgoing]:
     """The file of a payload's ``media`` (path, name?, mime?), of 1 to ``limit`` bytes.
@@ -37,8 +43,7 @@ def outgoing(media: Mapping[str, Any], limit: int) -> Iterator[Outgoing]:
     Raises:
         SendRefused: it cannot be read, is empty or too large; the sentence says the limit.
     """
-    path = str(media.get("path") or "")
-    name = str(media.get("name") or "") or os.path.basename(path)
+    path, name = place_of(media)
     try:
         file = open(path, "rb")
     except OSError as error:

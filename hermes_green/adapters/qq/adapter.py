@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import Any, Callable, Iterator, Mapping, TypeVar
+from typing import Any, Iterator, Mapping
 
 from hermes_green.adapters.qq import wire
 from hermes_green.adapters.qq.conversation import Conversation, Standing
 from hermes_green.adapters.qq.cursor import MEMO, Session
 from hermes_green.adapters.qq.files import Files
 from hermes_green.adapters.qq.render import C2C_PARTS, LIMIT, PARTS, UNIT, render
-from hermes_green.adapters.qq.rest import BUSY, Rest
+from hermes_green.adapters.qq.rest import Rest
 from hermes_green.adapters.qq.settings import Settings, intents_of
 from hermes_green.adapters.qq.streams import Streams
 from hermes_green.core.clock import Clock, SystemClock
-from hermes_green.core.errors import AuthRejected, SendCollision, SendRefused, SendRetry, Throttled
+from hermes_green.core.errors import SendCollision, SendRefused, SendRetry, Throttled
 from hermes_green.core.model import Caps, CapsTable, Part, Peer, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
+from hermes_green.core.remembered import Remembered
+from hermes_green.link.said import halting
 
 # bot-docs send.md: a message may be answered for 60 min in direct chats, for 5 min elsewhere, and a
 # repeated (msg_id, msg_seq) is recognised as long. Guild direct messages share the table's "dm";
@@ -49,7 +50,6 @@ _PREFIXES: Mapping[str, tuple[Any, str]] = {
     "dm": ("dm", wire.Kind.GUILD_DM),
 }
 REMEMBERED = 1_000
-T = TypeVar("T")
 
 
 class QQAdapter:
@@ -64,7 +64,7 @@ class QQAdapter:
         self._rest = Rest(settings, self._clock)
         self._streams = Streams(self._rest, ctx)
         self._files = Files(self._rest, self._clock)
-        self._signed: OrderedDict[str, None] = OrderedDict()  # messages that had a working sign
+        self._signed: Remembered[str, None] = Remembered(REMEMBERED)  # messages that had a working sign
         self._standing = Standing()
 
     def run(self, port: Port) -> None:
@@ -85,12 +85,13 @@ class QQAdapter:
 
     # --- sends -----------------------------------------------------------------------------------
 
+    @halting
     def send(self, part: Part, link: Any) -> Receipt:
         """Finish the draft the part carries, or POST it; its (msg_id, msg_seq) is the row's own on every
         attempt."""
         if link is None and self.caps.of(part.peer.chat_type).send_needs_link:
             raise SendRetry("guild channels take messages only while the gateway link is up", after=1.0)
-        return Receipt(self._guarded(lambda: self._deliver(part)), self._clock.wall())
+        return Receipt(self._deliver(part), self._clock.wall())
 
     def _deliver(self, part: Part) -> str:
         if part.handle:
@@ -108,29 +109,22 @@ class QQAdapter:
             raise
         return str(said.get("id") or "")
 
-    def _guarded(self, call: Callable[[], T]) -> T:
-        """Refused credentials halt the child; the message waits for a human."""
-        try:
-            return call()
-        except AuthRejected as error:
-            self._ctx.reject(error)
-            raise SendRetry(
-                error.text, after=BUSY, scope="account", code=error.code, action=error.action
-            ) from error
-
     # --- what a chat sees of a turn that runs ----------------------------------------------------
 
+    @halting
     def draft_open(self, peer: Peer, ref: Mapping[str, Any], key: str, seq: int, link: Any) -> Mapping[str, Any]:
         """Begin a stream, which only answers in direct chats can be."""
         msg_id = str(ref.get("msg_id") or "")
         if wire.kind_of(peer) != wire.Kind.C2C or not msg_id:
             raise SendRefused("QQ streams nothing but answers in direct chats", code="stream")
-        return self._guarded(lambda: self._streams.open(peer.chat_id, msg_id, seq))
+        return self._streams.open(peer.chat_id, msg_id, seq)
 
+    @halting
     def draft_update(self, handle: Mapping[str, Any], text: str, n: int, link: Any) -> None:
         """Show the text so far."""
-        self._guarded(lambda: self._streams.show(handle, text))
+        self._streams.show(handle, text)
 
+    @halting
     def typing(self, peer: Peer, link: Any) -> None:
         """Shown for a minute, or until the answer; once for a message, because it is one of the five replies
         that a message may have."""
@@ -138,9 +132,7 @@ class QQAdapter:
         if wire.kind_of(peer) != wire.Kind.C2C or not msg_id or msg_id in self._signed:
             return
         self._signed[msg_id] = None
-        while len(self._signed) > REMEMBERED:
-            self._signed.popitem(last=False)
-        self._guarded(lambda: self._rest.call("POST", wire.path_of(peer), wire.working(msg_id)))
+        self._rest.call("POST", wire.path_of(peer), wire.working(msg_id))
 
     # --- files -----------------------------------------------------------------------------------
 

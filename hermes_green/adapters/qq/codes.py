@@ -22,7 +22,6 @@ CODES, HELP, CLOSES = TABLE.sections["codes"], TABLE.help, TABLE.sections["close
 
 # HTTP 401 with one of these: the token, not the bot, was refused.
 TOKEN_CODES = frozenset({11241, 11242, 11243, 11244})
-RATE_CODES = frozenset({1100100, 1100308})
 # Close codes after which the session may be resumed, beside those that are not known.
 RESUMABLE = frozenset({4004, 4008, 4009})
 BAD_TOKEN, NOT_GRANTED = 4004, 4014

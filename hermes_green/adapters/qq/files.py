@@ -7,17 +7,17 @@ as long as its ``ttl`` says, in chats of the same kind.
 from __future__ import annotations
 
 import base64
-import os
-from collections import OrderedDict
 from typing import Any, Mapping
 
 from hermes_green.adapters.qq import wire
 from hermes_green.adapters.qq.render import FILE_LIMIT
 from hermes_green.adapters.qq.rest import Rest
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import SendRefused, SendRetry, SendUnknown
+from hermes_green.core.errors import SendRefused
 from hermes_green.core.model import Part
-from hermes_green.link.files import read_file
+from hermes_green.core.remembered import Remembered
+from hermes_green.link.files import place_of, read_file
+from hermes_green.link.said import unseen
 
 # What is no picture, film or voice for the platform goes as a file.
 _KINDS: Mapping[str, tuple[int, tuple[str, ...]]] = {
@@ -36,7 +36,7 @@ class Files:
     def __init__(self, rest: Rest, clock: Clock) -> None:
         self._rest = rest
         self._clock = clock
-        self._done: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._done: Remembered[str, tuple[str, float]] = Remembered(REMEMBERED)
 
     def bring(self, part: Part) -> str:
         """Upload the part's medium, once; its ``file_info``.
@@ -48,26 +48,21 @@ class Files:
         if info and self._clock.monotonic() < until:
             return info
         media = part.payload["media"]
-        path = str(media.get("path") or "")
-        name = str(media.get("name") or "") or os.path.basename(path)
+        path, name = place_of(media)
         data = read_file(path, FILE_LIMIT, name)
         kind = kind_of(str(media.get("kind") or ""), name, path)
         body: dict[str, Any] = {"file_type": kind, "srv_send_msg": False}
         if kind == _FILE:
             body["file_name"] = name
         body["file_data"] = base64.b64encode(data).decode()
-        try:
+        with unseen("the upload"):
             said = self._rest.call("POST", wire.files_path(part.peer), body, read=FILE_READ)
-        except SendUnknown as error:
-            raise SendRetry(f"the upload broke off: {error}", after=1.0, code=error.code) from error
         info = str(said.get("file_info") or "")
         if not info:
             raise SendRefused("QQ took the file and gave nothing to send it by", code="file_info")
         ttl = said.get("ttl")
         lives = float(ttl) if isinstance(ttl, (int, float)) and ttl > 0 else 3600.0
         self._done[part.key] = (info, self._clock.monotonic() + lives / 2)
-        while len(self._done) > REMEMBERED:
-            self._done.popitem(last=False)
         return info
 
 

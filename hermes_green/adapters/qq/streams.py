@@ -11,7 +11,6 @@ was shown already.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Mapping
 from urllib.parse import quote
@@ -21,6 +20,7 @@ from hermes_green.adapters.qq.rest import Rest
 from hermes_green.core.errors import SendCollision, SendError, SendRefused, SendRetry, SendUnknown
 from hermes_green.core.model import Part
 from hermes_green.core.ports import Context
+from hermes_green.core.remembered import Remembered
 
 BLANK = " "
 GROWING, DONE = 1, 10
@@ -44,8 +44,8 @@ class Streams:
     def __init__(self, rest: Rest, ctx: Context) -> None:
         self._rest = rest
         self._ctx = ctx
-        self._opening: OrderedDict[str, _Stream] = OrderedDict()
-        self._live: OrderedDict[str, _Stream] = OrderedDict()
+        self._opening: Remembered[str, _Stream] = Remembered(REMEMBERED)
+        self._live: Remembered[str, _Stream] = Remembered(REMEMBERED)
 
     def open(self, chat: str, msg_id: str, seq: int) -> Mapping[str, Any]:
         """Begin with a blank: ``{chat, msg_id, seq, stream}``. Where its answer is lost there is no second
@@ -53,7 +53,6 @@ class Streams:
         handle = {"chat": chat, "msg_id": msg_id, "seq": seq, "stream": ""}
         key = f"{msg_id} {seq}"
         stream = self._opening.setdefault(key, _Stream())
-        _bound(self._opening)
         try:
             said = self._frame(handle, stream, BLANK, GROWING)
         except (SendUnknown, SendCollision) as error:
@@ -63,7 +62,6 @@ class Streams:
         if not id:
             raise SendRefused("a stream was opened without an id", code="stream")
         self._live[id] = stream
-        _bound(self._live)
         return {**handle, "stream": id}
 
     def show(self, handle: Mapping[str, Any], text: str) -> None:
@@ -140,8 +138,3 @@ class Streams:
             raise
         stream.shown, stream.refusals = content, 0
         return said
-
-
-def _bound(kept: OrderedDict[str, Any]) -> None:
-    while len(kept) > REMEMBERED:
-        kept.popitem(last=False)

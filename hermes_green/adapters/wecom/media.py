@@ -8,18 +8,20 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import os
-from collections import OrderedDict
+from contextlib import closing
 from typing import Any, Iterable, Iterator, Mapping
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from hermes_green.adapters.wecom import wire
 from hermes_green.adapters.wecom.exchange import Exchange
-from hermes_green.core.errors import LinkLost, SendRetry, SendUnknown
+from hermes_green.core.errors import LinkLost, SendRetry
+from hermes_green.core.remembered import Remembered
+from hermes_green.link.api import delivered
 from hermes_green.link.fair import Fair
-from hermes_green.link.files import MIB, read_file
+from hermes_green.link.files import MIB, place_of, read_file
 from hermes_green.link.http import Http
+from hermes_green.link.said import unseen
 
 CHUNK = 512 * 1024
 # PKCS#7 over blocks of 32 bytes, twice the cipher's own.
@@ -44,13 +46,8 @@ def fetched(http: Http, url: str, aeskey: str) -> Iterator[bytes]:
     Raises:
         LinkLost: they cannot be had, or are not what the key was made for.
     """
-    answer = http.stream("GET", url, first=20.0, pause=20.0, total=300.0)
-    try:
-        if answer.status != 200:
-            raise LinkLost(f"the file is not there (any more): HTTP {answer.status}", status=answer.status)
-        yield from decrypted(answer.pieces(), aeskey) if aeskey else answer.pieces()
-    finally:
-        answer.close()
+    with closing(delivered(http.stream("GET", url, first=20.0, pause=20.0, total=300.0))) as pieces:
+        yield from decrypted(pieces, aeskey) if aeskey else pieces
 
 
 def decrypted(pieces: Iterable[bytes], aeskey: str) -> Iterator[bytes]:
@@ -87,7 +84,7 @@ class Uploads:
     """Brings files to the platform; nobody sees one before a message names it."""
 
     def __init__(self) -> None:
-        self._done: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._done: Remembered[str, tuple[str, str]] = Remembered(REMEMBERED)
 
     def bring(self, link: Exchange, key: str, media: Mapping[str, Any]) -> tuple[str, str]:
         """Upload the medium of the part ``key``, once; the platform's kind, and its id.
@@ -96,18 +93,13 @@ class Uploads:
             SendError: SendRefused says the limit; never SendUnknown, for nothing was shown.
         """
         if key not in self._done:
-            try:
+            with unseen("the upload"):
                 self._done[key] = _upload(link, media)
-            except SendUnknown as error:
-                raise SendRetry(f"the upload broke off: {error}", after=1.0, code=error.code) from error
-            while len(self._done) > REMEMBERED:
-                self._done.popitem(last=False)
         return self._done[key]
 
 
 def _upload(link: Exchange, media: Mapping[str, Any]) -> tuple[str, str]:
-    path = str(media.get("path") or "")
-    name = str(media.get("name") or "") or os.path.basename(path)
+    path, name = place_of(media)
     data = read_file(path, FILE_LIMIT, name)
     kind = kind_of(str(media.get("kind") or ""), path, name, len(data))
     chunks = [data[at : at + CHUNK] for at in range(0, len(data), CHUNK)]
