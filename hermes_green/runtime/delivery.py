@@ -39,6 +39,8 @@ RETRY_MAX = 60.0
 LOOK_AGAIN = 60.0
 # And one that waits for a link, should nobody tell it of a new one; looking costs no write.
 LINK_AGAIN = 5.0
+# At the end of the process, what is in mid-send has so long to come to its receipt.
+LAST = 0.5
 
 
 class Place(Protocol):
@@ -180,8 +182,8 @@ class Delivery:
         self._closed = True
         for bell in self._lanes.values():
             bell.set()
-        self._idle.wait(max(0.5, min(2.0, deadline - self._clock.monotonic())))
-        gevent.killall(list(self._workers.values()), block=True, timeout=0.5)
+        self._idle.wait(max(LAST, min(2.0, deadline - self._clock.monotonic())))
+        gevent.killall(list(self._workers.values()), block=True, timeout=LAST)
 
     def _due(self) -> bool:
         """True while a lane may send at once."""

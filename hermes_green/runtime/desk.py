@@ -148,7 +148,9 @@ class Desk:
         def gone() -> None:
             # The lane takes its session's oldest row. Where that was this one, it has ended a row that it had
             # not counted, and one that it has counted still waits.
-            self._aside.pop(row, None)
+            busy = self._lanes.busy(session_id)
+            if busy is None or busy.row != row:
+                self._aside.pop(row, None)  # else its turn is about to ask for it
             self._lanes.offer(session_id)
 
         self._house.express(child).do(row, done, gone)

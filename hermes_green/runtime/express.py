@@ -1,8 +1,13 @@
 """Express: rows that never enter a lane, because they cost no agent call: refusals, crowding, and
-commands that must be answered even while an agent is stuck. One bounded greenlet per child."""
+commands that must be answered even while an agent is stuck. One bounded queue per child.
+
+Rows that wait together are worked on together: their leases share one transaction of the store's, and so do
+their ends. They begin in the order of the queue, and the store keeps it.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Callable
 
 import gevent
@@ -13,8 +18,17 @@ from hermes_green.core.errors import LeaseLost, StoreAway, StoreError
 from hermes_green.core.ports import Lease, Store, TurnEnd
 
 BOUND = 2_000
+# Rows that are worked on together at most.
+BATCH = 100
 TTL = 120.0
 STORE_RETRY = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    what: str
+    work: Callable[[], None]
+    alone: bool = False
 
 
 class Express:
@@ -25,18 +39,18 @@ class Express:
         self._clock = clock
         self._log = log
         self._worker = worker
-        self._queue: JoinableQueue[tuple[str, Callable[[], None]]] = JoinableQueue(BOUND)
+        self._queue: JoinableQueue[_Job] = JoinableQueue(BOUND)
         self._greenlet = gevent.spawn(self._run)
         self._greenlet.name = f"express-{child}"
 
     def do(self, row: int, work: Callable[[Lease], None], gone: Callable[[], None] = lambda: None) -> None:
         """Queue one row; waits for room. Who waits is the intake, whose queue fills up meanwhile, so that
         the platform keeps what we cannot take. ``gone``: called instead when somebody else has the row."""
-        self._queue.put((f"row {row}", lambda: self._one(row, work, gone)))
+        self._queue.put(_Job(f"row {row}", lambda: self._one(row, work, gone)))
 
     def later(self, job: Callable[[], None]) -> None:
-        """Queue something else that may wait for the store or an agent, in the same order."""
-        self._queue.put(("a message for a running turn", job))
+        """Queue something else that may wait for the store or an agent; what is queued after it waits for it."""
+        self._queue.put(_Job("a message for a running turn", job, alone=True))
 
     def close(self, grace: float = 0.0) -> None:
         """End the greenlet after at most ``grace`` seconds; rows not yet closed stay waiting."""
@@ -45,15 +59,29 @@ class Express:
 
     def _run(self) -> None:
         while True:
-            what, job = self._queue.get()
+            batch = [self._queue.get()]
+            while not batch[0].alone and len(batch) < BATCH and self._queue.qsize() and not self._queue.peek().alone:
+                batch.append(self._queue.get())
+            if len(batch) == 1:
+                self._do(batch[0])
+                continue
+            greenlets = [gevent.spawn(self._do, job) for job in batch]
+            for greenlet, job in zip(greenlets, batch):
+                greenlet.name = f"express-{job.what}"
             try:
-                job()
-            except LeaseLost as error:
-                self._log.error("{} was taken by somebody else: {}", what, error)
-            except Exception:  # border: one row's failure must not end the express greenlet
-                self._log.exception("{} could not be closed", what)
+                gevent.joinall(greenlets)
             finally:
-                self._queue.task_done()
+                gevent.killall(greenlets, block=False)
+
+    def _do(self, job: _Job) -> None:
+        try:
+            job.work()
+        except LeaseLost as error:
+            self._log.error("{} was taken by somebody else: {}", job.what, error)
+        except Exception:  # border: one row's failure must not end the express greenlet
+            self._log.exception("{} could not be closed", job.what)
+        finally:
+            self._queue.task_done()
 
     def _one(self, row: int, work: Callable[[Lease], None], gone: Callable[[], None]) -> None:
         while True:

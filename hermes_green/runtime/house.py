@@ -17,7 +17,7 @@ from hermes_green.runtime import saved
 from hermes_green.runtime.child import Child
 from hermes_green.runtime.closing import Deadline, side_by_side
 from hermes_green.runtime.commands import Command
-from hermes_green.runtime.delivery import Delivery
+from hermes_green.runtime.delivery import LAST, Delivery
 from hermes_green.runtime.desk import Desk
 from hermes_green.runtime.dials import DialBook
 from hermes_green.runtime.door import Door
@@ -237,7 +237,7 @@ class House:
         parked = self.lanes.drain(max(0.0, seconds - DRAIN_TAIL), min(DRAIN_TAIL, max(1.0, seconds)))
         if parked:
             self._log.info("{} turns are parked and go on at the next start", parked)
-        self.delivery.drain(usual.left() or end.left(0.5))
+        self.delivery.drain(usual.left() or end.left(LAST))
         self.supervisor.stop_all(end.left(3.0, leaving=CLOSE_TAIL + 0.5))
         releases = {id: partial(self._release, member) for id, member in self.members.items()}
         side_by_side(end.left(1.5, leaving=CLOSE_TAIL), counts=self._counts.close, **releases)

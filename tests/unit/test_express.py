@@ -1,0 +1,58 @@
+"""Rows that pass their lanes are many at times, refusals above all: they share commits and keep their order."""
+
+import gevent
+import pytest
+from gevent.event import Event
+from loguru import logger
+
+from hermes_green.core.clock import SystemClock
+from hermes_green.core.model import Inbound, Peer
+from hermes_green.core.ports import Intake, NewPart, TurnEnd
+from hermes_green.runtime.express import Express
+from hermes_green.store.sqlite import SqliteStore
+from tests.support.children import eventually
+
+MANY = 150
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """The store with waiting rows, its commits, and what closes a row with an answer."""
+    commits = []
+    clock = SystemClock()
+    store = SqliteStore(tmp_path / "store.db", before_commit=lambda: commits.append(1))
+    inbounds = [Inbound((str(n),), Peer("one", "c", "dm"), str(n), str(n)) for n in range(MANY)]
+    rows = store.accept("one", [Intake(inbound, f"one:{n}") for n, inbound in enumerate(inbounds)], clock.wall())
+    express = Express("one", store, clock, logger, "w")
+
+    def close(lease):
+        part = NewPart(lease.inbound.peer, {"text": lease.inbound.text})
+        store.commit_turn(lease, TurnEnd("refused", parts=(part,)), clock.wall())
+
+    yield store, express, rows, commits, close
+    express.close()
+    store.close()
+
+
+def test_rows_that_wait_together_share_their_commits_and_are_answered_in_their_order(scene):
+    store, express, rows, commits, close = scene
+    before = len(commits)
+    for row in rows:
+        express.do(row, close)
+    eventually(lambda: store.counts(0.0).inbox == 0)
+    assert len(commits) - before <= 12, "two for each batch, and a few for those who came first"
+    parts = store.give_up("one", 3e9, "", 2e9)
+    assert [lease.part.payload["text"] for lease in parts] == [str(n) for n in range(MANY)]
+
+
+def test_one_that_fails_leaves_the_others_of_its_batch_alone(scene):
+    store, express, rows, _, close = scene
+    held = Event()
+    express.later(held.wait)
+    for row in rows:
+        express.do(row, (lambda lease: 1 / 0) if row == rows[7] else close)
+    gevent.sleep(0.02)
+    assert store.counts(0.0).inbox == MANY, "they wait for what was queued before them"
+    held.set()
+    eventually(lambda: store.counts(0.0).inbox == 0)
+    assert [letter.text for letter in store.dead()] == ["7"]
