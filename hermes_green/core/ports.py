@@ -76,7 +76,8 @@ class Port(Protocol):
         """
 
     def quarantine(self, raw: bytes | str, error: Exception, ack: Ack | None = None) -> None:
-        """Hand in a frame that could not be parsed: stored, counted, then acknowledged."""
+        """Hand in a frame that could not be parsed: stored, counted, then acknowledged. A full queue is met
+        as in ``accept``."""
 
     def ready(self, who: str, link: Any = None, *, proof_within: float | None = None) -> None:
         """The platform has answered: the link works. ``who`` names the bot for status and log;

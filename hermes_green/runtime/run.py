@@ -126,28 +126,32 @@ class Run:
     def accept(self, inbound: Inbound | None, ack: Ack | None = None, memo: Mapping[str, Any] | None = None) -> None:
         if self._void:
             raise LinkLost("this run has ended", code="run_over")
+        if self._offer(Offer(inbound, ack, memo if memo is not None else EMPTY)):
+            self.proof_at = self._owner.clock.monotonic()
+            if inbound is not None:
+                self._owner.on_inbound()
+
+    def _offer(self, offer: Offer) -> bool:
+        """Hand something in. False: it is left un-acknowledged, because we stop or because the platform then
+        sends this one frame again. Raises LinkLost where it would not, and the queue is full."""
         owner = self._owner
         if owner.intake.closed:
-            return  # stopping: left un-acknowledged, for the next process
+            return False  # for the next process
         try:
-            owner.intake.offer(Offer(inbound, ack, memo if memo is not None else EMPTY))
+            owner.intake.offer(offer)
         except LinkLost:
-            refuse = owner.adapter.caps.default.refuse
-            if refuse == "link":
+            if owner.adapter.caps.default.refuse == "link":
                 raise
-            # The platform sends this one frame again because nobody acknowledges it.
             owner.intake.leave()
-            return
-        self.proof_at = owner.clock.monotonic()
-        if inbound is not None:
-            owner.on_inbound()
+            return False
+        return True
 
     def quarantine(self, raw: bytes | str, error: Exception, ack: Ack | None = None) -> None:
         if self._void:
             raise LinkLost("this run has ended", code="run_over")
         data = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else bytes(raw)
-        self._owner.log.warning("a frame was not understood and is kept in quarantine: {}", error)
-        self._owner.intake.offer(Offer(None, ack, EMPTY, data, f"{type(error).__name__}: {error}"))
+        if self._offer(Offer(None, ack, EMPTY, data, f"{type(error).__name__}: {error}")):
+            self._owner.log.warning("a frame was not understood and is kept in quarantine: {}", error)
 
     def ready(self, who: str, link: Any = None, *, proof_within: float | None = None) -> None:
         if self._void:

@@ -289,6 +289,26 @@ def test_a_frame_that_cannot_be_parsed_is_kept_and_then_acknowledged(bench):
     assert bench.store.counts(0).quarantine == 1
 
 
+@pytest.mark.parametrize("refuse", ["frame", "link"])
+def test_a_full_queue_treats_a_bad_frame_as_it_does_a_message(bench, monkeypatch, refuse):
+    adapter = ScriptedAdapter(caps=Caps(refuse=refuse))
+    child = bench.child(adapter)
+    eventually(lambda: child.state is State.READY)
+    monkeypatch.setattr("hermes_green.runtime.intake.BOUND", 0)
+    port, acks = adapter.links[0].port, []
+    told = [lambda: port.quarantine(b"\x00", ValueError("what"), acks.append), lambda: port.accept(None, acks.append)]
+    for tell in told:
+        if refuse == "frame":
+            tell()
+        else:
+            with pytest.raises(LinkLost, match="intake full"):
+                tell()
+    child.intake.refuse()
+    told[0]()  # stopping: left to the next process
+    gevent.sleep(0.01)
+    assert acks == [] and bench.store.counts(0).quarantine == 0
+
+
 def test_a_message_that_cannot_be_written_is_set_aside_and_its_neighbours_pass(bench):
     adapter = ScriptedAdapter()
     child = bench.child(adapter)
