@@ -15,7 +15,9 @@ def unless_ok(answer: Streamed) -> str:
     return "" if answer.status == 200 else f"HTTP {answer.status}"
 
 
-def delivered(answer: Streamed, why_not: Callable[[Streamed], str] = unless_ok) -> Generator[bytes, None, None]:
+def delivered(
+    answer: Streamed, why_not: Callable[[Streamed], str] = unless_ok, action: str = ""
+) -> Generator[bytes, None, None]:
     """The pieces of an answer that is a file; it is closed in any case.
 
     Raises:
@@ -24,7 +26,8 @@ def delivered(answer: Streamed, why_not: Callable[[Streamed], str] = unless_ok) 
     try:
         reason = why_not(answer)
         if reason:
-            raise LinkLost(f"the platform did not give the file ({reason})", status=answer.status, code="no_file")
+            text = f"the platform did not give the file ({reason})"
+            raise LinkLost(text, status=answer.status, code="no_file", action=action)
         yield from answer.pieces()
     finally:
         answer.close()
@@ -99,7 +102,8 @@ class Api:
         pause: float = 20.0,
         total: float = 300.0,
         why_not: Callable[[Streamed], str] = unless_ok,
+        action: str = "",
     ) -> Iterator[bytes]:
         """The bytes at an address, piece by piece. Raises LinkLost: they could not be had; as ``delivered``."""
         answer = self._http.stream("GET", url, headers=headers, first=pause, pause=pause, total=total)
-        yield from delivered(answer, why_not)
+        yield from delivered(answer, why_not, action)

@@ -16,7 +16,7 @@ from hermes_green.core.clock import Clock, SystemClock
 from hermes_green.core.errors import AuthRejected, ConfError, LinkError, SendRefused, Throttled
 from hermes_green.core.model import Caps, CapsTable, Part, Peer, Quote, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
-from hermes_green.link.http import as_send_error
+from hermes_green.link.said import halting
 
 # docs.slack.dev/apis/web-api/rate-limits: one message a second and channel, several hundred a minute and
 # workspace; chat.update 50 a minute. .../using-socket-mode: an envelope is to be answered within 3 s.
@@ -31,6 +31,7 @@ CAPS = Caps(
     media=True,
     lookup=True,
     quotes=True,
+    reactions=True,
     rates=(Rate(1, 1.0, "chat"), Rate(300, 60.0, "account")),
     ack_deadline=3.0,
     handover=True,
@@ -101,50 +102,35 @@ class SlackAdapter:
         except AuthRejected as rejected:
             self._ctx.reject(rejected)
 
+    @halting
     def send(self, part: Part, link: Any) -> Receipt:
         """Finish the draft the part carries, or post it: to its thread, else to its chat."""
-        try:
-            return Receipt(self._chats.deliver(part), self._clock.wall())
-        except AuthRejected as rejected:
-            raise self._rejected(rejected) from rejected
+        return Receipt(self._chats.deliver(part), self._clock.wall())
 
+    @halting
     def find(self, part: Part) -> Receipt | None:
         """Look a part up in the chat's history, by the key its metadata carries."""
-        try:
-            ts = self._chats.find(part)
-        except AuthRejected as rejected:
-            raise self._rejected(rejected) from rejected
+        ts = self._chats.find(part)
         return Receipt(ts, seconds_of(ts) or self._clock.wall()) if ts else None
-
-    def _rejected(self, rejected: AuthRejected) -> Exception:
-        """Halt the child; the message waits for a human."""
-        self._ctx.reject(rejected)
-        return as_send_error(rejected)
 
     def render(self, reply: Reply) -> tuple[Mapping[str, Any], ...]:
         """Texts of at most 4,000 characters, then one payload for each medium."""
         return texts.render(reply)
 
+    @halting
     def draft_open(self, peer: Peer, ref: Mapping[str, Any], key: str, seq: int, link: Any) -> Mapping[str, Any]:
         """Post the message that will grow; where it is, for updates and for ``send``."""
-        try:
-            return self._chats.open(peer, ref, key)
-        except AuthRejected as rejected:
-            raise self._rejected(rejected) from rejected
+        return self._chats.open(peer, ref, key)
 
+    @halting
     def draft_update(self, handle: Mapping[str, Any], text: str, n: int, link: Any) -> None:
         """Show the beginning of the text so far; what does not fit into one message waits for the end."""
-        try:
-            self._chats.show(handle, texts.texts_of(text)[0])
-        except AuthRejected as rejected:
-            raise self._rejected(rejected) from rejected
+        self._chats.show(handle, texts.texts_of(text)[0])
 
+    @halting
     def typing(self, peer: Peer, link: Any) -> None:
         """A line of status, which Slack knows in threads of AI apps only and takes away by itself."""
-        try:
-            self._chats.status(peer)
-        except AuthRejected as rejected:
-            raise self._rejected(rejected) from rejected
+        self._chats.status(peer)
 
     def fetch(self, ref: Mapping[str, Any]) -> Iterator[bytes]:
         """The bytes of a file that was sent along. Raises LinkLost, SendError."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any, Callable, Mapping
 
 from hermes_green.adapters.slack.codes import LOST_THREAD
@@ -13,6 +12,7 @@ from hermes_green.core.errors import SendError, SendRefused, SendRetry, SendUnkn
 from hermes_green.core.model import Part, Peer
 from hermes_green.core.pacing import Bucket
 from hermes_green.core.ports import Context
+from hermes_green.core.remembered import Remembered
 
 # docs.slack.dev/messaging/message-metadata: what the bot writes into its own messages it can read again.
 EVENT_TYPE = "hermes_green"
@@ -35,11 +35,11 @@ class Chats:
         self._ctx = ctx
         self._clock = clock
         self._files = Files(rest)
-        self._dms: dict[str, str] = {}
+        self._dms: Remembered[str, str] = Remembered(KNOWN_DMS)
         self._drafts = Bucket(EDITS, EDIT_SECONDS)
         self._edits = Bucket(ANY, 1.0)
         self._lookups = Bucket(ANY, 1.0)
-        self._lost: OrderedDict[str, None] = OrderedDict()  # drafts whose answer never came
+        self._lost: Remembered[str, None] = Remembered(KNOWN_DRAFTS)  # drafts whose answer never came
         self._statuses = True
 
     # --- messages --------------------------------------------------------------------------------
@@ -108,8 +108,6 @@ class Chats:
             found = str(channel.get("id") or "") if isinstance(channel, dict) else ""
             if not found:
                 raise SendRefused(f"Slack opens no direct chat with {user}", code="no_channel")
-            if len(self._dms) >= KNOWN_DMS:
-                self._dms.clear()
             self._dms[user] = found
         return self._dms[user]
 
@@ -179,8 +177,6 @@ class Chats:
             return self._post(peer.chat_id, OPENING, thread_of(peer, ref), key)
         except SendUnknown:
             self._lost[key] = None
-            while len(self._lost) > KNOWN_DRAFTS:
-                self._lost.popitem(last=False)
             handle = self._opened(peer, ref, key)
             if handle is None:
                 raise

@@ -45,4 +45,4 @@ def try_credentials(settings: Settings) -> Tried:
     lacking = [f"the scope {scope} is missing, to {why}: {_WHERE}" for scope, why in NEEDED.items()]
     missing = tuple(text for scope, text in zip(NEEDED, lacking) if granted and scope not in granted)
     note = "app_token was not tried: each try counts as a dial"
-    return Tried(f"{said.body.get('user', '')} in {said.body.get('team', '')}", missing, (note,))
+    return Tried(f"{said.data.get('user', '')} in {said.data.get('team', '')}", missing, (note,))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any, Mapping
 
 from hermes_green.adapters.slack.rest import Rest
+from hermes_green.core.remembered import Remembered
 from hermes_green.link.files import outgoing
 
 # docs.slack.dev/messaging/working-with-files: 1 GB a file.
@@ -18,7 +18,7 @@ class Files:
 
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
-        self._ids: OrderedDict[str, str] = OrderedDict()
+        self._ids: Remembered[str, str] = Remembered(REMEMBERED)
 
     def share(self, key: str, media: Mapping[str, Any], channel: str, thread: str) -> str:
         """Upload a file and share it in a chat; its id.
@@ -33,8 +33,6 @@ class Files:
             self._rest.upload(str(place.get("upload_url") or ""), file.file)
         file_id = str(place.get("file_id") or "")
         self._ids[key] = file_id
-        while len(self._ids) > REMEMBERED:
-            self._ids.popitem(last=False)
         shared: dict[str, Any] = {"files": [{"id": file_id, "title": file.name}], "channel_id": channel}
         if thread:
             shared["thread_ts"] = thread

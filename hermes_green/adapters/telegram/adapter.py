@@ -15,6 +15,7 @@ from hermes_green.core.errors import AuthRejected, SendError, SendRefused, SendR
 from hermes_green.core.model import Caps, CapsTable, Part, Peer, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
 from hermes_green.core.text import measure
+from hermes_green.link.said import halted
 
 # core.telegram.org/bots/faq: about 30 messages a second in all, one a second in a chat with short
 # bursts, 20 a minute in a group. What is true at a given time, only retry_after tells.
@@ -29,10 +30,10 @@ _DM = Caps(
     typing=True,
     media=True,
     quotes=True,
+    reactions=True,
     rates=(_ACCOUNT, Rate(3, 3.0, "chat")),
 )
 _GROUP = replace(_DM, draft_every=4.0, rates=(_ACCOUNT, Rate(20, 60.0, "chat")))
-BUSY = 60.0
 GENERAL = "1"  # the topic that every forum has; it is not named when sending
 PLACEHOLDER = "…"
 # Attachment.kind -> method and field; what is no picture for Telegram goes as a document.
@@ -160,10 +161,7 @@ class TelegramAdapter:
 
     def _refusal(self, said: Said) -> SendError:
         error = send_error(said)
-        if isinstance(error, AuthRejected):
-            self._ctx.reject(error)
-            return SendRetry(error.text, after=BUSY, scope="account", code=error.code, action=error.action)
-        return error
+        return halted(self._ctx, error) if isinstance(error, AuthRejected) else error
 
     def _rekey(self, old: str, new: str) -> None:
         try:

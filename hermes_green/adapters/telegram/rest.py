@@ -6,7 +6,7 @@ Source: core.telegram.org/bots/api "Making requests", tdlib/telegram-bot-api Cli
 from __future__ import annotations
 
 import json
-import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Iterator, Mapping
 
@@ -14,60 +14,53 @@ from hermes_green.adapters.telegram.codes import CODES, find
 from hermes_green.adapters.telegram.settings import Settings
 from hermes_green.core.errors import (
     AuthRejected,
-    ConfError,
     HermesError,
     LinkError,
-    LinkLost,
     SendError,
     SendRefused,
     SendRetry,
     SendUnknown,
-    Throttled,
 )
+from hermes_green.core.loose import dict_of
 from hermes_green.core.model import Secret
-from hermes_green.link.http import Answer, BadAnswer, Http, as_send_error
-from hermes_green.link.multipart import Multipart
+from hermes_green.link.api import Api, delivered
+from hermes_green.link.files import MIB, outgoing
+from hermes_green.link.http import Answer, Http
+from hermes_green.link.said import LONGEST_WAIT, Said as Answered, body_of, undialled, wait_of
 
 API_BASE = "https://api.telegram.org"
 READ = 20.0
 # Uploads and downloads; a send is given up after 90 s by whoever asked for it.
 FILE_READ = 60.0
 FILE_TOTAL = 85.0
-_MIB = 1024 * 1024
 # core.telegram.org/bots/api "Sending files"; a server of one's own takes more, and says so itself.
-UPLOAD = 50 * _MIB
-PHOTO = 10 * _MIB
-LONGEST_WAIT = 3600.0
+UPLOAD = 50 * MIB
+PHOTO = 10 * MIB
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """An answer, taken apart. ``wait``: retry_after; ``moved``: migrate_to_chat_id, or ""."""
+class Said(Answered):
+    """An answer. ``text`` is all that tells one refusal from another; ``moved``: migrate_to_chat_id, or ""."""
 
-    status: int
-    good: bool
-    text: str = ""
     result: Any = None
-    wait: float | None = None
     moved: str = ""
 
     def __str__(self) -> str:
         return f"HTTP {self.status}" + (f", {self.text}" if self.text else "")
 
 
-class Rest:
+class Rest(Api):
     """One bot's two HTTP sessions: one for its polls, so that no send waits behind them, one for the rest."""
 
     def __init__(self, settings: Settings) -> None:
-        base = settings.api_base or API_BASE
-        self._token = settings.token
-        self._polls = Http(base, ca_file=settings.ca_file, proxy=settings.proxy, read=READ)
-        self._sends = Http(base, ca_file=settings.ca_file, proxy=settings.proxy, read=READ)
+        base, self._token = settings.api_base or API_BASE, settings.token
+        super().__init__(base, settings, self._taken, send_error)
+        self._polls = Http(base, ca_file=settings.ca_file, proxy=settings.proxy)
 
     def close(self) -> None:
         """Close the pooled connections."""
         self._polls.close()
-        self._sends.close()
+        super().close()
 
     # --- the link ------------------------------------------------------------------------------
 
@@ -78,7 +71,9 @@ class Rest:
             LinkLost, ConfError: no answer; ``code`` is "timeout" when it was late.
         """
         # Only the total counts, so that being late has one name.
-        return self._call(self._polls, method, json=dict(params), read=within + 5, total=within)
+        with _unquoted():
+            path, body = self._path(method), dict(params)
+            return self._taken(self._polls.request("POST", path, json=body, read=within + 5, total=within))
 
     # --- sends ---------------------------------------------------------------------------------
 
@@ -88,7 +83,7 @@ class Rest:
         Raises:
             SendError: no answer.
         """
-        return self._sent(method, json=dict(params))
+        return self._call(method, json=dict(params))
 
     def upload(self, method: str, params: Mapping[str, Any], field: str, media: Mapping[str, Any]) -> Said:
         """A call that carries a file from our disk, read as it is sent.
@@ -96,20 +91,10 @@ class Rest:
         Raises:
             SendError: SendRefused when it cannot be read or is too large.
         """
-        path, name = str(media.get("path") or ""), str(media.get("name") or "")
-        limit = PHOTO if field == "photo" else UPLOAD
-        try:
-            with open(path, "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                if not 0 < size <= limit:
-                    text = f"{name or 'a file'} has {size} bytes: Telegram takes 1 to {limit}"
-                    raise SendRefused(text, code="file_size", limit=limit if size else None)
-                name = name or os.path.basename(path)
-                body = Multipart({key: _field(value) for key, value in params.items()}, field, name, file, size)
-                headers = {"Content-Type": body.content_type}
-                return self._sent(method, data=body, headers=headers, read=FILE_READ, total=FILE_TOTAL)
-        except OSError as error:
-            raise SendRefused(f"the file {name or path} cannot be read: {error.strerror}", code="file") from error
+        with outgoing(media, PHOTO if field == "photo" else UPLOAD) as file:
+            body = file.form({key: _field(value) for key, value in params.items()}, field)
+            headers = {"Content-Type": body.content_type}
+            return self._call(method, data=body, headers=headers, read=FILE_READ, total=FILE_TOTAL)
 
     def download(self, file_id: str) -> Iterator[bytes]:
         """The bytes of a file that a user sent.
@@ -122,66 +107,47 @@ class Rest:
         path = said.result.get("file_path") if isinstance(said.result, dict) else None
         if not said.good or not isinstance(path, str) or path.startswith("/"):
             raise SendRefused(f"Telegram does not hand out the file ({said})", code="file")
-        try:
-            answer = self._sends.stream(
-                "GET", f"/file/bot{self._token.reveal()}/{path}", first=READ, pause=READ, total=FILE_TOTAL
-            )
-        except HermesError as error:
-            raise _alone(error) from None
-        try:
-            if answer.status != 200:
-                raise LinkLost(f"a file could not be fetched: HTTP {answer.status}", status=answer.status)
-            yield from answer.pieces()
-        finally:
-            answer.close()
+        with _unquoted():
+            target = f"/file/bot{self._token.reveal()}/{path}"
+            answer = self._http.stream("GET", target, first=READ, pause=READ, total=FILE_TOTAL)
+        yield from delivered(answer)
 
-    def _sent(self, method: str, **how: Any) -> Said:
-        try:
-            return self._call(self._sends, method, **how)
-        except LinkError as error:
-            raise as_send_error(error) from None
-        except ConfError as error:
-            raise SendRefused(error.text, code=error.code, action=error.action) from None
+    def _call(self, method: str, **how: Any) -> Said:
+        with _unquoted():
+            answer = self._tell("POST", self._path(method), **how)
+            assert isinstance(answer, Said)
+            return answer
 
-    def _call(self, http: Http, method: str, **how: Any) -> Said:
-        try:
-            answer = http.request("POST", f"/bot{self._token.reveal()}/{method}", **how)
-        except HermesError as error:
-            raise _alone(error) from None
+    def _path(self, method: str) -> str:
+        return f"/bot{self._token.reveal()}/{method}"
+
+    def _taken(self, answer: Answer) -> Said:
         return take(answer, self._token)
 
 
 def take(answer: Answer, token: Secret) -> Said:
     """An answer taken apart; gateways between us and the platform answer in HTML, or anything."""
-    try:
-        body = answer.json()
-    except BadAnswer:
-        return Said(answer.status, False, f"no JSON, {len(answer.body)} bytes")
-    more = body.get("parameters")
-    more = more if isinstance(more, dict) else {}
+    body = body_of(answer)
+    more = dict_of(body.get("parameters"))
     wait, moved = more.get("retry_after"), more.get("migrate_to_chat_id")
+    text = str(body.get("description") or "") if body else f"no JSON, {len(answer.body)} bytes"
     return Said(
         status=answer.status,
         good=answer.status == 200 and body.get("ok") is True,
-        text=str(body.get("description") or "").replace(token.reveal(), "***")[:300],
+        text=text.replace(token.reveal(), "***")[:300],
+        wait=min(float(wait), LONGEST_WAIT) if isinstance(wait, (int, float)) and wait >= 0 else wait_of(answer),
         result=body.get("result"),
-        wait=min(float(wait), LONGEST_WAIT) if isinstance(wait, (int, float)) and wait >= 0 else answer.retry_after,
         moved=str(moved) if isinstance(moved, int) else "",
     )
 
 
 def link_error(what: str, said: Said) -> LinkError:
     """The error for a refused call on the way to a link, or on it."""
-    if said.status in (401, 404):
-        error = CODES[said.status].build(said.status, said.text)
-        assert isinstance(error, AuthRejected)
-        return error
-    if said.status == 429:
-        return Throttled(f"{what}: Telegram asks to wait", after=max(1.0, said.wait or 0.0), code="429")
-    return LinkLost(f"{what} was refused ({said})", status=said.status, code=str(said.status))
+    known = CODES[said.status] if said.status in (401, 404) else None
+    return undialled(what, said, known)
 
 
-def send_error(said: Said) -> SendError | AuthRejected:
+def send_error(said: Answered) -> SendError | AuthRejected:
     """The error for a refused send."""
     if said.status >= 500 or said.status == 200:
         return SendUnknown(f"Telegram failed ({said})", code=str(said.status))
@@ -200,7 +166,11 @@ def _field(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _alone(error: HermesError) -> HermesError:
-    """The error without what led to it: that quotes the address."""
-    error.__context__ = None
-    return error
+@contextmanager
+def _unquoted() -> Iterator[None]:
+    """Errors come without what led to them: that quotes the address."""
+    try:
+        yield
+    except HermesError as error:
+        error.__cause__ = error.__context__ = None
+        raise error from None
