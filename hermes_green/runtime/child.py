@@ -305,7 +305,7 @@ class Child:
         wait = self._redial.after_rejection(error, self._dials.was_accepted())
         if wait is not None:
             again = clock_time(self.clock.wall() + wait)
-            action = f"{error.action}; next try at {again}" if error.action else f"next try at {again}"
+            action = "; ".join(filter(None, (error.action.rstrip("."), f"next try at {again}")))
             self._why = Reason(error.code, error.text, action)
             self._arm(wait, self._on_timer)
 

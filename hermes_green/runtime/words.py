@@ -65,6 +65,10 @@ GENERAL: Mapping[str, Help] = {
 }
 # Here the code has said it all.
 _WHOLE = frozenset({"closed", "stopped", "restart", "reconfigured", "stopping"})
+_SPECIAL = (
+    (re.compile(r"cooling down until (\S+)$"), r"冷却至 \1"),
+    (re.compile(r"connected as (.+)$"), r"身份 \1"),
+)
 _NEXT = re.compile(r"(?:; )?next try at (\S+)$")
 
 
@@ -96,10 +100,14 @@ def _said(zh: str, reason: Reason) -> str:
     # A vendor's code: "sentence (code): the vendor's own words".
     _, found, detail = reason.text.partition(f" ({reason.code})")
     special = f"{reason.code}{detail}" if found else reason.text
+    for english, chinese in _SPECIAL:
+        special = english.sub(chinese, special)
     return f"{zh}（{special}）"
 
 
 def _remedy(zh: str, action: str) -> str:
     again = _NEXT.search(action)
     rest = _NEXT.sub("", action)
-    return "；".join(part for part in (zh or rest, f"下次尝试 {again[1]}" if again else "") if part)
+    if not again:
+        return zh or rest
+    return "；".join(part for part in ((zh or rest).rstrip("。."), f"下次尝试 {again[1]}") if part)

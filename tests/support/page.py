@@ -87,7 +87,7 @@ def children() -> list[dict[str, Any]]:
     until = f"cooling down until {time.strftime('%H:%M:%S', time.localtime(time.time() + 300))}"
     spent = because("dingtalk", "budget_spent", until)
     wrong = registry.package("qq").CODES[100016].build(100016)
-    refused = because("qq", wrong.code, wrong.text, f"{wrong.action}; next try at 12:30:00")
+    refused = because("qq", wrong.code, wrong.text, f"{wrong.action.rstrip('.')}; next try at 12:30:00")
     down = because("telegram", "stopped", "stopped by the operator", "hermes-green adapters start telegram")
     bug = because("slack", "crash_limit", "crashed 5 times in 300 s: KeyError('ts')", "this is a bug; see the log")
     return [

@@ -55,7 +55,7 @@ def test_english_gets_the_remedy_that_the_error_did_not_bring() -> None:
 
 def test_codes_of_our_own_keep_what_is_special_to_the_case() -> None:
     spent = shown("qq", Reason("budget_spent", "cooling down until 12:00:00"))
-    assert spent.text == "拨号次数已达上限（cooling down until 12:00:00）"
+    assert spent.text == "拨号次数已达上限（冷却至 12:00:00）"
     assert shown("qq", Reason("closed", "the platform closed the link")).text == "平台关闭了连接"
     assert shown("qq", Reason("stopped", "stopped by the operator", "hermes-green adapters start qq")) == Reason(
         "stopped", "已按要求停止", "hermes-green adapters start qq"
@@ -63,8 +63,8 @@ def test_codes_of_our_own_keep_what_is_special_to_the_case() -> None:
 
 
 def test_the_next_try_is_told_in_chinese_too() -> None:
-    reason = shown("telegram", Reason("401", "Telegram does not know this token (401)", "Check.; next try at 12:30:00"))
-    assert reason.action.endswith("；下次尝试 12:30:00")
+    reason = shown("telegram", Reason("401", "Telegram does not know this token (401)", "Check; next try at 12:30:00"))
+    assert reason.action.endswith("；下次尝试 12:30:00") and "。；" not in reason.action
 
 
 def test_an_unknown_code_is_shown_as_it_came() -> None:

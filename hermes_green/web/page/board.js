@@ -8,6 +8,7 @@ import { call, pathOf } from "./wire.js";
 
 const EVERY = 5000; // ms
 const LOOKS = { READY: "good", STARTING: "wait", WAITING: "wait", STOPPING: "wait", HALTED: "bad", FAILED: "bad" };
+const NOTHING = /^(Nothing to do|无需处理)/;
 const VERBS = ["start", "restart", "stop"];
 const cards = new Map(); // child id -> card
 const list = lister($("hook-list"), hook);
@@ -104,7 +105,7 @@ class Card {
     this.element.className = silent ? "wait" : LOOKS[child.state] || "";
     say(this.state, silent ? t("state.silent") : stateOf(child));
     say(this.why, silent ? t("child.silent") : ready ? "" : reasonOf(child).text);
-    say(this.action, !ready && action ? t("child.todo", { action }) : "");
+    say(this.action, ready ? "" : todo(action));
     facts(this.facts, [
       [t("child.since"), clock(child.since)],
       [t("child.proof"), child.last_proof_age === null ? "" : ago(child.last_proof_age)],
@@ -113,7 +114,8 @@ class Card {
       [t("child.dials"), (child.dials || []).map(dialsOf).join(" · "), "wide"],
     ]);
     const marks = [];
-    if (child.cooldown_until) marks.push(t("child.cooling", { time: exactly(child.cooldown_until) }));
+    // Where the dials are spent, the reason says until when.
+    if (child.cooldown_until && (child.reason || {}).code !== "budget_spent") marks.push(t("child.cooling", { time: exactly(child.cooldown_until) }));
     if (child.losses) marks.push(t("child.losses", { count: child.losses }));
     if (child.restarts) marks.push(t("child.restarts", { count: child.restarts }));
     if (child.suspect) marks.push(t("child.suspect"));
@@ -155,6 +157,10 @@ function reasonOf(child) {
   return { text: "", action: "", ...(reason[short()] || reason) };
 }
 
+function todo(action) {
+  return !action || NOTHING.test(action) ? action : t("child.todo", { action });
+}
+
 function dialsOf(dial) {
   return t("child.dials.of", { ...dial, window: span(dial.window) });
 }
@@ -171,7 +177,7 @@ function totals() {
     [t("total.dead"), status.dead, status.dead ? "bad" : ""], [t("total.lag"), `${status.hub_lag_ms} ms`],
     [t("total.up"), clock(status.started_at)], [t("total.pid"), status.pid],
   ]);
-  say($("dead-count"), status.dead ? ` ${status.dead}` : "");
+  say($("dead-count"), status.dead ? String(status.dead) : "");
 }
 
 // Pairs of a name and a value, changed in place; those without a value are left out.

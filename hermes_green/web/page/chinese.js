@@ -8,7 +8,7 @@ export const CHINESE = {
   "view.sessions": "会话", "view.events": "事件", "view.pairing": "配对",
   "connecting": "正在连接…",
   "lost": "未连接到网关，正在重试…",
-  "pulse": "{all} 个中有 {ready} 个就绪 · 版本 {version}",
+  "pulse": "{ready}/{all} 已就绪 · 版本 {version}",
   "answered": "网关返回了 {status}",
   "dismiss": "关闭",
   "cancel": "取消",

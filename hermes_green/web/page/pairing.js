@@ -28,7 +28,7 @@ export async function pairing() {
 function draw() {
   drawWaiting(waiting, locale());
   drawPaired(paired, locale());
-  $("pairing-count").textContent = waiting.length ? ` ${waiting.length}` : "";
+  $("pairing-count").textContent = waiting.length || "";
 }
 
 const drawWaiting = lister($("pairing-waiting"), (each) => {
