@@ -34,6 +34,7 @@ from hermes_green.ops.notify import Notifier
 from hermes_green.ops.offhub import OffHub
 from hermes_green.ops.ownership import Ownership, own
 from hermes_green.ops.watchdog import Watchdog, resident_mb
+from hermes_green.ops.whereabouts import tell
 from hermes_green.runtime.closing import Deadline, side_by_side
 from hermes_green.runtime.delivery import Delivery
 from hermes_green.runtime.escalation import Escalation
@@ -96,6 +97,8 @@ class Application:
         )
         self._bus = Bus(self._clock)
         self._live = Live(config, self._offhub, self._notifier, self._clock)
+        self._states = states
+        self._published: list[Path] = []
         self._media = Media(config.data_dir / "media", self._offhub.call, logger)
         self._store: Store = open_store(config.data_dir)
         worker = f"{os.getpid()}-{self._started_at:.0f}"
@@ -245,7 +248,13 @@ class Application:
             "started_at": rfc3339(self._started_at),
             "conf": str(self._live.config.conf_dir),
         }
-        self._offhub.call(write_private, self._live.config.data_dir / "gateway.json", json.dumps(facts).encode())
+        config = self._live.config
+        self._published.append(config.data_dir / "gateway.json")
+        self._offhub.call(write_private, self._published[0], json.dumps(facts).encode())
+        try:
+            self._published.append(self._offhub.call(tell, config.conf_dir, config.data_dir, self._states, os.getpid()))
+        except OSError as error:
+            logger.warning("once data_dir is changed, no command will find this process: {}", error)
         print(f"hermes-green ready {self._server.url} pid={os.getpid()}", flush=True)
         self._notifier.ready(self._house.summary())
 
@@ -271,7 +280,8 @@ class Application:
         with gevent.Timeout(end.left(leaving=0.3), False):
             self._store.close()
         self._live.close(end.left() or 0.1)
-        (self._live.config.data_dir / "gateway.json").unlink(missing_ok=True)
+        for path in self._published:
+            path.unlink(missing_ok=True)
         self._ownership.release()
         logs.tell_repeats(at_once=True)
         logger.info("stopped")

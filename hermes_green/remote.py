@@ -9,10 +9,12 @@ import signal
 import socket
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Mapping
 from urllib.parse import quote, urlsplit
 
-from hermes_green.ops.lock import owner
+from hermes_green.ops.lock import data_lock_path, owner, state_dir
+from hermes_green.ops.whereabouts import found
 from hermes_green.settings.schema import Outline
 
 SILENCE = 2.0
@@ -54,7 +56,8 @@ class Answer:
 
 
 class Remote:
-    """The gateway that owns one data directory.
+    """The gateway of a configuration: that which owns its data directory, or which runs elsewhere because
+    ``data_dir`` was changed since.
 
     Running means that the flock on the directory is held and that its holder's pid is the one in
     gateway.json; a pid alone proves nothing, because pids are used again.
@@ -65,10 +68,13 @@ class Remote:
 
     def pid(self) -> int:
         """The holder of the lock; 0 while it has not written its pid. Raises NotRunning."""
-        found = owner(self._outline.data_dir / "gateway.lock")
-        if found is None:
+        holder = owner(data_lock_path(self._data_dir()))
+        if holder is None:
             raise NotRunning
-        return found.pid
+        return holder.pid
+
+    def _data_dir(self) -> Path:
+        return found(self._outline.conf_dir, self._outline.data_dir, state_dir())
 
     def get(self, path: str) -> Answer:
         """Raises NotRunning, Silent."""
@@ -138,9 +144,9 @@ class Remote:
         deadline = time.monotonic() + SILENCE
         while True:
             pid = self.pid()
-            found = self._published()
-            if found and found[2] == pid:
-                return found
+            published = self._published()
+            if published and published[2] == pid:
+                return published
             if time.monotonic() >= deadline:
                 whose = f" (pid {pid})" if pid else ""
                 raise Silent(f"the gateway{whose} is not answering: it holds the lock and has no address yet", pid)
@@ -148,7 +154,7 @@ class Remote:
 
     def _published(self) -> tuple[str, int, int] | None:
         try:
-            said = json.loads((self._outline.data_dir / "gateway.json").read_text("utf-8"))
+            said = json.loads((self._data_dir() / "gateway.json").read_text("utf-8"))
             parts = urlsplit(said["http"])
             if not parts.hostname or not parts.port:
                 return None

@@ -11,8 +11,7 @@ from typing import Iterator
 from hermes_green.blueprint import credentials
 from hermes_green.doctor.finding import Check, Finding
 from hermes_green.doctor.subject import Subject
-from hermes_green.ops.lock import owner
-from hermes_green.ops.ownership import data_lock_path
+from hermes_green.ops.lock import data_lock_path, owner
 
 MIB = 1024 * 1024
 LITTLE, FEW = 500 * MIB, 50 * MIB  # bytes of room that are worth a word, and that are too few

@@ -180,6 +180,11 @@ def _alive(pid: int) -> bool:
     return True
 
 
+def data_lock_path(data_dir: Path) -> Path:
+    """The lock that says whose a data directory is."""
+    return data_dir / "gateway.lock"
+
+
 def state_dir(env: Mapping[str, str] | None = None) -> Path:
     """Where locks and dial ledgers live: outside data_dir, so that two copies of one configuration meet."""
     env = os.environ if env is None else env

@@ -11,14 +11,9 @@ from typing import Mapping
 from loguru import logger
 
 from hermes_green.core.errors import ConfError
-from hermes_green.ops.lock import FileLock, LockHeld, owner
+from hermes_green.ops.lock import FileLock, LockHeld, data_lock_path, owner
 
 POLL = 0.1
-
-
-def data_lock_path(data_dir: Path) -> Path:
-    """The lock that says whose a data directory is."""
-    return data_dir / "gateway.lock"
 
 
 class Ownership:

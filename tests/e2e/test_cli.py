@@ -189,8 +189,11 @@ def test_a_broken_reload_changes_nothing_and_says_where(stage: Stage) -> None:
     assert verb(stage, "reload").code == 0
     until(lambda: not verb(stage, "status", "--json").json()["children"], what="the child to be gone")
     stage.write("gateway", {"http": {"port": 0}, "data_dir": "elsewhere"})
-    # The verbs look where the configuration points, the gateway tells by HTTP what it cannot change.
     assert "data_dir" in gateway.post("/api/reload")[1]["restart_required"]
+    done = verb(stage, "reload")
+    assert done.code == 0 and "only a restart applies: data_dir" in done.err
+    assert verb(stage, "stop").code == 0 and gateway.popen.wait(timeout=20) == 0
+    assert verb(stage, "status").code == 69 and not list(stage.state.glob("*.whereabouts"))
 
 
 def test_broken_configurations_exit_78_with_their_places(stage: Stage) -> None:
