@@ -89,7 +89,7 @@ class Quote:
 
     ``author``: a name or an id, "" unknown. ``attachments``: its media. ``ref``: what the platform needs to
     tell what it says, where the frame did not. ``opens``: it is what opened the thread, which a conversation
-    that has begun knows already.
+    that has begun knows already. ``chat_id``: where it stands, known when it was asked for.
     """
 
     text: str = ""
@@ -98,6 +98,7 @@ class Quote:
     attachments: tuple[Attachment, ...] = ()
     ref: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     opens: bool = False
+    chat_id: str = ""
 
     def before(self, text: str) -> str:
         """``text`` after the quotation, whose lines are marked as Markdown marks them."""
@@ -105,6 +106,14 @@ class Quote:
         said = f"{self.author}: {words}" if self.author and words else words
         quoted = "\n".join(f"> {line}".rstrip() for line in said.splitlines())
         return "\n\n".join(part for part in (quoted, text) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """What somebody has put to a message, by the platform's name or as itself, or taken away again."""
+
+    emoji: str
+    added: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,7 @@ class Inbound:
     stored with the row and copied to each part. ``mentioned``: the bot was addressed (true in DMs).
     ``sent_at``: the platform's wall time in seconds, None where it gives none. ``quote``: what it
     answers or quotes. ``bot``: another bot has written it; what we write ourselves is no message.
+    ``reaction``: it is no message but a reaction to the one of this ``message_id``, and has no text.
     """
 
     keys: tuple[str, ...]
@@ -128,6 +138,7 @@ class Inbound:
     sent_at: float | None = None
     quote: Quote | None = None
     bot: bool = False
+    reaction: Reaction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +203,8 @@ class Message:
 class Turn:
     """One call of an agent. ``id`` is stable over reruns, ``attempt`` counts them from 1. ``session_id``
     is another one each time that the conversation begins anew. ``system_prompt``: the route's; "": the
-    agent's own. ``quote``: what the message answers or quotes; its media are among the attachments."""
+    agent's own. ``quote``: what the message answers or quotes; its media are among the attachments.
+    ``stale``: it was older than the operator's ``max_age`` when the turn began."""
 
     id: str
     attempt: int
@@ -211,6 +223,7 @@ class Turn:
     locale: str = "en"
     system_prompt: str = ""
     quote: Quote | None = None
+    stale: bool = False
 
     @property
     def asked(self) -> str:
@@ -250,7 +263,8 @@ class Caps:
     that cannot be taken. suspect: where a burst of dials may leave the bot accepted but deaf, the
     sentence that says what else helps. lookup: the platform can be
     asked whether a part arrived (``Adapter.find``). quotes: what a message answers or quotes
-    is told, by its frame or, where ``Quote.ref`` says so, by ``Adapter.quoted``.
+    is told, by its frame or, where ``Quote.ref`` says so, by ``Adapter.quoted``. reactions: they are
+    told.
     """
 
     limit: int = 4000
@@ -264,6 +278,7 @@ class Caps:
     media: bool = False
     lookup: bool = False
     quotes: bool = False
+    reactions: bool = False
     rates: tuple[Rate, ...] = ()
     key_lifetime: float | None = None
     reply_window: float | None = None

@@ -41,6 +41,7 @@ class Lease:
     the session's, when it was asked for along with the lease; None: not asked for. ``messages``: where
     several rows are one turn, what all of them say, in order, ``inbound`` (which is answered) among
     them. ``generation``: how often the session has begun anew; ``reset``: it just has, by its policy.
+    ``stale``: whoever works on it has found it too old, which its end writes down (``TurnEnd.stale``).
     """
 
     row: int
@@ -57,6 +58,7 @@ class Lease:
     messages: tuple[Inbound, ...] = ()
     generation: int = 0
     reset: bool = False
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class TurnEnd:
 
     state ``done``: answered. ``dead``: a dead letter with ``reason``. ``refused``: access said no;
     its keys are kept, its text is not. ``undo``: the session's last exchange is put aside, before
-    ``history`` is added.
+    ``history`` is added. ``stale``: its messages were too old when their turn began.
     """
 
     state: Literal["done", "dead", "refused"]
@@ -91,6 +93,7 @@ class TurnEnd:
     reset_session: bool = False
     undo: bool = False
     usage: Mapping[str, Json] | None = None
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +118,9 @@ class Settled:
 
     ``delivered`` with its receipt; ``retry`` at wall time ``at``, ``uncertain`` when the part may
     have been delivered; ``renumber``: the reply number was taken, allot the next and send again;
-    ``unsent``: nothing was sent, and the lease was no attempt; ``dead`` or ``held`` with a reason. ``replaced``: ``payload`` goes in place of what the platform
-    refused, as a part never tried, and what was refused is a dead letter with the reason.
+    ``unsent``: the row is as it was before the lease, which is no attempt; ``dead`` or ``held`` with
+    a reason. ``replaced``: ``payload`` goes in place of what the platform refused, as a part never
+    tried, and what was refused is a dead letter with the reason.
     """
 
     state: Literal["delivered", "retry", "renumber", "unsent", "dead", "held", "replaced"]
@@ -158,10 +162,10 @@ class DeadLetter:
 class AuditLine:
     """One message and what became of it, or one send from outside (``kind`` "send", without a user).
 
-    kind: "text", "command", or the kinds of its media. length: characters. state: waiting, running, done,
+    kind: "text", "command", "reaction", or the kinds of its media. length: characters. state: waiting, running, done,
     refused or dead. seconds: from its coming to its end. usage: what the agent said that it cost.
     delivered, undelivered, given_up: parts of the answer. text and answer: "" unless asked for; what was
-    refused has neither text nor user.
+    refused has neither text nor user. stale: too old when its turn began.
     """
 
     at: float
@@ -186,6 +190,7 @@ class AuditLine:
     given_up: int = 0
     text: str = ""
     answer: str = ""
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,13 +49,20 @@ class House(Protocol):
 
 class Desk:
     """Routes rows right after their commit; pure decisions, no waiting. ``obeyed(command, inbound,
-    session_id)`` is told of each command that is going to be obeyed."""
+    session_id)`` is told of each command that is going to be obeyed, ``reacted(inbound)`` of each reaction."""
 
     def __init__(
-        self, house: House, lanes: Lanes, turns: Turns, log: Any, obeyed: Callable[[Command, Inbound, str], None]
+        self,
+        house: House,
+        lanes: Lanes,
+        turns: Turns,
+        log: Any,
+        obeyed: Callable[[Command, Inbound, str], None],
+        reacted: Callable[[Inbound], None],
     ) -> None:
         self._house = house
         self._obeyed = obeyed
+        self._reacted = reacted
         self._lanes = lanes
         self._turns = turns
         self._log = log
@@ -64,7 +71,7 @@ class Desk:
 
     def foresee(self, inbound: Inbound, session_id: str) -> None:
         """A message is being committed: what will certainly be a turn may be leased along with it."""
-        if self._house.door.passes(inbound):
+        if inbound.reaction is None and self._house.door.passes(inbound):
             command = recognise(inbound.text)
             if command is None or not command.immediate:
                 self._lanes.foresee(session_id)
@@ -80,6 +87,8 @@ class Desk:
         """Do what was decided about a row that its lane has leased before express did; a command that an
         earlier process did not get to is answered here, too. False: the row is for the agent, or for nobody."""
         work = self._aside.pop(lease.row, None) if len(lease.messages) < 2 else None
+        if work is None and lease.inbound.reaction is not None and self._house.door.admits(lease.inbound):
+            work = self._reaction
         if work is None:
             command = recognise(lease.inbound.text)
             if command is None or not command.immediate or not self._house.door.admits(lease.inbound):
@@ -93,7 +102,9 @@ class Desk:
         peer, door = inbound.peer, self._house.door
         verdict = door.verdict(inbound)
         if verdict is not Verdict.ALLOW:
-            return self._refusal(verdict, peer)
+            return self._refusal(Verdict.SILENT if inbound.reaction is not None else verdict, peer)
+        if inbound.reaction is not None:
+            return self._reaction
         if not door.loops.admit(inbound):
             return lambda lease: self._turns.end(lease, TurnEnd("refused", reason="bots answer each other"))
         command = recognise(inbound.text)
@@ -156,6 +167,10 @@ class Desk:
         self._house.express(child).do(row, done, gone)
 
     # --- what ends a row without the agent ---
+
+    def _reaction(self, lease: Lease) -> None:
+        self._turns.end(lease, TurnEnd("done", reason="a reaction"))
+        self._reacted(lease.inbound)
 
     def _refusal(self, verdict: Verdict, peer: Peer) -> Work:
         def work(lease: Lease) -> None:

@@ -29,6 +29,7 @@ from hermes_green.runtime.lanes import Lanes
 from hermes_green.runtime.limits import Limits
 from hermes_green.runtime.loops import Loops
 from hermes_green.runtime.policy import Policy
+from hermes_green.runtime.reactions import Reactions
 from hermes_green.runtime.redial import Pace
 from hermes_green.runtime.supervisor import Supervisor
 from hermes_green.runtime.turn import Turns, facts_of
@@ -75,6 +76,7 @@ class House:
             Limits(clock, lambda: self.policy.limits, counts, self._counts.touch),
             Loops(clock),
         )
+        self._reactions = Reactions(hooks, bus, log, self.place, lambda peer: self.policy.session_of(peer))
         self._looking: gevent.Greenlet | None = None
         self.lanes: Lanes
         self.delivery: Delivery
@@ -83,7 +85,7 @@ class House:
     def connect(self, lanes: Lanes, turns: Turns, delivery: Delivery) -> None:
         """Bring in what works for the children."""
         self.lanes, self.delivery = lanes, delivery
-        self._desk = Desk(self, lanes, turns, self._log, self._obeyed)
+        self._desk = Desk(self, lanes, turns, self._log, self._obeyed, self._reactions.tell)
 
     # --- what its parts ask ---
 
@@ -113,9 +115,10 @@ class House:
 
     def route(self, row: int, inbound: Inbound, session_id: str) -> None:
         """A row was committed."""
-        # Hooks decide about it when its turn comes.
-        facts = facts_of(inbound, self.place(inbound.peer.child), session_id, None)
-        self._bus.publish("message:received", **facts)
+        if inbound.reaction is None:
+            # Hooks decide about it when its turn comes.
+            facts = facts_of(inbound, self.place(inbound.peer.child), session_id, None)
+            self._bus.publish("message:received", **facts)
         self._desk.route(row, inbound, session_id)
 
     def was_reset(self, session: SessionInfo) -> None:
@@ -241,6 +244,7 @@ class House:
         self.supervisor.stop_all(end.left(3.0, leaving=CLOSE_TAIL + 0.5))
         releases = {id: partial(self._release, member) for id, member in self.members.items()}
         side_by_side(end.left(1.5, leaving=CLOSE_TAIL), counts=self._counts.close, **releases)
+        self._reactions.close()
         self.supervisor.close()
 
     def _release(self, member: Member) -> None:

@@ -20,6 +20,7 @@ HookEvent = Literal[
     "session:start",
     "session:reset",
     "message:received",
+    "message:reaction",
     "command:*",
     "agent:start",
     "agent:end",

@@ -84,9 +84,9 @@ class Users:
         """A user does something in ``chat`` (an id, or a name of the tester's own).
 
         ``kind``: message; one of the media (``data`` in base64, ``name``, ``mime``; ``text`` is the
-        caption); location, contact, poll, dice, venue; album (``count`` photos); edit
-        (``message_id``); join; blocked; kicked; migrate; raw (``update``: kind of update,
-        ``body``). ``mention``: in groups the text begins with the bot's name. ``reply_to``: a
+        caption); location, contact, poll, dice, venue; album (``count`` photos); edit (``message_id``);
+        reaction (``message_id``, ``emoji``, ``old``); join; blocked; kicked; migrate; raw (``update``: kind
+        of update, ``body``). ``mention``: in groups the text begins with the bot's name. ``reply_to``: a
         message of this chat. ``anonymous``: written as the group itself. ``bot``: another bot writes.
 
         Returns:
@@ -102,6 +102,8 @@ class Users:
         if kind == "raw":
             update_id = self._sim.feed.put(str(more["update"]), more.get("body"), where.alias, "")
             return {"message_id": "", "event_id": update_id, "chat": where.alias, "user": str(who), "held": False}
+        if kind == "reaction":
+            return self._react(where, who, more)
         if kind in ("blocked", "kicked"):
             where.refuses = "bot was blocked by the user" if kind == "blocked" else "bot was kicked from the group chat"
             return {"message_id": "", "event_id": 0, "chat": where.alias, "user": str(who), "held": False}
@@ -214,6 +216,17 @@ class Users:
         caption = {("caption_entities" if name == "entities" else name): v for name, v in caption.items()}
         extra = {"document": file} if kind == "animation" else {}
         return {kind: body, **extra, **caption}
+
+    def _react(self, where: Chat, who: int, more: Mapping[str, Any]) -> dict[str, Any]:
+        """Somebody puts ``emoji`` to a message in place of ``old``; "" is none."""
+        changed = more.get("old"), more.get("emoji", "👍")
+        old, new = ([{"type": "emoji", "emoji": each}] if each else [] for each in changed)
+        user = {"id": who, "is_bot": False, "first_name": f"User {who}"}
+        body = {"chat": where.shown(), "message_id": int(more["message_id"]), "user": user, "date": now()}
+        event = self._sim.feed.put(
+            "message_reaction", {**body, "old_reaction": old, "new_reaction": new}, where.alias, ""
+        )
+        return {"message_id": "", "event_id": event, "chat": where.alias, "user": str(who), "held": False}
 
     def _migrate(self, where: Chat, who: int) -> dict[str, Any]:
         """A group becomes a supergroup with another id; both are told."""

@@ -74,7 +74,7 @@ def _message(row: Sequence[Any], parts: Mapping[str, Sequence[Any]]) -> AuditLin
         session_id=session_id,
         message_id=message_id,
         turn_id=turn_id or "",
-        kind=rules.kind_of(text, (each["kind"] for each in plain.get("attachments", ()))) if plain else "",
+        kind=_kind(text, plain) if plain else "",
         length=len(text),
         state=STATES[state],
         reason=reason or "",
@@ -84,6 +84,10 @@ def _message(row: Sequence[Any], parts: Mapping[str, Sequence[Any]]) -> AuditLin
         text=text,
         **_arrived(part),
     )
+
+
+def _kind(text: str, plain: Mapping[str, Any]) -> str:
+    return rules.kind_of(text, (each["kind"] for each in plain.get("attachments", ())), "reaction" in plain)
 
 
 def _send(row: Sequence[Any]) -> AuditLine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Mapping
 
-from hermes_green.core.model import EMPTY, Attachment, Inbound, Peer, Quote
+from hermes_green.core.model import EMPTY, Attachment, Inbound, Peer, Quote, Reaction
 
 Row = tuple[Any, ...]
 
@@ -81,6 +81,8 @@ def inbound_body(inbound: Inbound) -> str:
         body["attachments"] = [attachment_json(each) for each in inbound.attachments]
     if inbound.bot:
         body["bot"] = True
+    if inbound.reaction is not None:
+        body["reaction"] = {"emoji": inbound.reaction.emoji, "added": inbound.reaction.added}
     if inbound.quote is not None:
         body["quote"] = quote_json(inbound.quote)
     return dumps(body)
@@ -93,7 +95,7 @@ def attachment_json(each: Attachment) -> dict[str, Any]:
 
 def quote_json(quote: Quote) -> dict[str, Any]:
     """A quotation without what it has not."""
-    names = ("text", "author", "message_id", "ref", "opens")
+    names = ("text", "author", "message_id", "ref", "opens", "chat_id")
     plain = {name: value for name in names if (value := getattr(quote, name))}
     if quote.attachments:
         plain["attachments"] = [attachment_json(each) for each in quote.attachments]
@@ -122,4 +124,5 @@ def inbound_from(child: str, chat_id: str, message_id: str, text: str, body: str
         sent_at=sent_at,
         quote=quote_from(plain.get("quote")),
         bot=plain.get("bot", False),
+        reaction=Reaction(**plain["reaction"]) if "reaction" in plain else None,
     )

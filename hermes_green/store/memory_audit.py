@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Sequence
 
+from hermes_green.core.model import Inbound
 from hermes_green.core.ports import AuditLine
 from hermes_green.store import codec, rules
 from hermes_green.store.memory_rows import InRow, OutRow, Tables
@@ -44,7 +45,7 @@ def _message(row: InRow, parts: dict[str, list[OutRow]]) -> AuditLine:
         session_id=row.session_id,
         message_id=inbound.message_id,
         turn_id=row.turn_id or "",
-        kind="" if refused else rules.kind_of(inbound.text, (each.kind for each in inbound.attachments)),
+        kind="" if refused else _kind(inbound),
         length=len(inbound.text),
         state=STATES.get(row.state, row.state),
         reason=row.reason,
@@ -54,6 +55,10 @@ def _message(row: InRow, parts: dict[str, list[OutRow]]) -> AuditLine:
         text=inbound.text,
         **_arrived(own),
     )
+
+
+def _kind(inbound: Inbound) -> str:
+    return rules.kind_of(inbound.text, (each.kind for each in inbound.attachments), inbound.reaction is not None)
 
 
 def _send(outs: list[OutRow]) -> AuditLine:

@@ -44,8 +44,10 @@ def stands_alone(text: str) -> bool:
     return text.lstrip().startswith(("/", "／"))
 
 
-def kind_of(text: str, media: Iterable[str]) -> str:
+def kind_of(text: str, media: Iterable[str], reaction: bool = False) -> str:
     """What kind of thing a message is, without what it says."""
+    if reaction:
+        return "reaction"
     if stands_alone(text):
         return "command"
     kinds = sorted(set(media))
@@ -55,6 +57,8 @@ def kind_of(text: str, media: Iterable[str]) -> str:
 def may_join(before: Inbound, after: Inbound, apart: float, most: float) -> bool:
     """Whether two messages of a session, ``apart`` seconds from each other, belong to one turn. One that
     addresses the bot and one that does not never do: the latter may be for others."""
+    if before.reaction is not None or after.reaction is not None:
+        return False
     same = before.peer.user_id == after.peer.user_id and before.peer.thread_id == after.peer.thread_id
     same = same and before.mentioned == after.mentioned
     return same and apart <= most and not stands_alone(before.text) and not stands_alone(after.text)

@@ -43,7 +43,7 @@ PLACEHOLDERS = {
     "USER": "ou_1",
 }
 # Fields of what the gateway is asked and answers, which look like keys of the configuration.
-ANSWERED = {"reply_to", "cooldown_until", "app_mention"}
+ANSWERED = {"reply_to", "cooldown_until", "app_mention", "reaction_added", "reaction_removed"}
 # What hooks are told of a message.
 TOLD = {*facts_of(Inbound((), Peer("", "", "dm"), "", ""), None, "", None), "user_name"}
 VARIABLES = (

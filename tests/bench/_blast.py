@@ -86,7 +86,7 @@ class BlastSim(FeishuSim):
             said = events.Said(message_id, _C, "p2p", f"ou_{_N}", "text", {"text": f"blast {_N}"})
             body = events.message_received(self.app_id, said)
         else:
-            body = events.reaction(self.app_id, True, message_id, f"ou_{_N}", "OK")
+            body = events.reaction(self.app_id, True, message_id, "bot", "OK")  # its own, which is not for it
         body["header"]["event_id"] = f"ev_{_N}"
         body["header"]["create_time"] = events.millis()
         payload = json.dumps(body, separators=(",", ":")).encode()

@@ -59,6 +59,10 @@ class Driver:
         """What a user's message has besides when it answers this one."""
         raise AssertionError("a driver says how its users quote")
 
+    def react(self, sim: Any, inbound: Inbound) -> bool:
+        """Let a user put a thumbs-up to this message; False: the platform tells of no reactions in direct chats."""
+        return False
+
     def expire_tokens(self, sim: Any) -> None:
         """Make every access token invalid, as in mid-life."""
         sim.rest.revoke()

@@ -181,6 +181,21 @@ class AdapterContract:
         assert quote.text == "the first 你好"
         assert bench.adapter.caps.of(answer.peer.chat_type).quotes
 
+    def test_a_reaction_is_told_of_once_and_names_its_message(self, bench: Bench) -> None:
+        run = bench.ready()
+        inbound = bench.hear(run, "react to me")
+        assert self.driver.react(bench.sim, inbound) is bench.adapter.caps.default.reactions
+        if bench.adapter.caps.default.reactions:
+            wait_for(lambda: len(run.port.accepted) > 1, what="the reaction")
+            told = run.port.accepted[-1]
+            assert told.reaction is not None and told.reaction.emoji and told.reaction.added
+            assert (told.message_id, told.text) == (inbound.message_id, "")
+            assert told.peer.user_id == inbound.peer.user_id and told.peer.chat_id in ("", inbound.peer.chat_id)
+            bench.sim.fault("redeliver")
+        bench.hear(run, "another")
+        assert [each.text for each in run.port.accepted if each.reaction is None] == ["react to me", "another"]
+        assert len(run.port.accepted) == 2 + bench.adapter.caps.default.reactions
+
     # --- out -----------------------------------------------------------------------------------
 
     def test_an_answer_arrives_in_every_kind_of_chat(self, bench: Bench) -> None:

@@ -32,6 +32,10 @@ class FeishuDriver(Driver):
     def quoting(self, inbound: Inbound) -> Mapping[str, Any]:
         return {"reply_to": inbound.message_id}
 
+    def react(self, sim: Any, inbound: Inbound) -> bool:
+        sim.say(kind="reaction", message_id=inbound.message_id, user=inbound.peer.user_id)
+        return True
+
     def settings(self, sim: Any, **more: Any) -> feishu.Settings:
         given = {
             "app_id": sim.app_id,
@@ -131,7 +135,9 @@ class TestFeishu(AdapterContract):
         bench.sim.say(kind="raw", event_type="something.new_v7", event={"x": 1})
         wait_for(lambda: len(bench.sim.record(kind="ack")) >= 10, what="ten acknowledgements")
         assert all(ack["code"] == 200 for ack in bench.sim.record(kind="ack"))
-        assert len(run.port.offered) == 1 and run.port.quarantined == []
+        # Our own reaction comes back, and is none; the user's is.
+        assert [each.reaction is None for each in run.port.offered] == [True, False]
+        assert run.port.quarantined == []
 
     def test_a_message_that_makes_no_sense_is_kept_and_acknowledged(self, bench: Bench) -> None:
         run = bench.ready()

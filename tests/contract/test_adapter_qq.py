@@ -89,6 +89,21 @@ class QQDriver(Driver):
 class TestQQ(AdapterContract):
     driver = QQDriver()
 
+    def test_reactions_in_guilds_are_told_of_where_they_are_asked_for(self, bench: Bench) -> None:
+        asked = ["GROUP_AND_C2C", "PUBLIC_GUILD_MESSAGES", "GUILD_MESSAGE_REACTIONS"]
+        adapter = qq.create(self.driver.settings(bench.sim, intents=asked), bench.ctx)
+        run = Run(adapter, bench.ctx).until_ready()
+        try:
+            emoji, target = {"id": "4", "type": 1}, {"id": "08a", "type": 0}
+            d = {"user_id": "99", "channel_id": "88", "emoji": emoji, "target": target}
+            bench.sim.say(event="MESSAGE_REACTION_ADD", chat_type="channel", d=d)
+            wait_for(lambda: run.port.accepted, what="the reaction")
+            told = run.port.accepted[0]
+            assert told.reaction is not None and (told.message_id, told.peer.chat_id) == ("08a", "88")
+        finally:
+            run.close()
+            adapter.close()
+
     def test_five_hundred_mutated_frames_end_no_run_and_good_ones_between_are_answered(self, bench: Bench) -> None:
         run, draw = bench.ready(), random.Random(20261120)
         good = [f"good {number}" for number in range(0, 500, 25)]

@@ -43,6 +43,12 @@ class SlackDriver(Driver):
     def quoting(self, inbound: Inbound) -> Mapping[str, Any]:
         return {"thread": inbound.message_id}
 
+    def react(self, sim: Any, inbound: Inbound) -> bool:
+        sim.say(
+            kind="reaction", chat=inbound.peer.chat_id, message_id=inbound.message_id, user=inbound.peer.user_id
+        )
+        return True
+
     def settings(self, sim: Any, **more: Any) -> slack.Settings:
         given = {
             "bot_token": Secret(sim.options.bot_token),
@@ -222,7 +228,8 @@ class TestSlack(AdapterContract):
         bench.sim.say(kind="raw", event={"type": "brand_new_event", "x": 1})
         bench.sim.say(kind="raw", payload={"type": "app_rate_limited", "minute_rate_limited": 1})
         wait_for(lambda: not bench.sim.courier.unacked(), what="all acknowledged")
-        assert len(run.port.offered) == 3 and run.port.quarantined == []
+        assert [each.text for each in run.port.offered if each.reaction is None] == ["hi", "I am a bot", "edit me"]
+        assert len(run.port.offered) == 4 and run.port.quarantined == []
 
     def test_commands_and_clicks_are_acknowledged_and_a_command_is_told_where_to_write(self, bench: Bench) -> None:
         run = bench.ready()

@@ -38,6 +38,10 @@ class TelegramDriver(Driver):
     def quoting(self, inbound: Inbound) -> Mapping[str, Any]:
         return {"reply_to": inbound.message_id}
 
+    def react(self, sim: Any, inbound: Inbound) -> bool:
+        sim.say(kind="reaction", message_id=inbound.message_id)
+        return True
+
     def settings(self, sim: Any, **more: Any) -> telegram.Settings:
         # Whole seconds are the platform's unit: one is the shortest wait that is one.
         given = {"token": Secret(sim.token), "api_base": sim.url, "ping_interval": 1, "ping_timeout": 0.7, **more}
@@ -227,11 +231,11 @@ class TestTelegram(AdapterContract):
     def test_what_is_not_for_us_is_passed_over_and_confirmed(self, bench: Bench) -> None:
         run = bench.ready()
         bench.sim.say(kind="join", chat_type="group")
-        bench.sim.say(text="I am a bot", chat_type="group", bot=True)
+        assert bench.hear(run, "I am a bot", "group", bot=True).bot
         bench.sim.say(kind="raw", update="callback_query", body={"id": "1"})
         assert bench.hear(run, "I am the group", "group", anonymous=True).peer.user_id == "-5001"
         wait_for(lambda: bench.sim.feed.pending == 0, what="all to be confirmed")
-        assert run.port.quarantined == [] and len(run.port.accepted) == 1
+        assert run.port.quarantined == [] and len(run.port.accepted) == 2
 
     def test_what_makes_no_sense_is_kept_and_confirmed(self, bench: Bench) -> None:
         run = bench.ready()

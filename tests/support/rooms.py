@@ -146,7 +146,8 @@ class Rooms:
             manner=lambda: self.policy.manner(self.clock.wall()),
         )
         self._express = Express("one", store, self.clock, logger, "w")
-        self.desk = Desk(self, self.lanes, self.turns, logger, self._obeyed)
+        self.reactions: list[Inbound] = []
+        self.desk = Desk(self, self.lanes, self.turns, logger, self._obeyed, self.reactions.append)
 
     def progress(self, lease: Any, place: Place) -> Progress:
         if not self.adapter.caps.default.streaming:

@@ -8,7 +8,7 @@ import pytest
 
 from hermes_green.adapters.feishu.parse import Bot, parse, quoted
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.model import Attachment, Peer, Quote
+from hermes_green.core.model import Attachment, Peer, Quote, Reaction
 
 ME = Bot(open_id="ou_bot", name="Green")
 MENTION_ME = {
@@ -183,7 +183,6 @@ def test_other_kinds_are_named_and_their_media_attached(kind, content, text, med
         message(kind="system", content={"template": "{from_user} joined"}),
         other("im.chat.access_event.bot_p2p_chat_entered_v1", chat_id="oc_1", operator_id={"open_id": "ou_1"}),
         other("im.message.reaction.created_v1", message_id="om_1", operator_type="app", reaction_type={}),
-        other("im.message.reaction.deleted_v1", message_id="om_1", operator_type="user", reaction_type={}),
         other("im.message.recalled_v1", message_id="om_1", chat_id="oc_1", recall_type="message_owner"),
         other("im.message.message_read_v1", reader={}, message_id_list=["om_1"]),
         other("im.chat.member.bot.added_v1", chat_id="oc_1", operator_id={}, external=False, name="g"),
@@ -291,6 +290,16 @@ def _quietly(raw):
         return
     if got is not None:
         json.dumps([got.keys, got.text, got.message_id, dict(got.reply_ref)], ensure_ascii=False).encode("utf-8")
+
+
+def test_a_reaction_is_known_by_its_event_and_its_message_and_not_by_its_chat():
+    said = {"message_id": "om_1", "operator_type": "user", "user_id": {"open_id": "ou_ann"}, "action_time": "17"}
+    inbound = read(other("im.message.reaction.created_v1", **said, reaction_type={"emoji_type": "OK"}))
+    assert (inbound.reaction, inbound.keys, inbound.message_id, inbound.text) == (Reaction("OK"), ("e1",), "om_1", "")
+    assert (inbound.peer, inbound.quote.ref) == (Peer("feishu/a", "", "dm", user_id="ou_ann"), {"message_id": "om_1"})
+    gone = read(other("im.message.reaction.deleted_v1", **said, reaction_type={"emoji_type": "OK"}))
+    assert gone.reaction == Reaction("OK", added=False)
+    assert read(other("im.message.reaction.created_v1", **said, reaction_type={})) is None
 
 
 def test_other_bots_are_told_apart_from_us_and_not_heard_while_that_cannot_be():

@@ -11,7 +11,7 @@ import pytest
 from hermes_green.adapters.qq.parse import parse
 from hermes_green.adapters.qq.wire import Frame, decode
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.model import Quote
+from hermes_green.core.model import Quote, Reaction
 from tests.support.mutants import mutant
 
 C2C = {
@@ -210,3 +210,16 @@ def test_a_message_that_quotes_brings_the_first_of_its_elements():
     for odd in ([], [7], [{}], {}, None):
         assert read("C2C_MESSAGE_CREATE", {**C2C, "message_type": 103, "msg_elements": odd}).quote is None
     assert read("C2C_MESSAGE_CREATE", {**C2C, "msg_elements": [{"content": "merged"}]}).quote is None
+
+
+def test_a_reaction_in_a_guild_names_its_message():
+    d = {"user_id": "99", "guild_id": "77", "channel_id": "88", "emoji": {"id": "277", "type": 1}}
+    added = {**d, "target": {"id": "08a1", "type": 0}}
+    inbound = read("MESSAGE_REACTION_ADD", added)
+    assert (inbound.reaction, inbound.message_id, inbound.text) == (Reaction("277"), "08a1", "")
+    assert (inbound.peer.chat_id, inbound.peer.chat_type, inbound.peer.user_id) == ("88", "channel", "99")
+    face = {**added, "emoji": {"id": "128077", "type": 2}}
+    assert read("MESSAGE_REACTION_REMOVE", face).reaction == Reaction("👍", added=False)
+    assert read("MESSAGE_REACTION_ADD", {**added, "emoji": {"id": "55296", "type": 2}}).reaction == Reaction("55296")
+    for nothing in ({**added, "user_id": "5"}, d, {**added, "target": {"id": "x", "type": 3}}, {**added, "emoji": {}}):
+        assert read("MESSAGE_REACTION_ADD", nothing) is None

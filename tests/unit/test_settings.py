@@ -73,7 +73,7 @@ def test_an_empty_directory_means_the_defaults_of_the_contract(tmp_path: Path) -
             "groups": [],
             "admins": [],
             "require_mention": True,
-                "bots": False,
+            "bots": False,
             "threads": "thread",
             "session": "chat",
             "overrides": {},

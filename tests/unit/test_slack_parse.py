@@ -12,7 +12,7 @@ import pytest
 from hermes_green.adapters.slack import wire
 from hermes_green.adapters.slack.parse import Bot, parse, plain, quoted
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.model import Inbound, Quote
+from hermes_green.core.model import Inbound, Quote, Reaction
 
 US = Bot("U0BOT", "B0BOT", "greenie")
 
@@ -119,11 +119,23 @@ def test_the_event_tells_who_we_are_when_nobody_else_has():
         {"user": "U0BOT"},
         {"user": "USLACKBOT"},
         {"type": "reaction_added"},
+        {"type": "reaction_added", "user": "U0BOT", "item": {"type": "message", "channel": "C1", "ts": "1.0"}},
+        {"type": "reaction_removed", "item": {"type": "file"}},
         {"type": "something_new"},
     ],
 )
 def test_what_no_person_wrote_is_not_for_us(changes):
     assert event(**changes) is None
+
+
+def test_a_reaction_names_its_message():
+    item = {"type": "message", "channel": "C1", "ts": "1.5"}
+    inbound = heard(type="reaction_added", user="U7", reaction="tada", item=item, event_ts="2.0")
+    assert (inbound.reaction, inbound.message_id, inbound.text) == (Reaction("tada"), "1.5", "")
+    assert (inbound.peer.chat_id, inbound.peer.chat_type, inbound.peer.user_id) == ("C1", "channel", "U7")
+    assert heard(type="reaction_removed", user="U7", reaction="tada", item=item).reaction == Reaction("tada", False)
+    with pytest.raises(BadFrame):
+        event(type="reaction_added", user="U7", reaction="tada", item={"type": "message"})
 
 
 def test_what_other_bots_write_is_told_apart_and_nothing_is_while_we_do_not_know_who_we_are():

@@ -9,7 +9,7 @@ import pytest
 
 from hermes_green.adapters.telegram.parse import Bot, album_of, gathered, moved, parse, update_id_of
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.model import Inbound, Quote
+from hermes_green.core.model import Inbound, Quote, Reaction
 from tests.support.mutants import mutant
 
 BOT = Bot(110, "green_bot", True)
@@ -217,3 +217,23 @@ def test_what_opened_a_topic_is_not_quoted_and_words_of_other_chats_are() -> Non
     assert read(update(external_reply=elsewhere, quote={"text": "far"})).quote == Quote("far", "Bob")
     for odd in (7, {}, {"text": 7}, {"new_chat_title": "x"}):
         assert read(update(reply_to_message=odd)).quote is None
+
+
+def reacted(old: list[Any], new: list[Any], **more: Any) -> Any:
+    user = {"id": 7, "is_bot": False, "first_name": "Ann"}
+    body = {"chat": GROUP, "message_id": 5, "user": user, "date": 1_700_000_000}
+    return {"update_id": 9, "message_reaction": {**body, "old_reaction": old, "new_reaction": new, **more}}
+
+
+def test_a_reaction_is_what_has_changed() -> None:
+    up, down = {"type": "emoji", "emoji": "👍"}, {"type": "emoji", "emoji": "👎"}
+    inbound = read(reacted([up], [up, down]))
+    assert (inbound.reaction, inbound.message_id, inbound.text) == (Reaction("👎"), "5", "")
+    assert (inbound.peer.chat_id, inbound.peer.user_id, inbound.peer.user_name) == ("-1001", "7", "Ann")
+    assert read(reacted([up], [])).reaction == Reaction("👍", added=False)
+    assert read(reacted([], [{"type": "custom_emoji", "custom_emoji_id": "77"}])).reaction == Reaction("77")
+    assert read(reacted([], [up])).keys != read(reacted([up], [])).keys
+    for nothing in (reacted([up], [up]), reacted([], [up], user={"id": 110}), reacted([], [up], user=None)):
+        assert parse([nothing], "telegram", BOT) is None
+    with pytest.raises(BadFrame):
+        parse([{"update_id": 9, "message_reaction": {"chat": {}}}], "telegram", BOT)

@@ -14,11 +14,12 @@ from hermes_green.adapters.feishu.conversation import Conversation
 from hermes_green.adapters.feishu.parse import Bot, quoted
 from hermes_green.adapters.feishu.rest import MESSAGES, Rest
 from hermes_green.adapters.feishu.settings import Settings
-from hermes_green.core.clock import Clock, SystemClock
+from hermes_green.core.clock import Clock
 from hermes_green.core.errors import BadFrame, ConfError, LinkError
 from hermes_green.core.model import Caps, CapsTable, Part, Peer, Quote, Rate, Receipt, Reply, Unit
 from hermes_green.core.ports import Context, Port
 from hermes_green.link.said import halting
+from hermes_green.link.translator import Translator
 
 # open.feishu.cn "Rate limits" and "Send message": per app and call 50/s and 1000/min, per chat 5/s
 # shared by all bots; a uuid is recognised for an hour; an event is to be answered within 3 s. Updates of
@@ -32,6 +33,7 @@ CAPS = Caps(
     threads=True,
     media=True,
     quotes=True,
+    reactions=True,
     rates=(
         Rate(50, 1.0, "account", drafts=False),
         Rate(1000, 60.0, "account", drafts=False),
@@ -46,15 +48,13 @@ BOT_WITHIN = 3.0
 _DIRECT = ("ou_", "on_")
 
 
-class FeishuAdapter:
-    """Translator for one app. ``core.ports.Adapter`` says what its methods promise."""
+class FeishuAdapter(Translator):
+    """Translator for one app."""
 
     caps = CapsTable(default=CAPS)
 
     def __init__(self, settings: Settings, ctx: Context, clock: Clock | None = None) -> None:
-        self._settings = settings
-        self._ctx = ctx
-        self._clock = clock or SystemClock()
+        super().__init__(settings, ctx, clock)
         self._rest = Rest(settings, self._clock)
         self._chats = Chats(self._rest, ctx)
         self._cards = Cards(self._rest, self._chats, ctx, self._clock)
@@ -91,19 +91,7 @@ class FeishuAdapter:
         """Finish the draft the part carries, or post it: as a reply to the message ``reply_ref`` names, else
         to the chat. ``uuid`` is the row's key on every attempt, so a repeat within the hour answers with the
         first message."""
-        return Receipt(self._deliver(part), self._clock.wall())
-
-    def _deliver(self, part: Part) -> str:
-        handle = part.handle
-        if handle is None:
-            return self._chats.deliver(part)
-        finished = self._cards.finish(handle, part) if "media" not in part.payload else ""
-        if finished:
-            return finished
-        # First the text, then the card's end: whatever breaks off in between, no text is lost.
-        sent = self._chats.deliver(part)
-        self._cards.retract(handle, part.peer, part.reply_ref)
-        return sent
+        return self._completed(part, self._cards.finish, self._chats.deliver, self._cards.retract)
 
     # --- what a chat sees of a turn that runs ----------------------------------------------------
 
@@ -156,7 +144,3 @@ class FeishuAdapter:
         if prefix == "group" and chat_id.startswith("oc_"):
             return Peer(self._ctx.child, chat_id, "group")
         return None
-
-    def close(self) -> None:
-        """Close the pooled HTTP connections."""
-        self._rest.close()

@@ -12,9 +12,10 @@ from typing import Any, Mapping
 
 from hermes_green.core.errors import BadFrame
 from hermes_green.core.loose import dict_of, list_of, text_of
-from hermes_green.core.model import Attachment, Inbound, Peer, Quote
+from hermes_green.core.model import Attachment, Inbound, Peer, Quote, Reaction
 
 MESSAGE = "im.message.receive_v1"
+REACTIONS: Mapping[str, bool] = {"im.message.reaction.created_v1": True, "im.message.reaction.deleted_v1": False}
 
 _MENTION = re.compile(r"(@_(?:user_\d+|all))( ?)")
 
@@ -59,8 +60,8 @@ class Bot:
 def parse(payload: bytes, *, child: str, bot: Bot = Bot()) -> Inbound | None:
     """The neutral message in one event; None means valid, but not for us.
 
-    Everything but a user's message is not for us: reactions (our own come back too), recalls, chats
-    entered, members, cards, and messages of apps.
+    Everything but messages and reactions is not for us: recalls, chats entered, members, cards; nor is what
+    we do ourselves, which comes back where it is a reaction.
 
     Raises:
         BadFrame: not an event, or a message event without what a message must have.
@@ -78,7 +79,10 @@ def parse(payload: bytes, *, child: str, bot: Bot = Bot()) -> Inbound | None:
 
 def _parse(event: dict[str, Any], child: str, bot: Bot) -> Inbound | None:
     header = dict_of(event.get("header"))
-    if text_of(header.get("event_type")) != MESSAGE:
+    happened = text_of(header.get("event_type"))
+    if happened in REACTIONS:
+        return _reaction(dict_of(event.get("event")), text_of(header.get("event_id")), REACTIONS[happened], child)
+    if happened != MESSAGE:
         return None
     body = _need(event, "event", dict)
     message = _need(body, "message", dict)
@@ -123,6 +127,24 @@ def _parse(event: dict[str, Any], child: str, bot: Bot) -> Inbound | None:
     )
 
 
+def _reaction(body: dict[str, Any], event_id: str, added: bool, child: str) -> Inbound | None:
+    """Somebody's reaction to a message. In which chat the platform does not say: so the rules for direct
+    chats hold, and the message is asked for where somebody wants to know."""
+    user_id, message_id = text_of(dict_of(body.get("user_id")).get("open_id")), text_of(body.get("message_id"))
+    emoji = text_of(dict_of(body.get("reaction_type")).get("emoji_type"))
+    if text_of(body.get("operator_type")) != "user" or not (user_id and message_id and emoji and event_id):
+        return None
+    return Inbound(
+        keys=(event_id,),
+        peer=Peer(child, "", "dm", user_id=user_id),
+        message_id=message_id,
+        text="",
+        sent_at=_seconds(body.get("action_time")),
+        quote=Quote(message_id=message_id, ref={"message_id": message_id}),
+        reaction=Reaction(emoji, added),
+    )
+
+
 def _answered(message: dict[str, Any], thread_id: str | None) -> Quote | None:
     """What it answers: the frame has its id alone. In a thread that is always what opened it."""
     parent = text_of(message.get("parent_id"))
@@ -149,6 +171,7 @@ def quoted(item: Mapping[str, Any], app_id: str, bot: Bot) -> Quote:
             author=bot.name if bot.name and author == app_id else author,
             message_id=message_id,
             attachments=attachments,
+            chat_id=text_of(item.get("chat_id")),
         )
     except Exception as error:  # parse border: whatever a stranger's JSON makes us stumble over
         raise BadFrame(f"{type(error).__name__}: {error}") from error

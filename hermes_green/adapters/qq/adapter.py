@@ -12,12 +12,13 @@ from hermes_green.adapters.qq.render import C2C_PARTS, LIMIT, PARTS, UNIT, rende
 from hermes_green.adapters.qq.rest import Rest
 from hermes_green.adapters.qq.settings import Settings, intents_of
 from hermes_green.adapters.qq.streams import Streams
-from hermes_green.core.clock import Clock, SystemClock
+from hermes_green.core.clock import Clock
 from hermes_green.core.errors import SendCollision, SendRefused, SendRetry, Throttled
 from hermes_green.core.model import Caps, CapsTable, Part, Peer, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
 from hermes_green.core.remembered import Remembered
 from hermes_green.link.said import halting
+from hermes_green.link.translator import Translator
 
 # bot-docs send.md: a message may be answered for 60 min in direct chats, for 5 min elsewhere, and a
 # repeated (msg_id, msg_seq) is recognised as long. Guild direct messages share the table's "dm";
@@ -41,6 +42,7 @@ _CHANNEL = Caps(
     parts=PARTS,
     reply_window=300.0,
     send_needs_link=True,
+    reactions=True,
     rates=(Rate(5, 1.0, "chat"),),
 )
 _PREFIXES: Mapping[str, tuple[Any, str]] = {
@@ -52,15 +54,13 @@ _PREFIXES: Mapping[str, tuple[Any, str]] = {
 REMEMBERED = 1_000
 
 
-class QQAdapter:
-    """Translator for one bot. ``core.ports.Adapter`` says what its methods promise."""
+class QQAdapter(Translator):
+    """Translator for one bot."""
 
     caps = CapsTable(default=_C2C, by_type={"dm": _C2C, "group": _GROUP, "channel": _CHANNEL})
 
     def __init__(self, settings: Settings, ctx: Context, clock: Clock | None = None) -> None:
-        self._settings = settings
-        self._ctx = ctx
-        self._clock = clock or SystemClock()
+        super().__init__(settings, ctx, clock)
         self._rest = Rest(settings, self._clock)
         self._streams = Streams(self._rest, ctx)
         self._files = Files(self._rest, self._clock)
@@ -154,7 +154,3 @@ class QQAdapter:
         chat_type, kind = _PREFIXES[prefix]
         user_id = chat_id if kind == wire.Kind.C2C else None
         return Peer(self._ctx.child, chat_id, chat_type, user_id=user_id, extra={"kind": kind})
-
-    def close(self) -> None:
-        """Close the pooled HTTP connections."""
-        self._rest.close()

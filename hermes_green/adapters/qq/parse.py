@@ -12,7 +12,7 @@ from typing import Any, Literal, Mapping
 
 from hermes_green.adapters.qq.wire import Frame, Kind
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote
+from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote, Reaction
 
 # event -> kind of chat, its neutral type, the field with the chat's id, does it mention us
 _EVENTS: Mapping[str, tuple[str, ChatType, str, bool]] = {
@@ -25,6 +25,8 @@ _EVENTS: Mapping[str, tuple[str, ChatType, str, bool]] = {
 }
 # tencent-connect/qqbot-nodejs: the ``message_type`` of a message that quotes another one.
 QUOTING = 103
+# Guild channels alone, and only with the intent GUILD_MESSAGE_REACTIONS.
+_REACTIONS: Mapping[str, bool] = {"MESSAGE_REACTION_ADD": True, "MESSAGE_REACTION_REMOVE": False}
 _USER_ID = {Kind.C2C: "user_openid", Kind.GROUP: "member_openid", Kind.CHANNEL: "id", Kind.GUILD_DM: "id"}
 _LEADING_MENTION = re.compile(r"^\s*<@!?\w+>")
 
@@ -37,6 +39,8 @@ def parse(frame: Frame, child: str, bot_id: str = "") -> Inbound | None:
     Raises:
         BadFrame: an event that must be a message lacks what makes it one.
     """
+    if frame.t in _REACTIONS:
+        return _reaction(frame, child, bot_id)
     event = _EVENTS.get(frame.t)
     if event is None:
         return None
@@ -82,6 +86,33 @@ def parse(frame: Frame, child: str, bot_id: str = "") -> Inbound | None:
         quote=_quote(d),
         bot=by_bot,
     )
+
+
+def _reaction(frame: Frame, child: str, bot_id: str) -> Inbound | None:
+    """Somebody's reaction to a message; bot-docs openapi/reaction/model.md: a target of the type 0 is one, an
+    emoji of the type 2 is a code point, others are the platform's own and go by their number."""
+    d = frame.d if isinstance(frame.d, dict) else {}
+    target, emoji = d.get("target"), d.get("emoji")
+    if not isinstance(target, dict) or not isinstance(emoji, dict) or target.get("type") not in (0, "0", None):
+        return None
+    user_id, channel = _required(d, "user_id", frame.t), _required(d, "channel_id", frame.t)
+    message_id, number = _required(target, "id", frame.t), str(emoji.get("id") or "")
+    if user_id == bot_id or not number:
+        return None
+    shown = chr(int(number)) if emoji.get("type") == 2 and _is_character(number) else number
+    return Inbound(
+        keys=(f"{frame.t}:{user_id}:{message_id}:{number}:{frame.s}",),
+        peer=Peer(child, channel, "channel", user_id=user_id, extra={"kind": Kind.CHANNEL}),
+        message_id=message_id,
+        text="",
+        reaction=Reaction(shown, _REACTIONS[frame.t]),
+    )
+
+
+def _is_character(number: str) -> bool:
+    if not (number.isascii() and number.isdigit()) or len(number) > 7:
+        return False
+    return 0x20 < int(number) < 0x110000 and not 0xD800 <= int(number) < 0xE000
 
 
 def _quote(d: Mapping[str, Any]) -> Quote | None:

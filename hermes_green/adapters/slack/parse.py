@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, Mapping
 
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote
+from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote, Reaction
 
 # What people and bots write; every other subtype is an edit, a deletion, a join or the like.
 _SUBTYPES = frozenset({"", "file_share", "thread_broadcast", "bot_message"})
+_REACTIONS: Mapping[str, bool] = {"reaction_added": True, "reaction_removed": False}
 _GONE = ("tombstone", "hidden_by_limit")
 _SLACKBOT = "USLACKBOT"
 _TOKEN = re.compile(r"<([@#!]?)([^<>|]+)(?:\|([^<>]*))?>( ?)")
@@ -51,6 +52,8 @@ def _parse(payload: Mapping[str, Any], child: str, bot: Bot) -> Inbound | None:
             raise BadFrame("an event without its event")
         return None
     kind = _text(event, "type")
+    if kind in _REACTIONS:
+        return _reaction(payload, event, child, bot.user_id or _authorized(payload))
     if kind not in ("message", "app_mention") or _text(event, "subtype") not in _SUBTYPES:
         return None
     us = bot.user_id or _authorized(payload)
@@ -80,6 +83,25 @@ def _parse(payload: Mapping[str, Any], child: str, bot: Bot) -> Inbound | None:
         sent_at=seconds_of(ts),
         quote=forwarded or _opening(event, channel),
         bot=by_bot != "",
+    )
+
+
+def _reaction(payload: Mapping[str, Any], event: Mapping[str, Any], child: str, us: str) -> Inbound | None:
+    """Somebody's reaction to a message; those to files are of before files were messages."""
+    item = event.get("item")
+    user, emoji, event_id = _text(event, "user"), _text(event, "reaction"), _text(payload, "event_id")
+    if not isinstance(item, dict) or item.get("type") != "message" or user in ("", us, _SLACKBOT):
+        return None
+    channel, ts = _required(item, "channel"), _required(item, "ts")
+    if not emoji or not event_id:
+        raise BadFrame("a reaction without its name or its event")
+    return Inbound(
+        keys=(event_id,),
+        peer=Peer(child, channel, _chat_type("", channel), user_id=user),
+        message_id=ts,
+        text="",
+        sent_at=seconds_of(_text(event, "event_ts")),
+        reaction=Reaction(emoji, _REACTIONS[_text(event, "type")]),
     )
 
 

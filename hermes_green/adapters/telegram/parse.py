@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Iterator, Literal, Mapping, Sequence
 
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote
+from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote, Reaction
 
-# What is asked for; the platform remembers it.
 KINDS = ("message", "edited_message", "channel_post", "edited_channel_post")
+REACTION = "message_reaction"
+# What is asked for; the platform remembers it. Reactions are told in direct chats, and to administrators.
+ASKED = (*KINDS, REACTION)
 
 _TYPES: Mapping[str, ChatType] = {"private": "dm", "group": "group", "supergroup": "group", "channel": "channel"}
 _MEDIA: Mapping[str, tuple[Literal["image", "file", "audio", "video"], str]] = {
@@ -146,6 +148,8 @@ def parse(updates: Sequence[Any], child: str, bot: Bot) -> Inbound | None:
 def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
     if update_id_of(update) is None:
         raise BadFrame("an update without update_id")
+    if REACTION in update:
+        return _reaction(_need(update, REACTION, dict), child, bot)
     kind = next((kind for kind in KINDS if kind in update), None)
     if kind is None:
         if len(update) < 2:
@@ -194,6 +198,35 @@ def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
         quote=_quote(message),
         bot=by_bot,
     )
+
+
+def _reaction(body: Mapping[str, Any], child: str, bot: Bot) -> Inbound | None:
+    """Somebody's reactions to a message, as a change of what was there: what was put there, or else what
+    was taken away."""
+    chat = _need(body, "chat", dict)
+    chat_id, message_id = _need(chat, "id", int), _need(body, "message_id", int)
+    chat_type = _TYPES.get(_need(chat, "type", str))
+    who = _dict(body.get("actor_chat")) or _dict(body.get("user"))
+    old, new = _emojis(body.get("old_reaction")), _emojis(body.get("new_reaction"))
+    added, removed = [each for each in new if each not in old], [each for each in old if each not in new]
+    if chat_type is None or who.get("id") in (None, bot.id) or not (added or removed):
+        return None
+    user_id, when = _need(who, "id", int), body.get("date")
+    return Inbound(
+        keys=(f"{chat_id}:{message_id}:{user_id}:{when}:{'+'.join(new)}",),
+        peer=Peer(child, str(chat_id), chat_type, user_id=str(user_id), user_name=_name(who) or None),
+        message_id=str(message_id),
+        text="",
+        sent_at=_seconds(when),
+        bot=who.get("is_bot") is True,
+        reaction=Reaction(" ".join(added or removed), bool(added)),
+    )
+
+
+def _emojis(listed: Any) -> list[str]:
+    """Reactions by themselves; those of a set of its own by their id."""
+    found = [_dict(each) for each in listed] if isinstance(listed, list) else []
+    return [str(each.get("emoji") or each.get("custom_emoji_id") or each.get("type")) for each in found]
 
 
 def _content(message: Mapping[str, Any]) -> tuple[str, tuple[Attachment, ...]] | None:

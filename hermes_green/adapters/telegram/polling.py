@@ -14,7 +14,7 @@ import gevent
 from gevent.event import Event
 
 from hermes_green.adapters.telegram.codes import CODES
-from hermes_green.adapters.telegram.parse import KINDS, Bot, album_of, gathered, moved, parse, update_id_of
+from hermes_green.adapters.telegram.parse import ASKED, Bot, album_of, gathered, moved, parse, update_id_of
 from hermes_green.adapters.telegram.rest import Rest, Said, link_error
 from hermes_green.adapters.telegram.settings import Settings
 from hermes_green.core.clock import Clock
@@ -116,7 +116,7 @@ class Polling:
 
     def _poll(self, wait: int) -> list[Any]:
         """The updates that came within ``wait`` seconds."""
-        params = {"offset": self._offset, "limit": BATCH, "timeout": wait, "allowed_updates": KINDS}
+        params = {"offset": self._offset, "limit": BATCH, "timeout": wait, "allowed_updates": ASKED}
         self._port.heartbeat("sent")
         try:
             said = self._ask(self._rest.ask, "getUpdates", params, self._deadline(wait))
