@@ -8,14 +8,22 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Iterator, Mapping
 from urllib.parse import urlsplit
 
 import gevent
 import requests
 from requests.utils import get_environ_proxies
-from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
+from urllib3 import BaseHTTPResponse, Timeout
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    LocationValueError,
+    MaxRetryError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+)
 
 from hermes_green.core.errors import (
     AuthRejected,
@@ -31,6 +39,7 @@ from hermes_green.core.errors import (
 from hermes_green.link.dial import MIB
 from hermes_green.link.fair import Fair
 from hermes_green.link.pool import IDLE, Mark, PooledAdapter
+from hermes_green.link.prepare import Prepared, Preparer
 from hermes_green.link.proxy import parse_proxy, proxy_for
 from hermes_green.link.tokens import TokenCache
 from hermes_green.link.trust import trust
@@ -43,6 +52,7 @@ _BAD_REQUEST = (
     requests.exceptions.MissingSchema,
     requests.exceptions.InvalidSchema,
     requests.exceptions.InvalidHeader,
+    LocationValueError,
     UnicodeError,
 )
 
@@ -132,18 +142,12 @@ class Http:
         """Raises ConfError: bad proxy address or CA file."""
         if proxy:
             parse_proxy(proxy)
-        self._base = base.rstrip("/")
         self._proxy = proxy
         self._environment = environment
         self._connect, self._read, self._total = connect, read, total
         self._limit = limit
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.headers.update(headers or {})
-        adapter = PooledAdapter(trust(ca_file), idle)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        self._preparer = Preparer(base, headers or {})
+        self._adapter = PooledAdapter(trust(ca_file), idle)
 
     def request(
         self,
@@ -175,7 +179,7 @@ class Http:
             except BaseException:
                 response.close()
                 raise
-        return Answer(response.status_code, response.headers, body)
+        return Answer(response.status, response.headers, body)
 
     def stream(
         self,
@@ -214,38 +218,34 @@ class Http:
 
     def close(self) -> None:
         """Close the pooled connections."""
-        self._session.close()
+        self._adapter.close()
 
-    def _prepare(self, method: str, path_or_url: str, **parts: Any) -> requests.PreparedRequest:
-        whole = path_or_url.startswith(("http://", "https://"))
-        url = path_or_url if whole else f"{self._base}/{path_or_url.lstrip('/')}"
+    def _prepare(self, method: str, address: str, **parts: Any) -> Prepared:
         try:
-            return self._session.prepare_request(requests.Request(method, url, **parts))
+            return self._preparer.prepare(method, address, **parts)
         except _BAD_REQUEST as error:
             raise _unusable(error) from None
 
-    def _send(self, prepared: requests.PreparedRequest, read: float | None) -> requests.Response:
+    def _send(self, prepared: Prepared, read: float | None) -> BaseHTTPResponse:
         url = str(prepared.url)
         proxy = proxy_for(url, self._proxy)
         proxies = {"http": proxy, "https": proxy} if proxy else {}
         if self._environment and not self._proxy:
             proxies = get_environ_proxies(url)
-        return self._session.send(
-            prepared, stream=True, timeout=(self._connect, read), allow_redirects=False, proxies=proxies
-        )
+        return self._adapter.call(prepared, Timeout(connect=self._connect, read=read), proxies)
 
-    def _body(self, response: requests.Response) -> bytes:
+    def _body(self, response: BaseHTTPResponse) -> bytes:
         pieces, size, fair = [], 0, Fair()
-        for piece in response.iter_content(_CHUNK):
+        for piece in response.stream(_CHUNK, decode_content=True):
             fair.breathe()
             size += len(piece)
             if size > self._limit:
-                raise AnswerLost(f"the answer exceeds {self._limit} bytes", status=response.status_code)
+                raise AnswerLost(f"the answer exceeds {self._limit} bytes", status=response.status)
             pieces.append(piece)
         return b"".join(pieces)
 
     @contextmanager
-    def _judged(self, prepared: requests.PreparedRequest, mark: Mark, total: float) -> Iterator[None]:
+    def _judged(self, prepared: Prepared, mark: Mark, total: float) -> Iterator[None]:
         """Within ``total`` seconds; what goes wrong becomes RequestNotSent or AnswerLost."""
         host = urlsplit(str(prepared.url)).hostname
         timer = gevent.Timeout(total)
@@ -260,10 +260,11 @@ class Http:
             why, code = f"took longer than {total:g} s (timeout)", "timeout"
         except _BAD_REQUEST as error:
             raise _unusable(error) from None
-        except requests.ConnectTimeout:
-            why, code = f"no connection within {self._connect:g} s (connect_timeout)", "connect_timeout"
         except (requests.RequestException, HTTPError, OSError) as error:
             why = root_cause(error)
+            reason = error.reason if isinstance(error, MaxRetryError) else error
+            if isinstance(reason, ConnectTimeoutError) and not isinstance(reason, NewConnectionError):
+                why, code = f"no connection within {self._connect:g} s (connect_timeout)", "connect_timeout"
         finally:
             timer.close()
         if mark.sent:
@@ -275,9 +276,9 @@ class Streamed:
     """An answer being read: iterate ``pieces``, or take it whole with ``read``; once."""
 
     def __init__(
-        self, response: requests.Response, first: float, pause: float, until: float, total: float
+        self, response: BaseHTTPResponse, first: float, pause: float, until: float, total: float
     ) -> None:
-        self.status = response.status_code
+        self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         self._response = response
         self._first, self._pause, self._until, self._total = first, pause, until, total
@@ -317,7 +318,7 @@ class Streamed:
         be used again, and close."""
         try:
             with gevent.Timeout(grace, False):
-                self._response.raw.read1(_CHUNK, decode_content=False)
+                self._response.read1(_CHUNK, decode_content=False)
         except (HTTPError, OSError, RuntimeError):
             pass  # then it is simply not used again
         self.close()
@@ -332,7 +333,7 @@ class Streamed:
         timer.start()
         before = time.monotonic()
         try:
-            piece: bytes = self._response.raw.read1(_CHUNK, decode_content=True)
+            piece: bytes = self._response.read1(_CHUNK, decode_content=True)
             self._fair.rested(before)
             return piece
         except gevent.Timeout as late:

@@ -13,11 +13,13 @@ from weakref import WeakSet
 import gevent
 from gevent.local import local
 from requests.adapters import HTTPAdapter
+from urllib3 import BaseHTTPResponse, Timeout
 from urllib3.exceptions import ConnectTimeoutError
 
 # Seconds for which an idle connection is kept. Servers commonly close theirs after 60; a request that
 # leaves in the instant of that end is ambiguous, so ours is earlier.
 IDLE = 50.0
+_PIECE = 16 * 1024
 CONNECTIONS = 256  # idle ones kept per host; more are opened when needed
 
 
@@ -45,12 +47,14 @@ class _Watched:
     """Goes in front of a urllib3 connection class.
 
     Its connect deadline covers the name look-up, every address, the proxy and TLS, where urllib3's
-    own covers one address of one TCP connect. ``CONNECT`` to a proxy is not yet the request.
+    own covers one address of one TCP connect. ``CONNECT`` to a proxy is not yet the request. Head and
+    body leave in one piece where they are small: two would wake the server twice.
     """
 
     sock: Any
     timeout: Any
     connecting = False
+    _held: bytearray | None = None
 
     def connect(self) -> None:
         seconds = self.timeout if isinstance(self.timeout, (int, float)) else None
@@ -67,12 +71,29 @@ class _Watched:
             self.connecting = False
             timer.close()
 
+    def request(self, *args: Any, **more: Any) -> None:
+        self._held = bytearray()
+        try:
+            super().request(*args, **more)  # type: ignore[misc]
+            self._flush()
+        finally:
+            self._held = None
+
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
         if not self.connecting:
+            if self._held is not None and isinstance(data, bytes) and len(self._held) + len(data) <= _PIECE:
+                self._held += data
+                return
+            self._flush()
             Mark.leaving()
         super().send(data)  # type: ignore[misc]
+
+    def _flush(self) -> None:
+        held, self._held = self._held, None
+        if held:
+            self.send(held)
 
 
 @cache
@@ -144,6 +165,7 @@ class PooledAdapter(HTTPAdapter):
         self._context = context
         self._idle = idle
         self._idles: WeakSet[Idle] = WeakSet()
+        self._direct: dict[str, Any] = {}
         super().__init__(pool_connections=8, max_retries=0)
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
@@ -156,17 +178,36 @@ class PooledAdapter(HTTPAdapter):
         pool: Any = super().get_connection_with_tls_context(request, verify, proxies, cert)
         if not issubclass(pool.ConnectionCls, _Watched):
             pool.ConnectionCls = _watched(pool.ConnectionCls)
+            # The context has its authorities; loading a bundle per connection would cost 10 ms each.
+            pool.cert_reqs, pool.ca_certs, pool.ca_cert_dir = "CERT_REQUIRED", None, None
             pool.pool = Idle(f"{pool.host}:{pool.port}", self._idle)
             self._idles.add(pool.pool)
         return pool
 
+    def call(self, request: Any, timeout: Timeout, proxies: Any) -> BaseHTTPResponse:
+        """Send, and have urllib3's own answer as soon as its headers are here, or its own errors."""
+        direct = request.root if not proxies else ""
+        pool = self._direct.get(direct) or self.get_connection_with_tls_context(request, True, proxies)
+        if direct:
+            self._direct[direct] = pool
+        answer: BaseHTTPResponse = pool.urlopen(
+            request.method,
+            request.target if direct else self.request_url(request, proxies),
+            body=request.body,
+            headers=request.headers,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+            decode_content=False,
+            retries=self.max_retries,
+            timeout=timeout,
+            chunked=not (request.body is None or "Content-Length" in request.headers),
+        )
+        return answer
+
     def close(self) -> None:
         """Close what is idle; what is in use is closed when it is given back."""
         super().close()
+        self._direct.clear()
         for idle in list(self._idles):
             idle.close()
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """The context has its authorities; loading a bundle per connection would cost 10 ms each."""
-        conn.cert_reqs = "CERT_REQUIRED"
-        conn.ca_certs = conn.ca_cert_dir = None

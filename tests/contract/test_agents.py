@@ -166,7 +166,7 @@ def test_usage_comes_with_the_last_delta(llm: LlmServer, stream: bool) -> None:
 def test_connections_are_used_again(llm: LlmServer) -> None:
     agent = openai(llm)
     answer(agent.run(turn("a")))
-    pool = agent._http._session.get_adapter("http://").poolmanager  # type: ignore[attr-defined]
+    pool = agent._http._adapter.poolmanager  # type: ignore[attr-defined]
     (only,) = [pool.pools[key] for key in pool.pools.keys()]
     for _ in range(3):
         answer(agent.run(turn("b")))
