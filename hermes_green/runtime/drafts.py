@@ -84,9 +84,12 @@ class Draft:
         that opens is awaited for as long as that may take: nobody would know of it, and it would stay empty."""
         self._over = True
         self._fresh.set()
-        patience = CALL_TIMEOUT if self._opening else END_TIMEOUT if self._busy else 0
-        self._greenlet.join(timeout=patience)
-        self._greenlet.kill(timeout=1)
+        if self._busy:
+            self._greenlet.join(timeout=CALL_TIMEOUT if self._opening else END_TIMEOUT)
+            self._greenlet.kill(timeout=1)
+        else:
+            # Whatever it waits for, it finds that all is over; to see it end would cost each answer a round of the hub.
+            self._greenlet.kill(block=False)
 
     def _run(self) -> None:
         try:
