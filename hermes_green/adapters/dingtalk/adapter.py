@@ -12,11 +12,12 @@ from hermes_green.adapters.dingtalk.codes import CODES, FINAL_FOR_WEBHOOK
 from hermes_green.adapters.dingtalk.conversation import MEMO, Conversation
 from hermes_green.adapters.dingtalk.rest import Rest
 from hermes_green.adapters.dingtalk.settings import Settings
-from hermes_green.core.clock import Clock, SystemClock
+from hermes_green.core.clock import Clock
 from hermes_green.core.errors import SendRefused, StoreError
 from hermes_green.core.model import Caps, CapsTable, Part, Peer, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
 from hermes_green.link.said import halting
+from hermes_green.link.translator import Translator
 
 TO_USER = "/v1.0/robot/oToMessages/batchSend"
 TO_GROUP = "/v1.0/robot/groupMessages/send"
@@ -65,13 +66,11 @@ class Place:
         return self.staff
 
 
-class DingTalkAdapter:
-    """Translator for one app. ``core.ports.Adapter`` says what its methods promise."""
+class DingTalkAdapter(Translator):
+    """Translator for one app."""
 
     def __init__(self, settings: Settings, ctx: Context, clock: Clock | None = None) -> None:
-        self._settings = settings
-        self._ctx = ctx
-        self._clock = clock or SystemClock()
+        super().__init__(settings, ctx, clock)
         self._rest = Rest(settings, self._clock)
         self._cards = Cards(settings, self._rest)
         self.caps = CapsTable(default=replace(CAPS, streaming=bool(settings.card_template_id)))
@@ -213,7 +212,3 @@ class DingTalkAdapter:
         if prefix == "user":
             return Peer(self._ctx.child, id, "dm", user_id=id)
         return Peer(self._ctx.child, id, prefix) if prefix in ("dm", "group") else None  # type: ignore[arg-type]
-
-    def close(self) -> None:
-        """Close the pooled HTTP connections."""
-        self._rest.close()

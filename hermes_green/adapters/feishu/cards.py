@@ -100,29 +100,26 @@ class Cards:
 
     # --- its end ---------------------------------------------------------------------------------
 
-    def finish(self, handle: Mapping[str, Any], part: Part) -> str:
-        """Make the part's text the card's last one: the message's id, or "" when the platform or the text's
-        size does not let us. May be repeated."""
+    def finish(self, part: Part) -> str:
+        """Make the part's text the card's last one: the message's id, or "" when the text's size does not let
+        us. May be repeated."""
+        handle = part.handle or {}
         card = str(handle["card"])
         content = bodies.card_text(part.payload)
         if card in self._left or bodies.card_size(content) > bodies.CARD_LIMIT:
             return ""
-        try:
-            if not handle.get("message_id"):
-                handle = self._placed(part.peer, part.reply_ref, handle)
-            self._end(str(handle["card"]), str(handle["message_id"]), content)
-        except SendRefused as refused:
-            self._ctx.log.info("the card cannot be finished, its text is sent anew: {}", refused)
-            self._ctx.count("drafts", "anew")
-            return ""
+        if not handle.get("message_id"):
+            handle = self._placed(part.peer, part.reply_ref, handle)
+        self._end(str(handle["card"]), str(handle["message_id"]), content)
         return str(handle["message_id"])
 
-    def retract(self, handle: Mapping[str, Any], peer: Peer, ref: Mapping[str, Any]) -> None:
+    def retract(self, part: Part) -> None:
         """Take back a card whose text stands elsewhere; what is gone already is no error. May be repeated."""
+        handle = part.handle or {}
         self._left[str(handle["card"])] = None
         try:
             if not handle.get("message_id"):
-                handle = self._placed(peer, ref, handle)
+                handle = self._placed(part.peer, part.reply_ref, handle)
             self._rest.call("DELETE", f"{MESSAGES}/{quote(str(handle['message_id']), safe='')}")
         except SendRefused as refused:
             self._ctx.log.info("a card is not there to be taken back: {}", refused)

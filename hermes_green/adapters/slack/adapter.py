@@ -12,11 +12,12 @@ from hermes_green.adapters.slack.conversation import Conversation
 from hermes_green.adapters.slack.parse import Bot, quoted, seconds_of
 from hermes_green.adapters.slack.rest import Rest
 from hermes_green.adapters.slack.settings import Settings
-from hermes_green.core.clock import Clock, SystemClock
+from hermes_green.core.clock import Clock
 from hermes_green.core.errors import AuthRejected, ConfError, LinkError, SendRefused, Throttled
 from hermes_green.core.model import Caps, CapsTable, Part, Peer, Quote, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
 from hermes_green.link.said import halting
+from hermes_green.link.translator import Translator
 
 # docs.slack.dev/apis/web-api/rate-limits: one message a second and channel, several hundred a minute and
 # workspace; chat.update 50 a minute. .../using-socket-mode: an envelope is to be answered within 3 s.
@@ -47,15 +48,13 @@ _KINDS: Mapping[str, tuple[str, str]] = {
 }
 
 
-class SlackAdapter:
-    """Translator for one app. ``core.ports.Adapter`` says what its methods promise."""
+class SlackAdapter(Translator):
+    """Translator for one app."""
 
     caps = CapsTable(default=CAPS)
 
     def __init__(self, settings: Settings, ctx: Context, clock: Clock | None = None) -> None:
-        self._settings = settings
-        self._ctx = ctx
-        self._clock = clock or SystemClock()
+        super().__init__(settings, ctx, clock)
         self._rest = Rest(settings)
         self._chats = Chats(self._rest, ctx, self._clock)
         self._bot = Bot()
@@ -105,7 +104,7 @@ class SlackAdapter:
     @halting
     def send(self, part: Part, link: Any) -> Receipt:
         """Finish the draft the part carries, or post it: to its thread, else to its chat."""
-        return Receipt(self._chats.deliver(part), self._clock.wall())
+        return self._completed(part, self._chats.finish, self._chats.post, self._chats.retract)
 
     @halting
     def find(self, part: Part) -> Receipt | None:
@@ -170,4 +169,4 @@ class SlackAdapter:
         """End the question who we are, and close the pooled HTTP connections."""
         if self._asking is not None:
             self._asking.kill(block=False)
-        self._rest.close()
+        super().close()

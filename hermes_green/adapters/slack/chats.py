@@ -44,22 +44,11 @@ class Chats:
 
     # --- messages --------------------------------------------------------------------------------
 
-    def deliver(self, part: Part) -> str:
-        """Bring one part to its chat; the id of what is there now."""
-        handle = part.handle
-        if handle is not None and "text" in part.payload:
-            try:
-                return self._finish(handle, str(part.payload["text"]), part.key)
-            except SendRefused as refused:
-                self._ctx.log.info(f"the draft cannot be finished, the text is sent anew: {refused}")
-                self._ctx.count("sends", "draft_lost")
-        sent = self._send(part)
-        if handle is not None:
-            self._retract(handle)
-        return sent
-
-    def _finish(self, handle: Mapping[str, Any], text: str, key: str) -> str:
-        return str(self._edit(handle, text, metadata=_metadata(key)).get("ts") or handle.get("ts") or "")
+    def finish(self, part: Part) -> str:
+        """Make the part's text the draft's last one; the message's id."""
+        handle = part.handle or {}
+        edited = self._edit(handle, str(part.payload["text"]), metadata=_metadata(part.key))
+        return str(edited.get("ts") or handle.get("ts") or "")
 
     def _edit(self, handle: Mapping[str, Any], text: str, **more: Any) -> Mapping[str, Any]:
         self._gate(self._edits)
@@ -70,14 +59,16 @@ class Chats:
             self._edits.close(self._clock.monotonic(), error.after)
             raise
 
-    def _retract(self, handle: Mapping[str, Any]) -> None:
+    def retract(self, part: Part) -> None:
         """Take away what the draft showed; the whole text stands elsewhere already."""
+        handle = part.handle or {}
         try:
             self._rest.call("chat.delete", {"channel": handle.get("channel"), "ts": handle.get("ts")})
         except SendError as error:
             self._ctx.log.debug("a draft stays behind: {}", error)
 
-    def _send(self, part: Part) -> str:
+    def post(self, part: Part) -> str:
+        """Bring a part to its thread, else to its chat; its id there."""
         thread = thread_of(part.peer, part.reply_ref)
         while True:
             try:
@@ -118,7 +109,7 @@ class Chats:
         may not read the chat."""
         found = self._look_up(part.peer, part.reply_ref, lambda message: self._is(message, part))
         if found and part.handle is not None and found != part.handle.get("ts"):
-            self._retract(part.handle)
+            self.retract(part)
         return found
 
     def _is(self, message: Mapping[str, Any], part: Part) -> bool:

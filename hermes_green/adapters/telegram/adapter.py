@@ -10,12 +10,13 @@ from hermes_green.adapters.telegram.polling import Conflicts, Polling
 from hermes_green.adapters.telegram.render import LIMIT, UNIT, render
 from hermes_green.adapters.telegram.rest import Rest, Said, send_error
 from hermes_green.adapters.telegram.settings import Settings
-from hermes_green.core.clock import Clock, SystemClock
+from hermes_green.core.clock import Clock
 from hermes_green.core.errors import AuthRejected, SendError, SendRefused, SendRetry, SendUnknown, StoreError
 from hermes_green.core.model import Caps, CapsTable, Part, Peer, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
 from hermes_green.core.text import measure
 from hermes_green.link.said import halted
+from hermes_green.link.translator import Translator
 
 # core.telegram.org/bots/faq: about 30 messages a second in all, one a second in a chat with short
 # bursts, 20 a minute in a group. What is true at a given time, only retry_after tells.
@@ -48,15 +49,13 @@ _PHOTOS = ("image/jpeg", "image/png", "image/webp")
 _VOICES = ("audio/ogg", "audio/opus")
 
 
-class TelegramAdapter:
-    """Translator for one bot. ``core.ports.Adapter`` says what its methods promise."""
+class TelegramAdapter(Translator):
+    """Translator for one bot."""
 
     caps = CapsTable(default=_DM, by_type={"dm": _DM, "group": _GROUP, "channel": _GROUP})
 
     def __init__(self, settings: Settings, ctx: Context, clock: Clock | None = None) -> None:
-        self._settings = settings
-        self._ctx = ctx
-        self._clock = clock or SystemClock()
+        super().__init__(settings, ctx, clock)
         self._rest = Rest(settings)
         self._conflicts = Conflicts(self._clock)
 
@@ -71,30 +70,20 @@ class TelegramAdapter:
     def send(self, part: Part, link: Any) -> Receipt:
         """One message, or the end of a draft. Nothing tells a repeat from a second message: a lost
         answer is SendUnknown, and what is done about it is the operator's choice."""
+        return self._completed(part, self._finish, self._post, self._retract)
+
+    def _post(self, part: Part) -> str:
         media = part.payload.get("media")
-        if media:
-            id = self._send_media(part, media)
-        else:
-            id = self._finish(part) or self._send_text(part)
-        if part.handle and id != str(part.handle.get("message_id")):
-            self._retract(part.handle)
-        return Receipt(id, self._clock.wall())
+        return self._send_media(part, media) if media else self._send_text(part)
 
     def _send_text(self, part: Part) -> str:
         return self._deliver("sendMessage", self._address(part), part.payload)
 
     def _finish(self, part: Part) -> str:
-        """Turn the draft into the final text; "" when the platform does not let us."""
-        if not part.handle:
-            return ""
-        params = {"chat_id": part.handle.get("chat_id"), "message_id": part.handle.get("message_id")}
-        try:
-            self._deliver("editMessageText", params, part.payload)
-        except SendRefused as refused:
-            self._ctx.count("drafts", "anew")
-            self._ctx.log.info("the draft cannot be finished in place, its text is sent anew: {}", refused)
-            return ""
-        return str(part.handle.get("message_id"))
+        """Turn the draft into the final text."""
+        draft = _draft(part)
+        self._deliver("editMessageText", draft, part.payload)
+        return str(draft["message_id"])
 
     def _send_media(self, part: Part, media: Mapping[str, Any]) -> str:
         kind, mime = str(media.get("kind")), str(media.get("mime") or "")
@@ -107,11 +96,10 @@ class TelegramAdapter:
             lambda params: self._rest.upload(method, params, field, media), self._address(part), {}
         )
 
-    def _retract(self, handle: Mapping[str, Any]) -> None:
+    def _retract(self, part: Part) -> None:
         """Take a draft back whose text stands elsewhere now."""
         try:
-            params = {"chat_id": handle.get("chat_id"), "message_id": handle.get("message_id")}
-            said = self._rest.send("deleteMessage", params)
+            said = self._rest.send("deleteMessage", _draft(part))
         except SendError as error:
             self._ctx.log.info("a draft may be left over: {}", error)
             return
@@ -221,9 +209,11 @@ class TelegramAdapter:
             return Peer(self._ctx.child, chat_id, "dm", user_id=chat_id)
         return None
 
-    def close(self) -> None:
-        """Close the pooled HTTP connections."""
-        self._rest.close()
+
+def _draft(part: Part) -> dict[str, Any]:
+    """Where the draft is that a part carries."""
+    handle = part.handle or {}
+    return {"chat_id": handle.get("chat_id"), "message_id": handle.get("message_id")}
 
 
 def _place(peer: Peer) -> dict[str, Any]:

@@ -12,12 +12,13 @@ from hermes_green.adapters.wecom.exchange import AGAIN, Exchange
 from hermes_green.adapters.wecom.media import Uploads, fetched
 from hermes_green.adapters.wecom.render import LIMIT, UNIT, render, shown
 from hermes_green.adapters.wecom.settings import Settings
-from hermes_green.core.clock import Clock, SystemClock
+from hermes_green.core.clock import Clock
 from hermes_green.core.errors import LinkLost, SendRefused, SendRetry
 from hermes_green.core.model import Caps, CapsTable, ChatType, Part, Peer, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
 from hermes_green.link.dial import rebased
 from hermes_green.link.http import Http
+from hermes_green.link.translator import Translator
 
 # A callback may be answered for 24 h; then the same text goes as a message of its own, so that no part
 # has to be in time. A stream's id is its key: a repeated frame replaces what its bubble shows; a message
@@ -38,16 +39,14 @@ CAPS = Caps(
 _PREFIXES: Mapping[str, ChatType] = {"user": "dm", "dm": "dm", "group": "group"}
 
 
-class WeComAdapter:
-    """Translator for one bot. ``core.ports.Adapter`` says what its methods promise."""
+class WeComAdapter(Translator):
+    """Translator for one bot."""
 
     caps = CapsTable(default=CAPS)
 
     def __init__(self, settings: Settings, ctx: Context, clock: Clock | None = None) -> None:
-        self._settings = settings
-        self._ctx = ctx
-        self._clock = clock or SystemClock()
-        self._http = Http(settings.api_base, ca_file=settings.ca_file, proxy=settings.proxy)
+        super().__init__(settings, ctx, clock)
+        self._rest = Http(settings.api_base, ca_file=settings.ca_file, proxy=settings.proxy)
         self._drafts = Drafts(self._clock)
         self._uploads = Uploads()
 
@@ -152,7 +151,7 @@ class WeComAdapter:
         url = str(ref.get("url") or "")
         if not url.startswith(("http://", "https://")):
             raise LinkLost("the file has no address", code="url")
-        return fetched(self._http, rebased(url, self._settings.api_base), str(ref.get("aeskey") or ""))
+        return fetched(self._rest, rebased(url, self._settings.api_base), str(ref.get("aeskey") or ""))
 
     def peer_of(self, chat: str) -> Peer | None:
         """``user:``/``dm:`` before a user's id, ``group:`` before a chat's; ids alone look alike."""
@@ -161,10 +160,6 @@ class WeComAdapter:
             return None
         chat_type = _PREFIXES[prefix]
         return Peer(self._ctx.child, chat_id, chat_type, user_id=chat_id if chat_type == "dm" else None)
-
-    def close(self) -> None:
-        """Close the pooled HTTP connections."""
-        self._http.close()
 
 
 def _link(link: Any) -> Exchange:
