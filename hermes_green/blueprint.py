@@ -91,6 +91,7 @@ def policy_of(config: Config) -> Policy:
             history,
             config.locale,
             config.sessions.history_tokens,
+            config.delivery.max_age,
         ),
         delivery=delivery.Rules(config.delivery.give_up_after, config.delivery.on_unknown, config.locale),
         retention=Retention(

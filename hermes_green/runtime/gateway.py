@@ -84,6 +84,7 @@ class Gateway:
             hub_lag_ms=self._lag_ms(),
             counts=counts.value or self._upkeep.counts,
             turns=self._house.lanes.active,
+            stale=self._house.turns.stale,
             locale=self._house.policy.locale,
             **self._told(),
             children=self._supervisor.children,

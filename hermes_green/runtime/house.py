@@ -79,12 +79,13 @@ class House:
         self._reactions = Reactions(hooks, bus, log, self.place, lambda peer: self.policy.session_of(peer))
         self._looking: gevent.Greenlet | None = None
         self.lanes: Lanes
+        self.turns: Turns
         self.delivery: Delivery
         self._desk: Desk
 
     def connect(self, lanes: Lanes, turns: Turns, delivery: Delivery) -> None:
         """Bring in what works for the children."""
-        self.lanes, self.delivery = lanes, delivery
+        self.lanes, self.turns, self.delivery = lanes, turns, delivery
         self._desk = Desk(self, lanes, turns, self._log, self._obeyed, self._reactions.tell)
 
     # --- what its parts ask ---

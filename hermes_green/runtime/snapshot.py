@@ -57,6 +57,7 @@ def status(
     hub_lag_ms: float,
     counts: Counts,
     turns: int,
+    stale: int,
     locale: str,
     config: Mapping[str, Any],
     hooks: Sequence[Mapping[str, Any]],
@@ -65,7 +66,8 @@ def status(
     dials: Callable[[str], list[Mapping[str, Any]]],
 ) -> dict[str, Any]:
     """The status JSON. Fields may be added, none removed. ``config``: how the last reading of the files
-    ended; ``hooks``: each with how often it was called, failed, and was late."""
+    ended; ``hooks``: each with how often it was called, failed, and was late; ``stale``: turns since the
+    start whose messages were older than ``max_age``."""
     return {
         "version": version,
         "pid": pid,
@@ -75,6 +77,7 @@ def status(
         "outbox": counts.outbox,
         "dead": counts.dead,
         "turns": turns,
+        "stale": stale,
         "oldest_undelivered": counts.oldest_undelivered,
         "locale": locale,
         "config": dict(config),

@@ -48,6 +48,12 @@ class Rules:
     history_turns: int = 20
     locale: str = "en"
     history_tokens: int = 0
+    max_age: float = 86_400.0
+
+    def too_old(self, lease: Lease, now: float) -> bool:
+        """Whether a message is older than ``max_age``, by its platform's clock where that is not ahead of ours."""
+        sent = [each.sent_at for each in lease.messages or (lease.inbound,) if each.sent_at is not None]
+        return now - min([lease.accepted_at, *sent]) > self.max_age
 
 
 class Meters(Protocol):
@@ -101,6 +107,7 @@ class Turns:
         self._asking = Asking(log)
         self._questions = Questions(store)
         self._quotes = Quotes(log)
+        self.stale = 0  # turns whose messages were too old when they began
 
     # --- a turn ---
 
@@ -137,8 +144,12 @@ class Turns:
             return
         if lease.reset:
             self._publish("session:reset", self._facts(lease), why="policy")
+        if rules.too_old(lease, self._clock.wall()):
+            self.stale += 1
+            self._log.warning("turn {} answers a message older than {:.0f} s", lease.turn_id, rules.max_age)
+            lease = replace(lease, stale=True)
         outcome, end = self._answer(lease, place, rules)
-        self.end(lease, end)
+        self.end(lease, replace(end, stale=lease.stale))
         self._meters.turn(place.id, outcome, self._clock.monotonic() - started)
 
     def reply(self, lease: Lease, text: str, *, dead: str = "", refused: bool = False) -> None:
@@ -332,6 +343,7 @@ class Turns:
             history=tuple(within(question.history, rules.history_tokens)),
             locale=rules.locale,
             quote=inbound.quote if len(messages) == 1 else None,
+            stale=lease.stale,
         )
 
     def _parts(
@@ -352,7 +364,8 @@ class Turns:
 
     def _facts(self, lease: Lease) -> dict[str, Any]:
         """The context of every message-bound hook."""
-        return facts_of(lease.inbound, self._place(lease.inbound.peer.child), lease.session_id, lease.turn_id)
+        facts = facts_of(lease.inbound, self._place(lease.inbound.peer.child), lease.session_id, lease.turn_id)
+        return {**facts, "stale": lease.stale}
 
     def _publish(
         self, event: str, facts: Mapping[str, Any], told: Mapping[str, Any] = EMPTY, **more: Any

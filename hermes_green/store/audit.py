@@ -82,6 +82,7 @@ def _message(row: Sequence[Any], parts: Mapping[str, Sequence[Any]]) -> AuditLin
         seconds=None if ended is None or state < 2 else max(0.0, ended - at),
         usage=codec.parsed(usage),
         text=text,
+        stale=plain.get("stale", False),
         **_arrived(part),
     )
 

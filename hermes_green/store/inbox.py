@@ -136,6 +136,8 @@ def _commit_turn(
     if usage is not None:
         connection.execute("UPDATE inbox SET usage = ? WHERE id = ?", (usage, lease.row))
     state = _ENDS[end.state]
+    if end.stale and state != REFUSED:
+        _mark_stale(connection, session_id, lease.token)
     forget = ", text = '', body = '{}'" if state == REFUSED else ""
     connection.execute(
         f"UPDATE inbox SET state = {state}, token = NULL, until = NULL, reason = ?, ended_at = ?{forget} "
@@ -149,3 +151,10 @@ def _commit_turn(
     if history:
         remember(connection, session_id, child, chat_id, history, now)
     return bear(connection, births, turn_id, message_id, sent_at, accepted_at, now)
+
+
+def _mark_stale(connection: sqlite3.Connection, session_id: str, token: str) -> None:
+    query = "SELECT id, body FROM inbox WHERE state < 2 AND session_id = ? AND token = ?"
+    for row, body in connection.execute(query, (session_id, token)).fetchall():
+        marked = codec.dumps({**codec.loads(body), "stale": True})
+        connection.execute("UPDATE inbox SET body = ? WHERE id = ?", (marked, row))

@@ -183,6 +183,7 @@ class MemoryInbox(MemoryOutbox, MemoryLines):
         row.usage = usage
         for each in self._ours(lease):
             each.state, each.token, each.reason, each.ended_at = end.state, "", end.reason, now
+            each.stale = each.stale or end.stale
             if end.state == "refused":
                 each.inbound = replace(each.inbound, text="", attachments=(), reply_ref={}, keys=())
         if end.reset_session:

@@ -53,6 +53,7 @@ def _message(row: InRow, parts: dict[str, list[OutRow]]) -> AuditLine:
         seconds=None if row.active else max(0.0, row.ended_at - row.accepted_at),
         usage=row.usage,
         text=inbound.text,
+        stale=row.stale and not refused,
         **_arrived(own),
     )
 

@@ -38,6 +38,7 @@ class InRow:
     usage: dict[str, Any] | None = None
     reason: str = ""
     ended_at: float = 0.0
+    stale: bool = False
 
     @property
     def active(self) -> bool:

@@ -121,3 +121,14 @@ def test_of_messages_that_are_one_turn_only_the_answered_one_has_cost_and_answer
     lines = store.audit(NOW)
     assert [line.state for line in lines] == ["done"] * 3
     assert sum(line.undelivered for line in lines) == 1 and [line.usage for line in lines if line.usage] == [USAGE]
+
+
+def test_what_was_too_old_for_its_turn_is_told_of_every_message_of_it(store):
+    for n, text in enumerate(("one", "two")):
+        say(store, text, now=NOW + n)
+    lease = store.lease_session("s", "w", 60, NOW, join=60.0)
+    assert len(lease.messages) == 2
+    store.commit_turn(lease, TurnEnd("done", stale=True), NOW + 1)
+    say(store, "three", now=NOW + 2)
+    finish(store)
+    assert [line.stale for line in store.audit(0.0)] == [True, True, False]

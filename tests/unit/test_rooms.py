@@ -245,6 +245,30 @@ def test_a_message_of_a_child_that_was_removed_is_a_dead_letter_that_names_it(op
     assert (letter.text, letter.reason) == ("hello", "child gone is no longer configured")
 
 
+@pytest.mark.parametrize("sent, stale", [(-90_000.0, True), (-80_000.0, False), (90_000.0, False), (None, False)])
+def test_a_message_too_old_when_its_turn_begins_is_answered_and_marked(open_rooms, sent, stale):
+    store = MemoryStore()
+    rooms = open_rooms(store=store)
+    now = rooms.clock.wall()
+    at = None if sent is None else now + sent
+    inbound = Inbound(("k",), Peer("one", "c", "dm"), "m", "hello", sent_at=at)
+    store.accept("one", [Intake(inbound, "one:c")], now)
+    rooms.lanes.offer_all(store.sessions_waiting())
+    eventually(lambda: rooms.texts == ["re: hello"])
+    assert (rooms.agent.turns[0].stale, rooms.turns.stale) == (stale, int(stale))
+    assert [line.stale for line in store.audit(0.0)] == [stale]
+
+
+def test_a_message_that_waited_here_for_too_long_is_marked_though_its_platform_tells_no_time(open_rooms):
+    store = MemoryStore()
+    rooms = open_rooms(store=store)
+    inbound = Inbound(("k",), Peer("one", "c", "dm"), "m", "hello")
+    store.accept("one", [Intake(inbound, "one:c")], rooms.clock.wall() - 90_000)
+    rooms.lanes.offer_all(store.sessions_waiting())
+    eventually(lambda: rooms.texts == ["re: hello"])
+    assert rooms.agent.turns[0].stale
+
+
 def test_a_sender_no_longer_welcome_gets_no_turn_for_what_still_waits(open_rooms):
     store = MemoryStore()
     rooms = open_rooms(store=store)

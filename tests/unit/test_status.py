@@ -48,6 +48,7 @@ def test_a_status_does_not_wait_for_disks_and_shows_what_it_knew(tmp_path, monke
         members=members,
         supervisor=bench.supervisor,
         lanes=SimpleNamespace(active=0),
+        turns=SimpleNamespace(stale=0),
         policy=SimpleNamespace(locale="en"),
         door=SimpleNamespace(pairing=None),
         resume=None,
