@@ -155,7 +155,7 @@ class Application:
             rules=lambda: house.policy.turns,
             progress=house.progress,
             media=self._media,
-            aside=house.aside,
+            aside=lambda lease: house.desk.take(lease),
             admit=house.door.admits,
             spent=house.door.limits.spent,
         )

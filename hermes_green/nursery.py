@@ -89,8 +89,8 @@ class Nursery:
             log,
             lambda peer: house.policy.session_of(peer),
             house.route,
-            house.foresee,
-            house.judge,
+            house.desk.foresee,
+            house.desk.judge,
         )
         child = Child(
             id=config.id,

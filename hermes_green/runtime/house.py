@@ -81,12 +81,12 @@ class House:
         self.lanes: Lanes
         self.turns: Turns
         self.delivery: Delivery
-        self._desk: Desk
+        self.desk: Desk
 
     def connect(self, lanes: Lanes, turns: Turns, delivery: Delivery) -> None:
         """Bring in what works for the children."""
         self.lanes, self.turns, self.delivery = lanes, turns, delivery
-        self._desk = Desk(self, lanes, turns, self._log, self._obeyed, self._reactions.tell)
+        self.desk = Desk(self, lanes, turns, self._log, self._obeyed, self._reactions.tell)
 
     # --- what its parts ask ---
 
@@ -102,25 +102,13 @@ class House:
         """The child, for a turn or a delivery; None when it is not configured any more."""
         return self.supervisor.children.get(child)
 
-    def foresee(self, inbound: Inbound, session_id: str) -> None:
-        """A row is being committed."""
-        self._desk.foresee(inbound, session_id)
-
-    def judge(self, row: int, inbound: Inbound, session_id: str) -> None:
-        """A row was committed just now."""
-        self._desk.judge(row, inbound, session_id)
-
-    def aside(self, lease: Lease) -> bool:
-        """A lane has leased a row. True: it was not for the agent, and has ended."""
-        return self._desk.take(lease)
-
     def route(self, row: int, inbound: Inbound, session_id: str) -> None:
         """A row was committed."""
         if inbound.reaction is None:
             # Hooks decide about it when its turn comes.
             facts = facts_of(inbound, self.place(inbound.peer.child), session_id, None)
             self._bus.publish("message:received", **facts)
-        self._desk.route(row, inbound, session_id)
+        self.desk.route(row, inbound, session_id)
 
     def was_reset(self, session: SessionInfo) -> None:
         """The operator has begun a conversation anew."""
