@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from functools import wraps
+from typing import Any, Callable, TypeVar
+
+from hermes_green.core.errors import BadFrame
+
+Reader = TypeVar("Reader", bound=Callable[..., Any])
 
 
 def dict_of(value: Any) -> dict[str, Any]:
@@ -18,3 +24,29 @@ def list_of(value: Any) -> list[Any]:
 def text_of(value: Any) -> str:
     """A string that can be stored, or "": JSON may escape half a surrogate pair, UTF-8 has no place for it."""
     return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""
+
+
+def object_in(raw: str | bytes) -> dict[str, Any]:
+    """The JSON object in a message. Raises BadFrame: there is none."""
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise BadFrame(f"not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise BadFrame(f"a message is a JSON object, not {type(value).__name__}")
+    return value
+
+
+def bordered(read: Reader) -> Reader:
+    """For what reads a stranger's shapes: whatever it stumbles over is a BadFrame."""
+
+    @wraps(read)
+    def guarded(*args: Any, **named: Any) -> Any:
+        try:
+            return read(*args, **named)
+        except BadFrame:
+            raise
+        except Exception as error:  # parse border: a stranger's JSON may make us stumble over anything
+            raise BadFrame(f"{type(error).__name__}: {error}") from error
+
+    return guarded  # type: ignore[return-value]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.loose import dict_of, text_of
+from hermes_green.core.loose import bordered, dict_of, text_of
 from hermes_green.core.model import Attachment, Inbound, Peer, Quote
 
 GROUP = "2"
@@ -25,23 +25,15 @@ _MEDIA: Mapping[str, tuple[Any, str]] = {
 _MIMES: Mapping[str, str] = {"audio": "audio/amr", "video": "video/mp4"}
 
 
+@bordered
 def parse(data: Any, *, child: str) -> Inbound | None:
     """The neutral message in a robot callback; None means valid, but not for us (our own words).
 
     Raises:
         BadFrame: no message, or one without what a message must have.
     """
-    try:
-        if not isinstance(data, dict):
-            raise BadFrame(f"a message is a JSON object, not {type(data).__name__}")
-        return _parse(data, child)
-    except BadFrame:
-        raise
-    except Exception as error:  # parse border: whatever a stranger's JSON makes us stumble over
-        raise BadFrame(f"{type(error).__name__}: {error}") from error
-
-
-def _parse(data: dict[str, Any], child: str) -> Inbound | None:
+    if not isinstance(data, dict):
+        raise BadFrame(f"a message is a JSON object, not {type(data).__name__}")
     message_id, conversation = _need(data, "msgId"), _need(data, "conversationId")
     kind = _need(data, "msgtype")
     sender, robot = text_of(data.get("senderId")), text_of(data.get("chatbotUserId"))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from hermes_green.core.errors import BadFrame
+from hermes_green.core.loose import bordered, object_in
 from hermes_green.link.light import load_light
 
 # The package's ``__init__`` pulls aiohttp and asyncio; its frames need json alone.
@@ -50,23 +51,14 @@ class Frame:
     data: Any
 
 
+@bordered
 def decode(raw: str | bytes) -> Frame:
     """The frame in one WebSocket message.
 
     Raises:
         BadFrame: not a frame.
     """
-    try:
-        return _decode(json.loads(raw))
-    except BadFrame:
-        raise
-    except Exception as error:  # parse border: the SDK's classes raise whatever a stranger's JSON makes them
-        raise BadFrame(f"not a frame: {type(error).__name__}: {error}") from error
-
-
-def _decode(body: Any) -> Frame:
-    if not isinstance(body, dict):
-        raise BadFrame(f"a frame is a JSON object, not {type(body).__name__}")
+    body = object_in(raw)
     kind = body.get("type")
     if not isinstance(kind, str) or kind not in _CLASSES:
         raise BadFrame(f"a frame of unknown type {str(kind)[:40]!r}")

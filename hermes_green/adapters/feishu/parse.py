@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.loose import dict_of, list_of, text_of
+from hermes_green.core.loose import bordered, dict_of, list_of, object_in, text_of
 from hermes_green.core.model import Attachment, Inbound, Peer, Quote, Reaction
 
 MESSAGE = "im.message.receive_v1"
@@ -57,6 +57,7 @@ class Bot:
         return not self.name or text_of(mention.get("name")) == self.name
 
 
+@bordered
 def parse(payload: bytes, *, child: str, bot: Bot = Bot()) -> Inbound | None:
     """The neutral message in one event; None means valid, but not for us.
 
@@ -66,18 +67,7 @@ def parse(payload: bytes, *, child: str, bot: Bot = Bot()) -> Inbound | None:
     Raises:
         BadFrame: not an event, or a message event without what a message must have.
     """
-    try:
-        event = json.loads(payload)
-        if not isinstance(event, dict):
-            raise BadFrame(f"an event is a JSON object, not {type(event).__name__}")
-        return _parse(event, child, bot)
-    except BadFrame:
-        raise
-    except Exception as error:  # parse border: whatever a stranger's JSON makes us stumble over
-        raise BadFrame(f"{type(error).__name__}: {error}") from error
-
-
-def _parse(event: dict[str, Any], child: str, bot: Bot) -> Inbound | None:
+    event = object_in(payload)
     header = dict_of(event.get("header"))
     happened = text_of(header.get("event_type"))
     if happened in REACTIONS:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from hermes_green.adapters.qq.codes import BAD_TOKEN, CLOSES, NOT_GRANTED, RESUMABLE
 from hermes_green.core.codes import Code
 from hermes_green.core.errors import BadFrame, ConfError, HermesError, LinkLost, SendRefused
+from hermes_green.core.loose import object_in
 from hermes_green.core.model import Part, Peer
 
 API_BASE = "https://api.sgroup.qq.com"
@@ -80,12 +81,7 @@ def decode(raw: str | bytes) -> Frame:
     Raises:
         BadFrame: it is not one.
     """
-    try:
-        payload = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise BadFrame(f"not JSON: {error}") from error
-    if not isinstance(payload, dict):
-        raise BadFrame("a payload must be an object")
+    payload = object_in(raw)
     op, t = _whole(payload.get("op")), payload.get("t")
     if op is None:
         raise BadFrame("a payload without op")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Mapping
 
 from hermes_green.core.errors import BadFrame
+from hermes_green.core.loose import bordered
 from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote, Reaction
 
 # What people and bots write; every other subtype is an edit, a deletion, a join or the like.
@@ -31,21 +32,13 @@ class Bot:
     name: str = ""
 
 
+@bordered
 def parse(payload: Mapping[str, Any], child: str, bot: Bot = Bot()) -> Inbound | None:
     """The neutral message in one event; None means valid, but not for us.
 
     Raises:
         BadFrame: an event that must be a message lacks what makes it one.
     """
-    try:
-        return _parse(payload, child, bot)
-    except BadFrame:
-        raise
-    except Exception as error:  # parse border: whatever a stranger's JSON makes us stumble over
-        raise BadFrame(f"{type(error).__name__}: {error}") from error
-
-
-def _parse(payload: Mapping[str, Any], child: str, bot: Bot) -> Inbound | None:
     event = payload.get("event")
     if not isinstance(event, dict):
         if payload.get("type") == "event_callback" or not payload:

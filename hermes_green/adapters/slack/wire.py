@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Mapping
 
-from hermes_green.core.errors import BadFrame
+from hermes_green.core.loose import object_in
 from hermes_green.core.model import EMPTY
 
 HELLO, DISCONNECT, EVENTS, COMMAND, INTERACTIVE = "hello", "disconnect", "events_api", "slash_commands", "interactive"
@@ -34,12 +34,7 @@ def decode(raw: str | bytes) -> Frame:
     Raises:
         BadFrame: it is none.
     """
-    try:
-        message = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise BadFrame(f"not JSON: {error}") from error
-    if not isinstance(message, dict):
-        raise BadFrame("a frame must be an object")
+    message = object_in(raw)
     info, payload = message.get("connection_info"), message.get("payload")
     return Frame(
         kind=_text(message.get("type")),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Iterator, Literal, Mapping, Sequence
 
 from hermes_green.core.errors import BadFrame
+from hermes_green.core.loose import bordered
 from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote, Reaction
 
 KINDS = ("message", "edited_message", "channel_post", "edited_channel_post")
@@ -115,18 +116,14 @@ def moved(update: Any) -> tuple[str, str] | None:
     return (str(old), str(new)) if isinstance(old, int) and isinstance(new, int) else None
 
 
+@bordered
 def parse(updates: Sequence[Any], child: str, bot: Bot) -> Inbound | None:
     """The neutral message in an update (or in an album's); None means valid, but not for us.
 
     Raises:
         BadFrame: no update, or one with a message that lacks what makes it one.
     """
-    try:
-        found = [each for each in (_parse(update, child, bot) for update in updates) if each is not None]
-    except BadFrame:
-        raise
-    except Exception as error:  # parse border: whatever a stranger's JSON makes us stumble over
-        raise BadFrame(f"{type(error).__name__}: {error}") from error
+    found = [each for each in (_parse(update, child, bot) for update in updates) if each is not None]
     if len(found) < 2:
         return found[0] if found else None
     first = found[0]

@@ -10,7 +10,7 @@ from typing import Any, Literal, Mapping
 
 from hermes_green.adapters.wecom.wire import Frame
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.loose import dict_of, list_of, text_of
+from hermes_green.core.loose import bordered, dict_of, list_of, text_of
 from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote
 
 _MENTION = re.compile(r"\s*@\S+\s*")
@@ -19,6 +19,7 @@ _MEDIA: Mapping[str, Literal["image", "file", "video"]] = {"image": "image", "fi
 _LATEST = 1e11
 
 
+@bordered
 def parse(frame: Frame, child: str, bot_name: str = "") -> Inbound | None:
     """The neutral message in one callback; None means valid, but not for us.
 
@@ -28,15 +29,6 @@ def parse(frame: Frame, child: str, bot_name: str = "") -> Inbound | None:
     Raises:
         BadFrame: it lacks what a message must have.
     """
-    try:
-        return _parse(frame, child, bot_name)
-    except BadFrame:
-        raise
-    except Exception as error:  # parse border: whatever a stranger's JSON makes us stumble over
-        raise BadFrame(f"{type(error).__name__}: {error}") from error
-
-
-def _parse(frame: Frame, child: str, bot_name: str) -> Inbound | None:
     body = frame.body
     message_id, kind = _need(body, "msgid"), _need(body, "msgtype")
     if kind in ("event", "stream"):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping
 
 from hermes_green.core.errors import BadFrame
+from hermes_green.core.loose import object_in
 from hermes_green.core.model import EMPTY, Peer
 
 WS_BASE = "wss://openws.work.weixin.qq.com"
@@ -58,12 +59,7 @@ def decode(raw: str | bytes) -> Frame:
     Raises:
         BadFrame: it is none.
     """
-    try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise BadFrame(f"not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise BadFrame("a frame must be an object")
+    value = object_in(raw)
     headers, cmd = value.get("headers"), value.get("cmd", "")
     req_id = headers.get("req_id") if isinstance(headers, dict) else None
     if not isinstance(req_id, str) or not req_id or not isinstance(cmd, str):
