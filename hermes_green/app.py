@@ -145,7 +145,7 @@ class Application:
         )
         supervisor = Supervisor(self._clock, logger, witness)
         told: dict[str, Any] = dict(common, bus=self._bus, hooks=self._live.hooks)
-        house = self._house = House(**told, supervisor=supervisor, policy=policy_of(config))
+        house = self._house = House(**told, supervisor=supervisor, policy=policy_of(config), media=self._media)
         shared: dict[str, Any] = dict(told, meters=self._metrics, place=house.place)
         turns = Turns(
             **shared,

@@ -264,7 +264,7 @@ class Caps:
     sentence that says what else helps. lookup: the platform can be
     asked whether a part arrived (``Adapter.find``). quotes: what a message answers or quotes
     is told, by its frame or, where ``Quote.ref`` says so, by ``Adapter.quoted``. reactions: they are
-    told.
+    told. media_expires: seconds after which what came with a message cannot be fetched any more.
     """
 
     limit: int = 4000
@@ -279,6 +279,7 @@ class Caps:
     lookup: bool = False
     quotes: bool = False
     reactions: bool = False
+    media_expires: float | None = None
     rates: tuple[Rate, ...] = ()
     key_lifetime: float | None = None
     reply_window: float | None = None

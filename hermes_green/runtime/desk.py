@@ -49,7 +49,8 @@ class House(Protocol):
 
 class Desk:
     """Routes rows right after their commit; pure decisions, no waiting. ``obeyed(command, inbound,
-    session_id)`` is told of each command that is going to be obeyed, ``reacted(inbound)`` of each reaction."""
+    session_id)`` is told of each command that is going to be obeyed, ``reacted(inbound)`` of each reaction,
+    ``expected(inbound)`` of each message that will have a turn."""
 
     def __init__(
         self,
@@ -59,10 +60,12 @@ class Desk:
         log: Any,
         obeyed: Callable[[Command, Inbound, str], None],
         reacted: Callable[[Inbound], None],
+        expected: Callable[[Inbound], None] = lambda inbound: None,
     ) -> None:
         self._house = house
         self._obeyed = obeyed
         self._reacted = reacted
+        self._expected = expected
         self._lanes = lanes
         self._turns = turns
         self._log = log
@@ -139,6 +142,7 @@ class Desk:
         """To the session's lane, in the mode in force; commands wait for their turn in every mode."""
         mode = self._house.policy.busy_input_mode if command is None else command.name
         busy = self._lanes.busy(session_id)
+        self._expected(inbound)
         if mode == "steer" and busy is not None:
             text = said(inbound)
             self._house.express(inbound.peer.child).later(lambda: self._steer(busy, row, text, session_id))

@@ -28,6 +28,7 @@ from hermes_green.runtime.hooks import Hooks
 from hermes_green.runtime.lanes import Lanes
 from hermes_green.runtime.limits import Limits
 from hermes_green.runtime.loops import Loops
+from hermes_green.runtime.media import Media
 from hermes_green.runtime.policy import Policy
 from hermes_green.runtime.reactions import Reactions
 from hermes_green.runtime.redial import Pace
@@ -58,7 +59,16 @@ class House:
     let in, and the counts of the day, from the store."""
 
     def __init__(
-        self, *, store: Store, clock: Clock, log: Any, bus: Bus, hooks: Hooks, supervisor: Supervisor, policy: Policy
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        log: Any,
+        bus: Bus,
+        hooks: Hooks,
+        supervisor: Supervisor,
+        policy: Policy,
+        media: Media | None = None,
     ) -> None:
         self.policy = policy
         self.supervisor = supervisor
@@ -68,6 +78,7 @@ class House:
         self._log = log
         self._bus = bus
         self._hooks = hooks
+        self._media = media
         self._counts = saved.Later(store, clock, log, saved.LIMITS, lambda: self.door.limits.state())
         counts = saved.read(store, saved.LIMITS)
         self.door = Door(
@@ -86,7 +97,12 @@ class House:
     def connect(self, lanes: Lanes, turns: Turns, delivery: Delivery) -> None:
         """Bring in what works for the children."""
         self.lanes, self.turns, self.delivery = lanes, turns, delivery
-        self.desk = Desk(self, lanes, turns, self._log, self._obeyed, self._reactions.tell)
+        self.desk = Desk(self, lanes, turns, self._log, self._obeyed, self._reactions.tell, self._expect)
+
+    def _expect(self, inbound: Inbound) -> None:
+        place = self.place(inbound.peer.child)
+        if self._media is not None and place is not None:
+            self._media.expect(place.adapter, inbound)
 
     # --- what its parts ask ---
 
@@ -234,6 +250,8 @@ class House:
         releases = {id: partial(self._release, member) for id, member in self.members.items()}
         side_by_side(end.left(1.5, leaving=CLOSE_TAIL), counts=self._counts.close, **releases)
         self._reactions.close()
+        if self._media is not None:
+            self._media.close()
         self.supervisor.close()
 
     def _release(self, member: Member) -> None:

@@ -1,7 +1,12 @@
-"""Media: what users sent besides text, brought to files that an agent can read, and let go in time."""
+"""Media: what users sent besides text, brought to files that an agent can read, and let go in time.
+
+A file's name is made of its message, so that whoever looks for it finds it: a rerun, and a process that
+comes after the one that fetched it.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import time
@@ -10,13 +15,18 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence
 
 import gevent
+from gevent.event import Event
+from gevent.lock import BoundedSemaphore
 
 from hermes_green.core.errors import HermesError
-from hermes_green.core.model import Attachment
+from hermes_green.core.model import Attachment, Inbound
 from hermes_green.core.ports import Adapter
 
 LIMIT = 20 * 1024 * 1024
 TIMEOUT = 60.0
+# Messages whose media are fetched ahead of their turn: at a time, and that wait for it.
+AHEAD = 8
+WAITING = 200
 # Small chunks are gathered, so that a slow sender does not cost a thread hop per packet.
 WRITE = 256 * 1024
 _UNSAFE = re.compile(r"[^\w.\- ]+")
@@ -34,14 +44,44 @@ class Media:
         self._offhub = offhub
         self._log = log
         self._limit = limit
+        self._room = BoundedSemaphore(AHEAD)
+        self._ahead: set[gevent.Greenlet] = set()
+        self._flying: dict[str, Event] = {}
 
-    def bring(self, adapter: Adapter, attachments: Sequence[Attachment], turn_id: str) -> tuple[Attachment, ...]:
-        """The attachments with ``path`` set where they could be fetched.
+    def of(self, adapter: Adapter, inbound: Inbound) -> tuple[Attachment, ...]:
+        """What came with a message and what it quotes, brought where the platform can."""
+        items = media_of(inbound)
+        if not items or not adapter.caps.of(inbound.peer.chat_type).media:
+            return items
+        return self.bring(adapter, items, stem_of(inbound))
 
-        One that could not be keeps ``path`` None; why is in the log. Reruns of a turn find the files
-        of the first.
+    def bring(self, adapter: Adapter, attachments: Sequence[Attachment], stem: str) -> tuple[Attachment, ...]:
+        """The attachments of the message ``stem`` (see ``stem_of``) with ``path`` set where they could be
+        fetched, now or before.
+
+        One that could not be keeps ``path`` None; why is in the log.
         """
-        return tuple(self._one(adapter, item, f"{turn_id}-{n}") for n, item in enumerate(attachments))
+        return tuple(self._one(adapter, item, f"{stem}-{n}") for n, item in enumerate(attachments))
+
+    def expect(self, adapter: Adapter, inbound: Inbound) -> None:
+        """A message was committed and its turn may be long in coming: fetch now what cannot be fetched then.
+        Returns at once. What does not find room here is left to the turn."""
+        items = media_of(inbound)
+        caps = adapter.caps.of(inbound.peer.chat_type)
+        if not items or not caps.media or caps.media_expires is None or len(self._ahead) >= WAITING:
+            return
+        greenlet = gevent.spawn(self._fetch_ahead, adapter, items, stem_of(inbound))
+        greenlet.name = f"media-{inbound.peer.child}"
+        self._ahead.add(greenlet)
+        greenlet.link(self._ahead.discard)
+
+    def close(self) -> None:
+        """Fetch nothing ahead any more."""
+        gevent.killall(list(self._ahead), block=False)
+
+    def _fetch_ahead(self, adapter: Adapter, items: Sequence[Attachment], stem: str) -> None:
+        with self._room:
+            self.bring(adapter, items, stem)
 
     def sweep(self, days: float) -> int:
         """Delete files older than ``days``; how many. Blocks: call it off the hub."""
@@ -57,8 +97,19 @@ class Media:
         return gone
 
     def _one(self, adapter: Adapter, item: Attachment, stem: str) -> Attachment:
+        """Whoever comes second waits for whoever fetches the same."""
         if item.path is not None:
             return item
+        while stem in self._flying:
+            self._flying[stem].wait()
+        landed = self._flying[stem] = Event()
+        try:
+            return self._fetched(adapter, item, stem)
+        finally:
+            del self._flying[stem]
+            landed.set()
+
+    def _fetched(self, adapter: Adapter, item: Attachment, stem: str) -> Attachment:
         target = self._root / time.strftime("%Y%m%d") / f"{stem}-{_safe(item.name or item.kind)}"
         try:
             found = self._offhub(_existing, self._root, target.name)
@@ -99,6 +150,17 @@ class Media:
         os.close(descriptor)
         self._offhub(os.replace, part, target)
         return size
+
+
+def media_of(inbound: Inbound) -> tuple[Attachment, ...]:
+    """A message's attachments, and then those of what it quotes."""
+    return inbound.attachments + (inbound.quote.attachments if inbound.quote is not None else ())
+
+
+def stem_of(inbound: Inbound) -> str:
+    """How the names of a message's files begin, in every process."""
+    name = "\0".join((inbound.peer.child, inbound.peer.chat_id, inbound.message_id, *inbound.keys[:1]))
+    return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:24]
 
 
 def _safe(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import gevent
 
 from hermes_green.core.errors import HermesError
-from hermes_green.core.model import Attachment, Inbound, Quote
+from hermes_green.core.model import Inbound, Quote
 from hermes_green.core.ports import Adapter, Lease
 from hermes_green.runtime.commands import spoken
 
@@ -69,8 +69,3 @@ def said(inbound: Inbound) -> str:
     """A message among others, after what it quotes."""
     text = spoken(inbound.text)
     return inbound.quote.before(text) if inbound.quote is not None else text
-
-
-def media(inbound: Inbound) -> tuple[Attachment, ...]:
-    """A message's attachments, and then those of what it quotes."""
-    return inbound.attachments + (inbound.quote.attachments if inbound.quote is not None else ())

@@ -4,6 +4,7 @@ writes the history; whatever fails before it leaves the row to be run again."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Callable, Literal, Mapping, Protocol
 
 import gevent
@@ -13,13 +14,13 @@ from hermes_green.core.errors import AgentError, AgentTimeout, LeaseLost, StoreA
 from hermes_green.core.model import EMPTY, Attachment, Inbound, Message, Peer, Reply, Turn
 from hermes_green.core.ports import Adapter, Agent, Lease, NewPart, Store, TurnEnd
 from hermes_green.core.tokens import within
-from hermes_green.runtime import quotes, sessions, texts
+from hermes_green.runtime import sessions, texts
 from hermes_green.runtime.asking import Asking, Left
 from hermes_green.runtime.commands import Command, recognise
 from hermes_green.runtime.drafts import Progress
 from hermes_green.runtime.events import Bus
 from hermes_green.runtime.hooks import Hooks
-from hermes_green.runtime.media import Media
+from hermes_green.runtime.media import Media, media_of
 from hermes_green.runtime.questions import Question, Questions, text_of
 from hermes_green.runtime.quotes import Quotes
 from hermes_green.runtime.rendering import render
@@ -323,9 +324,9 @@ class Turns:
         inbound = lease.inbound
         peer = inbound.peer
         messages = lease.messages or (inbound,)
-        attachments = tuple(each for message in messages for each in quotes.media(message))
-        if attachments and self._media is not None and place.adapter.caps.of(peer.chat_type).media:
-            attachments = self._media.bring(place.adapter, attachments, lease.turn_id)
+        media = self._media
+        of = media_of if media is None else partial(media.of, place.adapter)
+        attachments = tuple(each for message in messages for each in of(message))
         return Turn(
             id=lease.turn_id,
             attempt=lease.attempt,

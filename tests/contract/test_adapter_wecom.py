@@ -18,6 +18,7 @@ import pytest
 from hermes_green.adapters.wecom import PLATFORM as wecom, drafts, exchange
 from hermes_green.core.errors import Displaced, LinkLost, SendRefused, SendRetry, SendUnknown, Throttled
 from hermes_green.core.model import Attachment, Inbound, Part, Peer, Reply, Secret
+from hermes_green.runtime.media import Media
 from hermes_green.sim.wecom import WeComSim
 from tests.contract.adapters import INTERVAL, TIMEOUT, AdapterContract, Bench, Driver, again
 from tests.support.port import Run, wait_for
@@ -194,6 +195,21 @@ class TestWeCom(AdapterContract):
         (attachment,) = inbound.attachments
         assert attachment.kind == kind and inbound.text == f"[{kind}]"
         assert b"".join(bench.adapter.fetch(attachment.ref)) == data
+
+    def test_a_file_whose_turn_comes_after_the_end_of_its_link_is_there_all_the_same(self, tmp_path: Path) -> None:
+        sim = self.driver.simulator(media_ttl=0.5).start()
+        bench = Bench(self.driver, sim, self.driver.settings(sim))
+        media = Media(tmp_path, lambda fn, *args: fn(*args), bench.ctx.log)
+        try:
+            inbound = bench.hear(bench.ready(), message_type="image", data=base64.b64encode(b"pixels").decode())
+            media.expect(bench.adapter, inbound)
+            gevent.sleep(0.6)
+            with pytest.raises(LinkLost):
+                list(bench.adapter.fetch(inbound.attachments[0].ref))
+            (attachment,) = media.of(bench.adapter, inbound)
+            assert attachment.path is not None and Path(attachment.path).read_bytes() == b"pixels"
+        finally:
+            bench.close()
 
     def test_media_s_host_follows_api_base(self) -> None:
         sim = self.driver.simulator(media_host="https://ww-aibot-img.example.com").start()

@@ -4,12 +4,18 @@ import os
 import time
 from pathlib import Path
 
+import gevent
 import pytest
 from loguru import logger
 
 from hermes_green.core.errors import LinkLost
-from hermes_green.core.model import Attachment
-from hermes_green.runtime.media import Media
+from hermes_green.core.model import Attachment, Caps, CapsTable, Inbound, Peer, Quote
+from hermes_green.core.options import Access
+from hermes_green.runtime import media as media_module
+from hermes_green.runtime.media import Media, stem_of
+from hermes_green.store.memory import MemoryStore
+from tests.support.children import eventually
+from tests.support.rooms import Rooms, ScriptedAgent
 
 
 class Source:
@@ -66,3 +72,83 @@ def test_old_files_are_let_go(media):
     os.utime(old.path, (time.time() - 8 * 86400,) * 2)
     assert media.sweep(7) == 1
     assert not os.path.exists(old.path) and os.path.exists(new.path)
+
+
+# --- ahead of the turn ---
+
+
+class Fleeting(Source):
+    """Its links end; ``gone``: they have."""
+
+    caps = CapsTable(Caps(media=True, media_expires=300.0))
+
+    def __init__(self, pause=0.0, **how) -> None:
+        super().__init__(**how)
+        self.pause, self.gone, self.at_once, self.most = pause, False, 0, 0
+
+    def fetch(self, ref):
+        if self.gone:
+            raise LinkLost("the link has ended")
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        gevent.sleep(self.pause)
+        self.at_once -= 1
+        yield from super().fetch(ref)
+
+
+def sent(number=1, **more):
+    picture = Attachment("image", {"url": f"u{number}"}, "a.png")
+    return Inbound((f"k{number}",), Peer("one", "c", "dm", user_id="u"), f"m{number}", "[image]", (picture,), **more)
+
+
+def test_what_was_fetched_ahead_is_there_when_the_links_have_ended_and_in_the_next_process(media, tmp_path):
+    source, inbound = Fleeting(), sent(quote=Quote("x", attachments=(Attachment("file", {}, "q.txt"),)))
+    media.expect(source, inbound)
+    eventually(lambda: source.calls == 2 and not media._ahead)
+    source.gone = True
+    paths = [item.path for item in media.of(source, inbound)]
+    assert all(Path(path).is_file() for path in paths) and len(set(paths)) == 2
+    later = Media(tmp_path / "media", lambda fn, *args: fn(*args), logger, limit=1000)
+    assert [item.path for item in later.of(source, inbound)] == paths
+
+
+def test_a_turn_waits_for_what_is_being_fetched_and_fetches_it_once(media):
+    source = Fleeting(pause=0.03)
+    media.expect(source, sent())
+    gevent.sleep(0)
+    assert media.of(source, sent())[0].path and source.calls == 1
+
+
+def test_few_are_fetched_at_a_time_and_what_is_too_much_is_left_to_the_turns(media, monkeypatch):
+    monkeypatch.setattr(media_module, "WAITING", 12)
+    source = Fleeting(pause=0.01)
+    for number in range(20):
+        media.expect(source, sent(number))
+    eventually(lambda: not media._ahead)
+    assert (source.calls, source.most) == (12, media_module.AHEAD)
+
+
+def test_nothing_is_fetched_ahead_whose_links_do_not_end(media):
+    source = Fleeting()
+    source.caps = CapsTable(Caps(media=True))
+    media.expect(source, sent())
+    gevent.sleep(0.01)
+    assert source.calls == 0
+
+
+def test_messages_of_two_chats_have_files_of_their_own():
+    other = Inbound(("k1",), Peer("one", "d", "dm"), "m1", "")
+    assert stem_of(sent()) != stem_of(other) and stem_of(sent()) == stem_of(sent())
+
+
+def test_only_messages_that_will_have_a_turn_are_expected():
+    agent, access = ScriptedAgent(lambda turn: gevent.sleep(0.02)), Access(dm="allowlist", users=["u"])
+    rooms, expected = Rooms(MemoryStore(), agent, access=access), []
+    rooms.desk._expected = expected.append
+    rooms.say("hello", user_id="u")
+    rooms.say("/help", user_id="u")
+    rooms.say("waits", user_id="u")
+    rooms.say("stranger", user_id="s")
+    eventually(lambda: rooms.store.counts(0).inbox == 0)
+    assert [inbound.text for inbound in expected] == ["hello", "waits"]
+    rooms.close()

@@ -31,6 +31,7 @@ CAPS = Caps(
     streaming=True,
     draft_every=1.0,
     media=True,
+    media_expires=300.0,
     quotes=True,
     rates=(Rate(30, 60.0, "chat", drafts=False), Rate(1000, 3600.0, "chat", drafts=False)),
     key_lifetime=WINDOW,
