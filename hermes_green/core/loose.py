@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from functools import wraps
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Mapping, TypeVar
 
 from hermes_green.core.errors import BadFrame
 
 Reader = TypeVar("Reader", bound=Callable[..., Any])
+# Beyond the lives of those who read this.
+_LATEST = 1e11
 
 
 def dict_of(value: Any) -> dict[str, Any]:
@@ -24,6 +26,27 @@ def list_of(value: Any) -> list[Any]:
 def text_of(value: Any) -> str:
     """A string that can be stored, or "": JSON may escape half a surrogate pair, UTF-8 has no place for it."""
     return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""
+
+
+def text_at(holder: Mapping[str, Any], name: str) -> str:
+    """The string under a name, or ""."""
+    return text_of(holder.get(name))
+
+
+def need(holder: Mapping[str, Any], name: str, kind: type = str) -> Any:
+    """What must stand under a name, not empty where it is a string or an object. Raises BadFrame."""
+    value = holder.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool) or (kind is not int and not value):
+        raise BadFrame(f"a message without {name}")
+    return text_of(value) if kind is str else value
+
+
+def seconds_of(value: Any, parts: int = 1) -> float | None:
+    """Wall seconds for a number, or a string of digits, of so many parts of a second; None for nonsense."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 15:
+        value = int(value)
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value / parts if plain and 0 < value < _LATEST * parts else None
 
 
 def object_in(raw: str | bytes) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.loose import bordered, dict_of, text_of
+from hermes_green.core.loose import bordered, dict_of, need, seconds_of, text_of
 from hermes_green.core.model import Attachment, Inbound, Peer, Quote
 
 GROUP = "2"
@@ -34,8 +34,8 @@ def parse(data: Any, *, child: str) -> Inbound | None:
     """
     if not isinstance(data, dict):
         raise BadFrame(f"a message is a JSON object, not {type(data).__name__}")
-    message_id, conversation = _need(data, "msgId"), _need(data, "conversationId")
-    kind = _need(data, "msgtype")
+    message_id, conversation = need(data, "msgId"), need(data, "conversationId")
+    kind = need(data, "msgtype")
     sender, robot = text_of(data.get("senderId")), text_of(data.get("chatbotUserId"))
     if sender and sender == robot:
         return None
@@ -48,7 +48,7 @@ def parse(data: Any, *, child: str) -> Inbound | None:
         "message_id": message_id,
         "conversation": conversation,
         "webhook": text_of(data.get("sessionWebhook")),
-        "until": _seconds(data.get("sessionWebhookExpiredTime")),
+        "until": seconds_of(data.get("sessionWebhookExpiredTime"), 1000),
         "staff": staff,
         "robot": code,
     }
@@ -66,7 +66,7 @@ def parse(data: Any, *, child: str) -> Inbound | None:
         attachments=attachments,
         reply_ref={name: value for name, value in reference.items() if value},
         mentioned=not group or _addressed(data, robot),
-        sent_at=_seconds(data.get("createAt")),
+        sent_at=seconds_of(data.get("createAt"), 1000),
         quote=_quoted(dict_of(data.get("text")), code),
     )
 
@@ -134,16 +134,3 @@ def _quoted(said: dict[str, Any], robot: str) -> Quote | None:
 
 def _attachment(kind: Any, code: str, robot: str, name: str = "") -> Attachment:
     return Attachment(kind=kind, ref={"code": code, "robot": robot}, name=name, mime=_MIMES.get(kind, ""))
-
-
-def _need(source: dict[str, Any], name: str) -> str:
-    value = text_of(source.get(name))
-    if not value:
-        raise BadFrame(f"a message without {name}")
-    return value
-
-
-def _seconds(value: Any) -> float | None:
-    """Seconds for milliseconds, which come as a number or a string; None for nonsense."""
-    text = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
-    return int(text) / 1000 if text.isascii() and text.isdigit() and len(text) <= 15 else None

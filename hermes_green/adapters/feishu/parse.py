@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.loose import bordered, dict_of, list_of, object_in, text_of
+from hermes_green.core.loose import bordered, dict_of, list_of, need, object_in, seconds_of, text_at, text_of
 from hermes_green.core.model import Attachment, Inbound, Peer, Quote, Reaction
 
 MESSAGE = "im.message.receive_v1"
@@ -74,10 +74,10 @@ def parse(payload: bytes, *, child: str, bot: Bot = Bot()) -> Inbound | None:
         return _reaction(dict_of(event.get("event")), text_of(header.get("event_id")), REACTIONS[happened], child)
     if happened != MESSAGE:
         return None
-    body = _need(event, "event", dict)
-    message = _need(body, "message", dict)
-    message_id, chat_id = _need(message, "message_id", str), _need(message, "chat_id", str)
-    kind = _need(message, "message_type", str)
+    body = need(event, "event", dict)
+    message = need(body, "message", dict)
+    message_id, chat_id = need(message, "message_id"), need(message, "chat_id")
+    kind = need(message, "message_type")
     sender = dict_of(body.get("sender"))
     user_id = text_of(dict_of(sender.get("sender_id")).get("open_id"))
     by_bot = text_of(sender.get("sender_type")) in ("app", "bot")
@@ -111,7 +111,7 @@ def parse(payload: bytes, *, child: str, bot: Bot = Bot()) -> Inbound | None:
         attachments=attachments,
         reply_ref=reply_ref,
         mentioned=dm or any(bot.is_me(entry) for entry in mentions),
-        sent_at=_seconds(message.get("create_time")),
+        sent_at=seconds_of(text_at(message, "create_time"), 1000),
         quote=_answered(message, thread_id),
         bot=by_bot,
     )
@@ -129,7 +129,7 @@ def _reaction(body: dict[str, Any], event_id: str, added: bool, child: str) -> I
         peer=Peer(child, "", "dm", user_id=user_id),
         message_id=message_id,
         text="",
-        sent_at=_seconds(body.get("action_time")),
+        sent_at=seconds_of(text_at(body, "action_time"), 1000),
         quote=Quote(message_id=message_id, ref={"message_id": message_id}),
         reaction=Reaction(emoji, added),
     )
@@ -258,16 +258,3 @@ def _mentions(text: str, mentions: list[dict[str, Any]], bot: Bot) -> str:
         return name + blank if name else ""
 
     return _MENTION.sub(shown, text).strip()
-
-
-def _need(source: dict[str, Any], name: str, kind: type) -> Any:
-    value = source.get(name)
-    if not isinstance(value, kind) or not value:
-        raise BadFrame(f"a message event without {name}")
-    return text_of(value) if kind is str else value
-
-
-def _seconds(value: Any) -> float | None:
-    """Seconds for a string of milliseconds; None for nonsense."""
-    text = value if isinstance(value, str) else ""
-    return int(text) / 1000 if text.isascii() and text.isdigit() and len(text) <= 15 else None

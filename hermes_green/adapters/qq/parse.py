@@ -12,6 +12,7 @@ from typing import Any, Literal, Mapping
 
 from hermes_green.adapters.qq.wire import Frame, Kind
 from hermes_green.core.errors import BadFrame
+from hermes_green.core.loose import need, text_at
 from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote, Reaction
 
 # event -> kind of chat, its neutral type, the field with the chat's id, does it mention us
@@ -53,13 +54,13 @@ def parse(frame: Frame, child: str, bot_id: str = "") -> Inbound | None:
         raise BadFrame(f"{frame.t} without author")
     by_bot = author.get("bot") is True
     # Guilds alone name people and bots by ids that tell us from others.
-    known = bot_id != "" and kind in (Kind.CHANNEL, Kind.GUILD_DM) and _text(author, "id") != ""
+    known = bot_id != "" and kind in (Kind.CHANNEL, Kind.GUILD_DM) and text_at(author, "id") != ""
     if (by_bot and not known) or (bot_id and author.get("id") == bot_id):
         return None
-    message_id = _required(d, "id", frame.t)
-    user_id = _text(author, _USER_ID[kind]) or _text(author, "id")
+    message_id = need(d, "id")
+    user_id = text_at(author, _USER_ID[kind]) or text_at(author, "id")
     # A direct chat is its user; everything else has an id of its own.
-    chat_id = _required(d, chat_field, frame.t) if chat_field else user_id
+    chat_id = need(d, chat_field) if chat_field else user_id
     if not user_id:
         raise BadFrame(f"{frame.t} without the author's id")
     attachments = tuple(_attachments(d.get("attachments")))
@@ -73,7 +74,7 @@ def parse(frame: Frame, child: str, bot_id: str = "") -> Inbound | None:
             chat_id=chat_id,
             chat_type=chat_type,
             user_id=user_id,
-            user_name=_text(author, "username") or None,
+            user_name=text_at(author, "username") or None,
             # The working sign answers a message, too.
             extra={"kind": kind, "msg_id": message_id} if kind == Kind.C2C else {"kind": kind},
         ),
@@ -95,8 +96,8 @@ def _reaction(frame: Frame, child: str, bot_id: str) -> Inbound | None:
     target, emoji = d.get("target"), d.get("emoji")
     if not isinstance(target, dict) or not isinstance(emoji, dict) or target.get("type") not in (0, "0", None):
         return None
-    user_id, channel = _required(d, "user_id", frame.t), _required(d, "channel_id", frame.t)
-    message_id, number = _required(target, "id", frame.t), str(emoji.get("id") or "")
+    user_id, channel = need(d, "user_id"), need(d, "channel_id")
+    message_id, number = need(target, "id"), str(emoji.get("id") or "")
     if user_id == bot_id or not number:
         return None
     shown = chr(int(number)) if emoji.get("type") == 2 and _is_character(number) else number
@@ -123,21 +124,9 @@ def _quote(d: Mapping[str, Any]) -> Quote | None:
         return None
     author = quoted.get("author")
     media = tuple(_attachments(quoted.get("attachments")))
-    text = _text(quoted, "content").strip() or " ".join(f"[{each.kind}]" for each in media)
-    who = _text(author, "username") if isinstance(author, dict) else ""
+    text = text_at(quoted, "content").strip() or " ".join(f"[{each.kind}]" for each in media)
+    who = text_at(author, "username") if isinstance(author, dict) else ""
     return Quote(text, who, attachments=media) if text else None
-
-
-def _text(holder: Mapping[str, Any], name: str) -> str:
-    value = holder.get(name)
-    return value if isinstance(value, str) else ""
-
-
-def _required(d: Mapping[str, Any], name: str, event: str) -> str:
-    value = _text(d, name)
-    if not value:
-        raise BadFrame(f"{event} without {name}")
-    return value
 
 
 def _content(d: Mapping[str, Any], event: str, bot_id: str) -> str:
@@ -167,16 +156,16 @@ def _attachments(listed: Any) -> list[Attachment]:
     """What can be understood of the attachments; the rest is no reason to lose the message."""
     found = []
     for each in listed if isinstance(listed, list) else ():
-        if not isinstance(each, dict) or not _text(each, "url"):
+        if not isinstance(each, dict) or not text_at(each, "url"):
             continue
-        mime, url, size = _text(each, "content_type"), _text(each, "url"), each.get("size")
+        mime, url, size = text_at(each, "content_type"), text_at(each, "url"), each.get("size")
         if "://" not in url:
             url = "https://" + url.lstrip("/")
         found.append(
             Attachment(
                 kind=_media_kind(mime),
                 ref={"url": url},
-                name=_text(each, "filename"),
+                name=text_at(each, "filename"),
                 mime=mime if "/" in mime else "",
                 size=size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
             )

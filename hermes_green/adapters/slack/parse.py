@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Mapping
 
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.loose import bordered
+from hermes_green.core.loose import bordered, need, text_at
 from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote, Reaction
 
 # What people and bots write; every other subtype is an edit, a deletion, a join or the like.
@@ -44,26 +44,26 @@ def parse(payload: Mapping[str, Any], child: str, bot: Bot = Bot()) -> Inbound |
         if payload.get("type") == "event_callback" or not payload:
             raise BadFrame("an event without its event")
         return None
-    kind = _text(event, "type")
+    kind = text_at(event, "type")
     if kind in _REACTIONS:
         return _reaction(payload, event, child, bot.user_id or _authorized(payload))
-    if kind not in ("message", "app_mention") or _text(event, "subtype") not in _SUBTYPES:
+    if kind not in ("message", "app_mention") or text_at(event, "subtype") not in _SUBTYPES:
         return None
     us = bot.user_id or _authorized(payload)
-    by_bot = _text(event, "bot_id")
-    user = _text(event, "user") or by_bot
+    by_bot = text_at(event, "bot_id")
+    user = text_at(event, "user") or by_bot
     if _is_ours(payload, event, bot, us) or user == _SLACKBOT:
         return None
-    channel, ts = _required(event, "channel"), _required(event, "ts")
+    channel, ts = need(event, "channel"), need(event, "ts")
     if not user:
         raise BadFrame("a message without its user")
-    chat_type = _chat_type(_text(event, "channel_type"), channel)
-    raw = _text(event, "text")
+    chat_type = _chat_type(text_at(event, "channel_type"), channel)
+    raw = text_at(event, "text")
     attachments = tuple(_files(event.get("files")))
     text, forwarded = plain(raw, us), _forwarded(event.get("attachments"), us)
     # In channels each question opens a thread, which is the conversation's place from then on.
-    thread = _text(event, "thread_ts") or (ts if chat_type != "dm" else "")
-    event_id = _text(payload, "event_id")
+    thread = text_at(event, "thread_ts") or (ts if chat_type != "dm" else "")
+    event_id = text_at(payload, "event_id")
     place = f"{channel}:{ts}"  # a post that mentions us comes as message and as app_mention
     return Inbound(
         keys=(event_id, place) if event_id else (place,),
@@ -82,10 +82,10 @@ def parse(payload: Mapping[str, Any], child: str, bot: Bot = Bot()) -> Inbound |
 def _reaction(payload: Mapping[str, Any], event: Mapping[str, Any], child: str, us: str) -> Inbound | None:
     """Somebody's reaction to a message; those to files are of before files were messages."""
     item = event.get("item")
-    user, emoji, event_id = _text(event, "user"), _text(event, "reaction"), _text(payload, "event_id")
+    user, emoji, event_id = text_at(event, "user"), text_at(event, "reaction"), text_at(payload, "event_id")
     if not isinstance(item, dict) or item.get("type") != "message" or user in ("", us, _SLACKBOT):
         return None
-    channel, ts = _required(item, "channel"), _required(item, "ts")
+    channel, ts = need(item, "channel"), need(item, "ts")
     if not emoji or not event_id:
         raise BadFrame("a reaction without its name or its event")
     return Inbound(
@@ -93,35 +93,35 @@ def _reaction(payload: Mapping[str, Any], event: Mapping[str, Any], child: str, 
         peer=Peer(child, channel, _chat_type("", channel), user_id=user),
         message_id=ts,
         text="",
-        sent_at=seconds_of(_text(event, "event_ts")),
-        reaction=Reaction(emoji, _REACTIONS[_text(event, "type")]),
+        sent_at=seconds_of(text_at(event, "event_ts")),
+        reaction=Reaction(emoji, _REACTIONS[text_at(event, "type")]),
     )
 
 
 def _is_ours(payload: Mapping[str, Any], event: Mapping[str, Any], bot: Bot, us: str) -> bool:
     """Whether we have posted it ourselves, for that comes back. Where who we are is not known at all, any
     bot may be us."""
-    if _text(event, "bot_id") and not us:
+    if text_at(event, "bot_id") and not us:
         return True
-    app, user, bot_id = _text(event, "app_id"), _text(event, "user"), _text(event, "bot_id")
+    app, user, bot_id = text_at(event, "app_id"), text_at(event, "user"), text_at(event, "bot_id")
     return us != "" and user == us or bot_id != "" and bot_id == bot.bot_id or (
-        app != "" and app == _text(payload, "api_app_id")
+        app != "" and app == text_at(payload, "api_app_id")
     )
 
 
 def quoted(message: Mapping[str, Any], bot: Bot) -> Quote:
     """A message as history tells it."""
-    user = _text(message, "user") or _text(message, "bot_id")
-    author = bot.name if bot.name and user in (bot.user_id, bot.bot_id) else user or _text(message, "username")
+    user = text_at(message, "user") or text_at(message, "bot_id")
+    author = bot.name if bot.name and user in (bot.user_id, bot.bot_id) else user or text_at(message, "username")
     media = tuple(_files(message.get("files")))
-    text = plain(_text(message, "text"), bot.user_id) or " ".join(f"[{each.kind}]" for each in media)
-    return Quote(text, author, _text(message, "ts"), media)
+    text = plain(text_at(message, "text"), bot.user_id) or " ".join(f"[{each.kind}]" for each in media)
+    return Quote(text, author, text_at(message, "ts"), media)
 
 
 def _opening(event: Mapping[str, Any], channel: str) -> Quote | None:
     """What opened the thread that a message stands in: the frame has its ts alone."""
-    root = _text(event, "thread_ts")
-    if not root or root == _text(event, "ts"):
+    root = text_at(event, "thread_ts")
+    if not root or root == text_at(event, "ts"):
         return None
     return Quote(message_id=root, ref={"channel": channel, "ts": root}, opens=True)
 
@@ -169,7 +169,7 @@ def _authorized(payload: Mapping[str, Any]) -> str:
     listed = payload.get("authorizations")
     for entry in listed if isinstance(listed, list) else ():
         if isinstance(entry, dict) and entry.get("is_bot") is True:
-            return _text(entry, "user_id")
+            return text_at(entry, "user_id")
     return ""
 
 
@@ -178,9 +178,9 @@ def _forwarded(listed: Any, us: str) -> Quote | None:
     found = []
     for each in listed if isinstance(listed, list) else ():
         if isinstance(each, dict) and (each.get("is_share") is True or each.get("is_msg_unfurl") is True):
-            author, words = _text(each, "author_name"), plain(_text(each, "text"), us)
+            author, words = text_at(each, "author_name"), plain(text_at(each, "text"), us)
             if words:
-                found.append(Quote(words, author, _text(each, "ts")))
+                found.append(Quote(words, author, text_at(each, "ts")))
     if len(found) < 2:
         return found[0] if found else None
     return Quote("\n".join(f"{each.author}: {each.text}" if each.author else each.text for each in found))
@@ -190,15 +190,15 @@ def _files(listed: Any) -> list[Attachment]:
     """What was sent along; what is deleted or hidden by a plan's limit is none any more."""
     found = []
     for each in listed if isinstance(listed, list) else ():
-        if not isinstance(each, dict) or not _text(each, "id") or _text(each, "mode") in _GONE:
+        if not isinstance(each, dict) or not text_at(each, "id") or text_at(each, "mode") in _GONE:
             continue
-        url, size = _text(each, "url_private_download") or _text(each, "url_private"), each.get("size")
-        mime = _text(each, "mimetype")
+        url, size = text_at(each, "url_private_download") or text_at(each, "url_private"), each.get("size")
+        mime = text_at(each, "mimetype")
         found.append(
             Attachment(
                 kind=_media_kind(mime),
-                ref={"id": _text(each, "id"), "url": url, "mime": mime},
-                name=_text(each, "name"),
+                ref={"id": text_at(each, "id"), "url": url, "mime": mime},
+                name=text_at(each, "name"),
                 mime=mime,
                 size=size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
             )
@@ -214,19 +214,6 @@ def _media_kind(mime: str) -> Literal["image", "file", "audio", "video"]:
 def _no_words(event: Mapping[str, Any]) -> str:
     """A message of nothing we carry is named; an empty one (a bare mention) stays empty."""
     return "[file]" if event.get("files") else "[card]" if event.get("attachments") else ""
-
-
-def _required(event: Mapping[str, Any], name: str) -> str:
-    value = _text(event, name)
-    if not value:
-        raise BadFrame(f"a message without {name}")
-    return value
-
-
-def _text(holder: Mapping[str, Any], name: str) -> str:
-    """A string that can be stored: JSON may escape half a surrogate pair, UTF-8 has no place for it."""
-    value = holder.get(name)
-    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""
 
 
 def seconds_of(ts: str) -> float | None:

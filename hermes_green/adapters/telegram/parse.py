@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Iterator, Literal, Mapping, Sequence
 
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.loose import bordered
+from hermes_green.core.loose import bordered, dict_of, need, seconds_of
 from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote, Reaction
 
 KINDS = ("message", "edited_message", "channel_post", "edited_channel_post")
@@ -146,7 +146,7 @@ def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
     if update_id_of(update) is None:
         raise BadFrame("an update without update_id")
     if REACTION in update:
-        return _reaction(_need(update, REACTION, dict), child, bot)
+        return _reaction(need(update, REACTION, dict), child, bot)
     kind = next((kind for kind in KINDS if kind in update), None)
     if kind is None:
         if len(update) < 2:
@@ -155,12 +155,12 @@ def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
     message = update[kind]
     if not isinstance(message, dict):
         raise BadFrame(f"{kind} is not an object")
-    chat = _need(message, "chat", dict)
-    chat_id, message_id = _need(chat, "id", int), _need(message, "message_id", int)
-    chat_type = _TYPES.get(_need(chat, "type", str))
+    chat = need(message, "chat", dict)
+    chat_id, message_id = need(chat, "id", int), need(message, "message_id", int)
+    chat_type = _TYPES.get(need(chat, "type", str))
     if chat_type is None:
         raise BadFrame("a chat of a kind that is not known")
-    sender, group = _dict(message.get("from")), _dict(message.get("sender_chat"))
+    sender, group = dict_of(message.get("from")), dict_of(message.get("sender_chat"))
     # An administrator who writes as the group itself comes as a bot, with the group as sender.
     by_bot = sender.get("is_bot") is True and not group
     if (by_bot and sender.get("id") == bot.id) or message.get("is_automatic_forward"):
@@ -172,7 +172,7 @@ def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
     text, attachments = content
     heard = _heard(message, text, bot, chat_type)
     who = group or sender
-    user_id = _need(who, "id", int) if who else None
+    user_id = need(who, "id", int) if who else None
     thread = message.get("message_thread_id") if message.get("is_topic_message") is True else None
     key = f"{chat_id}:{message_id}" + (f":{message.get('edit_date')}" if edited else "")
     return Inbound(
@@ -191,7 +191,7 @@ def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
         # In a direct chat nobody needs to be told which message is answered.
         reply_ref={} if chat_type == "dm" else {"message_id": str(message_id)},
         mentioned=chat_type == "dm" or heard.addressed,
-        sent_at=_seconds(message.get("edit_date") if edited else message.get("date")),
+        sent_at=seconds_of(message.get("edit_date") if edited else message.get("date")),
         quote=_quote(message),
         bot=by_bot,
     )
@@ -200,21 +200,21 @@ def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
 def _reaction(body: Mapping[str, Any], child: str, bot: Bot) -> Inbound | None:
     """Somebody's reactions to a message, as a change of what was there: what was put there, or else what
     was taken away."""
-    chat = _need(body, "chat", dict)
-    chat_id, message_id = _need(chat, "id", int), _need(body, "message_id", int)
-    chat_type = _TYPES.get(_need(chat, "type", str))
-    who = _dict(body.get("actor_chat")) or _dict(body.get("user"))
+    chat = need(body, "chat", dict)
+    chat_id, message_id = need(chat, "id", int), need(body, "message_id", int)
+    chat_type = _TYPES.get(need(chat, "type", str))
+    who = dict_of(body.get("actor_chat")) or dict_of(body.get("user"))
     old, new = _emojis(body.get("old_reaction")), _emojis(body.get("new_reaction"))
     added, removed = [each for each in new if each not in old], [each for each in old if each not in new]
     if chat_type is None or who.get("id") in (None, bot.id) or not (added or removed):
         return None
-    user_id, when = _need(who, "id", int), body.get("date")
+    user_id, when = need(who, "id", int), body.get("date")
     return Inbound(
         keys=(f"{chat_id}:{message_id}:{user_id}:{when}:{'+'.join(new)}",),
         peer=Peer(child, str(chat_id), chat_type, user_id=str(user_id), user_name=_name(who) or None),
         message_id=str(message_id),
         text="",
-        sent_at=_seconds(when),
+        sent_at=seconds_of(when),
         bot=who.get("is_bot") is True,
         reaction=Reaction(" ".join(added or removed), bool(added)),
     )
@@ -222,7 +222,7 @@ def _reaction(body: Mapping[str, Any], child: str, bot: Bot) -> Inbound | None:
 
 def _emojis(listed: Any) -> list[str]:
     """Reactions by themselves; those of a set of its own by their id."""
-    found = [_dict(each) for each in listed] if isinstance(listed, list) else []
+    found = [dict_of(each) for each in listed] if isinstance(listed, list) else []
     return [str(each.get("emoji") or each.get("custom_emoji_id") or each.get("type")) for each in found]
 
 
@@ -255,7 +255,7 @@ def _attachment(field: str, value: Any) -> Attachment:
     size, name, mime = value.get("file_size"), value.get("file_name"), value.get("mime_type")
     return Attachment(
         kind=_MEDIA[field][0],
-        ref={"file_id": _need(value, "file_id", str)},
+        ref={"file_id": need(value, "file_id", str)},
         name=name if isinstance(name, str) else "",
         mime=mime if isinstance(mime, str) else "image/jpeg" if field == "photo" else "",
         size=size if isinstance(size, int) else None,
@@ -269,7 +269,7 @@ def _stand_in(message: Mapping[str, Any], attachments: Sequence[Attachment]) -> 
             return f"[{name}: {attachments[0].name}]" if attachments[0].name else f"[{name}]"
     for field, (name, more) in _SHOWN.items():
         if field in message:
-            facts = _dict(message[field])
+            facts = dict_of(message[field])
             said = " ".join(str(facts[each])[:200] for each in more if facts.get(each) not in (None, ""))
             return f"[{name}: {said}]" if said else f"[{name}]"
     return ""
@@ -287,7 +287,7 @@ def _heard(message: Mapping[str, Any], text: str, bot: Bot, chat_type: str) -> H
         said = raw[begin:end].decode("utf-16-le", "replace")
         if kind == "mention" and bot.username and said.lower() == name:
             cuts.append((begin, end))
-        elif kind == "text_mention" and _dict(entity.get("user")).get("id") == bot.id:
+        elif kind == "text_mention" and dict_of(entity.get("user")).get("id") == bot.id:
             cuts.append((begin, end))
         elif kind == "bot_command" and bot.username and said.lower().endswith(name):
             cuts.append((end - len(name.encode("utf-16-le")), end))
@@ -311,12 +311,12 @@ def _without(raw: bytes, cuts: Sequence[tuple[int, int]]) -> str:
 
 def _answers_us(message: Mapping[str, Any], bot: Bot) -> bool:
     """Whether it replies to a message of ours."""
-    return bool(bot.id) and _dict(_answered(message).get("from")).get("id") == bot.id
+    return bool(bot.id) and dict_of(_answered(message).get("from")).get("id") == bot.id
 
 
 def _answered(message: Mapping[str, Any]) -> Mapping[str, Any]:
     """The message that it replies to; in a topic everything replies to what opened it, which is none."""
-    answered = _dict(message.get("reply_to_message"))
+    answered = dict_of(message.get("reply_to_message"))
     if message.get("is_topic_message") is True and answered.get("message_id") == message.get("message_thread_id"):
         return {}
     return answered
@@ -325,8 +325,8 @@ def _answered(message: Mapping[str, Any]) -> Mapping[str, Any]:
 def _quote(message: Mapping[str, Any]) -> Quote | None:
     """What it answers. ``quote`` is the part of it that the user chose; ``external_reply`` stands in another
     chat, and only that part of it is told."""
-    answered, chosen = _answered(message), _dict(message.get("quote")).get("text")
-    elsewhere = _dict(message.get("external_reply"))
+    answered, chosen = _answered(message), dict_of(message.get("quote")).get("text")
+    elsewhere = dict_of(message.get("external_reply"))
     if not answered and not elsewhere:
         return None
     try:
@@ -334,28 +334,13 @@ def _quote(message: Mapping[str, Any]) -> Quote | None:
     except BadFrame:
         text, media = "", ()
     words = chosen if isinstance(chosen, str) and chosen else text or _stand_in(answered, media)
-    author = _dict(answered.get("sender_chat")) or _dict(answered.get("from"))
-    who = _name(author) or _name(_dict(_dict(elsewhere.get("origin")).get("sender_user")))
+    author = dict_of(answered.get("sender_chat")) or dict_of(answered.get("from"))
+    who = _name(author) or _name(dict_of(dict_of(elsewhere.get("origin")).get("sender_user")))
     if not words and not media:
         return None
     return Quote(words, who, str(answered.get("message_id") or ""), media)
 
 
-def _need(source: Mapping[str, Any], name: str, kind: type) -> Any:
-    value = source.get(name)
-    if not isinstance(value, kind) or isinstance(value, bool) or (kind is str and not value):
-        raise BadFrame(f"a message without {name}")
-    return value
-
-
-def _dict(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
 def _name(who: Mapping[str, Any]) -> str:
     names = (who.get(name) for name in ("first_name", "last_name"))
     return " ".join(name for name in names if isinstance(name, str) and name) or str(who.get("title") or "")
-
-
-def _seconds(value: Any) -> float | None:
-    return float(value) if isinstance(value, int) and 0 < value < 1 << 40 else None

@@ -9,14 +9,11 @@ import re
 from typing import Any, Literal, Mapping
 
 from hermes_green.adapters.wecom.wire import Frame
-from hermes_green.core.errors import BadFrame
-from hermes_green.core.loose import bordered, dict_of, list_of, text_of
+from hermes_green.core.loose import bordered, dict_of, list_of, need, seconds_of, text_of
 from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote
 
 _MENTION = re.compile(r"\s*@\S+\s*")
 _MEDIA: Mapping[str, Literal["image", "file", "video"]] = {"image": "image", "file": "file", "video": "video"}
-# A wall time within the lives of those who read this, in seconds.
-_LATEST = 1e11
 
 
 @bordered
@@ -30,19 +27,19 @@ def parse(frame: Frame, child: str, bot_name: str = "") -> Inbound | None:
         BadFrame: it lacks what a message must have.
     """
     body = frame.body
-    message_id, kind = _need(body, "msgid"), _need(body, "msgtype")
+    message_id, kind = need(body, "msgid"), need(body, "msgtype")
     if kind in ("event", "stream"):
         return None  # "stream" asks webhook bots for the next piece; here pieces are pushed
-    user_id = _need(dict_of(body.get("from")), "userid")
+    user_id = need(dict_of(body.get("from")), "userid")
     group = text_of(body.get("chattype")) == "group"
     chat_type: ChatType = "group" if group else "dm"
     text, attachments = _content(kind, body)
     if group:
         text = _addressed(text, bot_name)
-    sent_at = _seconds(body.get("create_time"))
+    sent_at = seconds_of(body.get("create_time"))
     return Inbound(
         keys=(message_id,),
-        peer=Peer(child, _need(body, "chatid") if group else user_id, chat_type, user_id=user_id),
+        peer=Peer(child, need(body, "chatid") if group else user_id, chat_type, user_id=user_id),
         message_id=message_id,
         text=text,
         attachments=attachments,
@@ -85,16 +82,3 @@ def _addressed(text: str, bot_name: str) -> str:
         before, _, after = text.partition(mention)
         return " ".join(part for part in (before.strip(), after.strip()) if part)
     return _MENTION.sub("", text, count=1) if text.lstrip().startswith("@") else text
-
-
-def _need(source: Mapping[str, Any], name: str) -> str:
-    value = text_of(source.get(name))
-    if not value:
-        raise BadFrame(f"a message callback without {name}")
-    return value
-
-
-def _seconds(value: Any) -> float | None:
-    """Wall seconds; None for nonsense."""
-    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if plain and 0 < value < _LATEST else None
