@@ -297,7 +297,7 @@ class Child:
     def _reject(self, error: HermesError) -> None:
         self._cancel_timer()
         self._go(Event.REJECT, self._reason_of(error))
-        self.log.error("halted: {} {}", error, error.action)
+        self.log.error("halted: {}", "; ".join(filter(None, (error.text, error.action))))
         endings, self.run, self._successor = (self.run, self._successor), None, None
         for run in endings:
             if run is not None:
