@@ -43,6 +43,7 @@ class Message:
     card: str = ""
     key: str = ""
     noted: bool = False
+    user: str = ""
     reactions: set[str] = field(default_factory=set)
 
 
@@ -244,6 +245,9 @@ class Rest:
         )
 
     def _data(self, message: Message) -> dict[str, Any]:
+        sender = {"id": message.user, "id_type": "open_id", "sender_type": "user"}
+        if message.by_bot:
+            sender = {"id": self._sim.app_id, "id_type": "app_id", "sender_type": "app"}
         data = {
             "message_id": message.id,
             "msg_type": message.msg_type,
@@ -252,7 +256,7 @@ class Rest:
             "deleted": message.deleted,
             "updated": message.edits > 0,
             "chat_id": message.chat,
-            "sender": {"id": self._sim.app_id, "id_type": "app_id", "sender_type": "app", "tenant_key": "sim_tenant"},
+            "sender": {**sender, "tenant_key": "sim_tenant"},
             "body": {"content": message.content},
         }
         for name in ("root_id", "parent_id", "thread_id"):

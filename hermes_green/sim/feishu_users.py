@@ -91,7 +91,7 @@ class Users:
             message_id, chat, "group" if group else "p2p", user, message_type, made, marks, root, parent, thread_id
         )
         self._sim.rest.messages[message_id] = Message(
-            message_id, chat, message_type, json.dumps(made), False, root, parent, thread_id
+            message_id, chat, message_type, json.dumps(made), False, root, parent, thread_id, user=user
         )
         body = events.message_received(self._sim.app_id, said)
         return {**self._send(body, chat, message_id, parts=parts, shuffled=shuffled), "thread": thread_id}

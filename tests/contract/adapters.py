@@ -179,6 +179,7 @@ class AdapterContract:
         assert answer.text == "and this?" and answer.quote is not None and first.quote is None
         quote = bench.adapter.quoted(answer.quote.ref) if answer.quote.ref else answer.quote
         assert quote.text == "the first 你好"
+        assert quote.author in ("", first.peer.user_id, first.peer.user_name)
         assert bench.adapter.caps.of(answer.peer.chat_type).quotes
 
     def test_a_reaction_is_told_of_once_and_names_its_message(self, bench: Bench) -> None:
