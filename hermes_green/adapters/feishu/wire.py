@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
+from hermes_green.core import assembler
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import BadFrame
+from hermes_green.core.protobuf import bytes_field, without
 from hermes_green.link.light import load_light
 
 CONTROL, DATA = 0, 1
@@ -79,58 +80,18 @@ def acknowledgement(echo: bytes, milliseconds: int, code: int = 200) -> bytes:
     ``echo``: the frame as `echo_of` keeps it. ``milliseconds``: from receipt to now, told in the
     header ``biz_rt``. 200 stops redelivery, 500 asks for it.
     """
-    header = _bytes_field(_KEY, b"biz_rt") + _bytes_field(_VALUE, str(milliseconds).encode())
+    header = bytes_field(_KEY, b"biz_rt") + bytes_field(_VALUE, str(milliseconds).encode())
     verdict = json.dumps({"code": code, "headers": None, "data": None}, separators=(",", ":")).encode()
-    return echo + _bytes_field(_HEADERS, header) + _bytes_field(_PAYLOAD, verdict)
+    return echo + bytes_field(_HEADERS, header) + bytes_field(_PAYLOAD, verdict)
 
 
 def echo_of(raw: bytes) -> bytes:
     """The encoded frame ``raw`` without its payload: what an acknowledgement repeats.
 
-    Cut from the bytes that came (protobuf.dev "Encoding": a tag, then what its lowest three bits say:
-    a varint, 8 bytes, a length and so many bytes, or 4 bytes). To copy and encode the SDK's objects
-    takes ten times as long, and while a message waits for its commit, bytes wait and no tree of objects.
-
-    Raises:
-        BadFrame: not an encoded frame.
+    Cut from the bytes that came. To copy and encode the SDK's objects takes ten times as long, and while
+    a message waits for its commit, bytes wait and no tree of objects. Raises BadFrame.
     """
-    kept, at = [], 0
-    while at < len(raw):
-        start = at
-        tag, at = _varint(raw, at)
-        kind = tag & 7
-        if kind == 0:
-            _, at = _varint(raw, at)
-        elif kind == 2:
-            size, at = _varint(raw, at)
-            at += size
-        elif kind in (1, 5):
-            at += 8 if kind == 1 else 4
-        else:
-            raise BadFrame(f"a field of kind {kind}")
-        if at > len(raw):
-            raise BadFrame("a field that is cut off")
-        if tag >> 3 != _PAYLOAD:
-            kept.append(raw[start:at])
-    return b"".join(kept)
-
-
-def _varint(raw: bytes, at: int) -> tuple[int, int]:
-    """The number at ``at`` and where it ends."""
-    value = shift = 0
-    while at < len(raw):
-        byte = raw[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-    raise BadFrame("a number that is cut off")
-
-
-def _bytes_field(number: int, data: bytes) -> bytes:
-    """A field of fewer than 128 bytes whose number is below 16."""
-    return bytes((number << 3 | 2, len(data))) + data
+    return without(raw, _PAYLOAD)
 
 
 def _add_header(frame: Any, key: str, value: str) -> None:
@@ -159,73 +120,28 @@ def client_config(source: Any) -> ClientConfig:
     return ClientConfig(ping_interval=float(value))
 
 
-@dataclass(slots=True)
-class _Parts:
-    """The parts of one push that have come so far."""
+class Assembler(assembler.Assembler):
+    """Puts pushes that came in several frames together again. Those dropped were not acknowledged, so the
+    platform sends them again."""
 
-    total: int
-    until: float
-    size: int
-    parts: dict[int, bytes]
-
-
-class Assembler:
-    """Puts pushes that came in several frames together again.
-
-    Parts of one push share ``message_id`` and ``sum``, ``seq`` counts from 0, and they may come in any
-    order within 10 s. Late, oversized and surplus pushes are dropped: they were not acknowledged, so
-    the platform sends them again.
-    """
-
-    def __init__(self, clock: Clock, timeout: float = PARTS_TIMEOUT) -> None:
-        self._clock = clock
-        self._timeout = timeout
-        self._open: OrderedDict[str, _Parts] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._open)
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock, timeout=PARTS_TIMEOUT, most_bytes=MAX_EVENT_BYTES, most_open=MAX_OPEN)
 
     def add(self, frame: Any) -> bytes | None:
-        """The whole payload once its last part is here, else None.
+        """The whole payload once its last part is here, else None. Parts of one push share ``message_id`` and
+        ``sum``, and ``seq`` counts from 0.
 
         Raises:
             BadFrame: headers that make no sense, or more than 4 MiB.
         """
         headers = headers_of(frame)
-        total = _number(headers, "sum", 1)
-        seq = _number(headers, "seq", 0)
+        total, seq = _number(headers, "sum", 1), _number(headers, "seq", 0)
         if total <= 1:
             return bytes(frame.payload)
         push = headers.get("message_id", "")
         if not push or total > MAX_PARTS or not 0 <= seq < total:
             raise BadFrame(f"part {seq} of {total} of push {push!r}")
-        now = self._clock.monotonic()
-        self._expire(now)
-        entry = self._open.get(push)
-        if entry is None:
-            while len(self._open) >= MAX_OPEN:
-                self._open.popitem(last=False)
-            entry = self._open[push] = _Parts(total, now + self._timeout, 0, {})
-        if entry.total != total:
-            del self._open[push]
-            raise BadFrame(f"push {push!r} has {entry.total} parts, then {total}")
-        entry.size += len(frame.payload) - len(entry.parts.get(seq, b""))
-        entry.parts[seq] = bytes(frame.payload)
-        if entry.size > MAX_EVENT_BYTES:
-            del self._open[push]
-            raise BadFrame(f"push {push!r} exceeds {MAX_EVENT_BYTES} bytes")
-        if len(entry.parts) < total:
-            return None
-        del self._open[push]
-        return b"".join(entry.parts[index] for index in range(total))
-
-    def _expire(self, now: float) -> None:
-        # Insertion order is order of deadline, so the oldest are in front.
-        while self._open:
-            push, entry = next(iter(self._open.items()))
-            if entry.until > now:
-                return
-            del self._open[push]
+        return self.put(push, total, seq, bytes(frame.payload))
 
 
 def _number(headers: dict[str, str], name: str, default: int) -> int:
