@@ -58,7 +58,7 @@ def test_codes_of_our_own_keep_what_is_special_to_the_case() -> None:
     assert spent.text == "拨号次数已达上限（冷却至 12:00:00）"
     boots = shown("qq", Reason("boot_spacing", "several starts in 300 s without a link: the first dial waits 4 s"))
     assert boots.text == "启动过于频繁（300 秒内多次，4 秒后拨号）"
-    assert shown("web", Reason("ready", "connected as the page")).text == "已连接（网页）"
+    assert shown("qq", Reason("ready", "connected as the page")).text == "已连接（网页）"
     assert shown("qq", Reason("closed", "the platform closed the link")).text == "平台关闭了连接"
     assert shown("qq", Reason("stopped", "stopped by the operator", "hermes-green adapters start qq")) == Reason(
         "stopped", "已按要求停止", "hermes-green adapters start qq"
