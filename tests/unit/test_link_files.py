@@ -18,9 +18,10 @@ def test_a_file_is_handed_over_open_with_its_size_and_name(tmp_path):
 def test_an_empty_or_too_large_file_is_refused_with_the_limit_in_words(tmp_path, content, limit):
     path = tmp_path / "a.txt"
     path.write_bytes(content)
-    with pytest.raises(SendRefused, match=f"shown has {len(content)} bytes; the platform takes 1 to 5"):
+    with pytest.raises(SendRefused, match=f"shown has {len(content)} bytes; the platform takes 1 to 5") as refused:
         with outgoing({"path": str(path), "name": "shown"}, limit):
             pass
+    assert refused.value.limit == (limit if content else None)
 
 
 @pytest.mark.parametrize("media", [{}, {"path": "/no/such/file"}, {"path": "/"}])
