@@ -87,8 +87,10 @@ def test_a_dropped_in_hook_hears_everything_with_its_context(stage: Stage) -> No
     )
     sim = scene.sims["feishu"]
     assert "agent:step" in str(scene.gateway.status()["config"]["errors"])
-    scene.say("feishu", "h", "hello")
+    hello = sim.say(text="hello", chat="oc_h", user="ou_h")
     scene.expect("feishu", "h", ["hello"], settle=0)
+    sim.say(kind="reaction", message_id=hello["message_id"], user="ou_h", emoji="OK")
+    until(lambda: any(line["event"] == "message:reaction" for line in heard(path)), 20, "message:reaction")
     scene.say("feishu", "h", "break it")
     until(lambda: any(line["event"] == "agent:error" for line in heard(path)), 20, "agent:error")
     scene.say("feishu", "h", "/new")
@@ -117,6 +119,9 @@ def test_a_dropped_in_hook_hears_everything_with_its_context(stage: Stage) -> No
     assert (first["command:new"]["command"], first["command:new"]["args"]) == ("new", "")
     assert first["command:help"]["args"] == "me" and events.index("command:new") < events.index("session:reset")
     assert first["agent:start"]["turn_id"] == first["agent:end"]["turn_id"]
+    told = first["message:reaction"]
+    assert (told["emoji"], told["added"], told["user_id"], told["quote"]) == ("OK", True, "ou_h", "hello")
+    assert (told["message_id"], told["chat_id"]) == (hello["message_id"], "oc_h")
     assert first["delivery:dead"]["reason"] and first["adapter:halted"]["reason"]
 
 
