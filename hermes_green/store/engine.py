@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
@@ -79,10 +81,16 @@ def _prepared(path: Path, busy_timeout: float) -> Exception | None:
 
 def insert_rows(connection: sqlite3.Connection, head: str, columns: int, rows: Sequence[Sequence[Any]]) -> None:
     """``INSERT ... VALUES`` of many rows in few statements; ``head`` ends before VALUES."""
-    one = "(" + ",".join("?" * columns) + ")"
     index = 0
     for size in _ROWS:
         while len(rows) - index >= size:
-            values = [value for row in rows[index : index + size] for value in row]
-            connection.execute(f"{head} VALUES {','.join([one] * size)}", values)
+            values = list(chain.from_iterable(rows[index : index + size]))
+            connection.execute(_statement(head, columns, size), values)
             index += size
+
+
+@cache
+def _statement(head: str, columns: int, size: int) -> str:
+    """Kept, because a statement is found again by its text, and the hash of a long text takes its time."""
+    one = "(" + ",".join("?" * columns) + ")"
+    return f"{head} VALUES {','.join([one] * size)}"
