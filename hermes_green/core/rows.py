@@ -40,7 +40,8 @@ class Lease:
     ``draft``: {key, reply_seq, handle} of an earlier attempt's visible draft, or None. ``history``:
     the session's, when it was asked for along with the lease; None: not asked for. ``messages``: where
     several rows are one turn, what all of them say, in order, ``inbound`` (which is answered) among
-    them. ``generation``: how often the session has begun anew; ``reset``: it just has, by its policy.
+    them, and ``rows`` their numbers.
+    ``generation``: how often the session has begun anew; ``reset``: it just has, by its policy.
     ``stale``: whoever works on it has found it too old, which its end writes down (``TurnEnd.stale``).
     """
 
@@ -56,6 +57,7 @@ class Lease:
     draft: Mapping[str, Json] | None = None
     history: Sequence[Message] | None = None
     messages: tuple[Inbound, ...] = ()
+    rows: tuple[int, ...] = ()
     generation: int = 0
     reset: bool = False
     stale: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Callable, Protocol, Sequence
 
 from hermes_green.core.errors import HermesError, UnknownChild
@@ -86,19 +87,30 @@ class Desk:
         if work is not None:
             self._aside[row] = work
 
-    def take(self, lease: Lease) -> bool:
-        """Do what was decided about a row that its lane has leased before express did; a command that an
-        earlier process did not get to is answered here, too. False: the row is for the agent, or for nobody."""
-        work = self._aside.pop(lease.row, None) if len(lease.messages) < 2 else None
-        if work is None and lease.inbound.reaction is not None and self._house.door.admits(lease.inbound):
-            work = self._reaction
+    def take(self, lease: Lease) -> Lease | None:
+        """What is for the agent of the rows that a lane has leased before express did; None: nothing is, and
+        what was decided about them has been done. A command that an earlier process did not get to is
+        answered here, too."""
+        works = [self._aside.pop(row, None) for row in lease.rows or (lease.row,)]
+        left = tuple(message for message, work in zip(lease.messages, works) if work is None)
+        if left:
+            return lease if len(left) == len(works) else replace(lease, inbound=left[-1], messages=left)
+        work = works[-1] or self._left_over(lease)
         if work is None:
-            command = recognise(lease.inbound.text)
-            if command is None or not command.immediate or not self._house.door.admits(lease.inbound):
-                return False
-            work = self._obey(command, lease.inbound, lease.session_id)
+            return lease
         work(lease)
-        return True
+        return None
+
+    def _left_over(self, lease: Lease) -> Work | None:
+        """What an earlier process would have done without the agent."""
+        if not self._house.door.admits(lease.inbound):
+            return None
+        if lease.inbound.reaction is not None:
+            return self._reaction
+        command = recognise(lease.inbound.text)
+        if command is None or not command.immediate:
+            return None
+        return self._obey(command, lease.inbound, lease.session_id)
 
     def _verdict(self, inbound: Inbound, session_id: str) -> Work | None:
         """What ends a message without the agent; None: nothing does."""

@@ -66,7 +66,7 @@ class Meters(Protocol):
 class Turns:
     """Runs leased rows. ``place(child)`` finds the child, ``agent(turn)`` the agent that answers it;
     ``wake(child, lane)`` tells delivery of new parts; ``offhub(fn)`` runs a pure function elsewhere;
-    ``aside(lease)`` ends a row that is not the agent's (True: it has); ``admit`` says whether a sender may still
+    ``aside(lease)`` ends what is not the agent's and answers what is left; ``admit`` says whether a sender may still
     have a turn; ``spent(peer, usage)`` is told what an answer cost."""
 
     def __init__(
@@ -86,7 +86,7 @@ class Turns:
         progress: Callable[[Lease, Any], Progress] = lambda lease, place: Progress(),
         media: Media | None = None,
         admit: Callable[[Inbound], bool] = lambda inbound: True,
-        aside: Callable[[Lease], bool] = lambda lease: False,
+        aside: Callable[[Lease], Lease | None] = lambda lease: lease,
         spent: Callable[[Peer, Mapping[str, Any] | None], None] = lambda peer, usage: None,
     ) -> None:
         self._store = store
@@ -123,14 +123,14 @@ class Turns:
             self._log.exception("turn {} failed outside the agent: this is a bug", lease.turn_id)
             self.end(lease, TurnEnd("dead", reason=f"the gateway failed: {error!r}"))
 
-    def _run(self, lease: Lease) -> None:
-        rules = self._rules()
-        started = self._clock.monotonic()
-        place = self._place(lease.inbound.peer.child)
+    def _run(self, leased: Lease) -> None:
+        rules, started = self._rules(), self._clock.monotonic()
+        place = self._place(leased.inbound.peer.child)
         if place is None:
-            self.end(lease, TurnEnd("dead", reason=f"child {lease.inbound.peer.child} is no longer configured"))
+            self.end(leased, TurnEnd("dead", reason=f"child {leased.inbound.peer.child} is no longer configured"))
             return
-        if self._aside(lease):
+        lease = self._aside(leased)
+        if lease is None:
             return
         if not self._admit(lease.inbound):
             # It waited (or was left by an earlier process) and is not welcome any more.

@@ -134,7 +134,7 @@ def _lease_many(connection: sqlite3.Connection, rows: Sequence[codec.Row], worke
             "turn_id = ?, joined = ? WHERE id = ?",
             (lease.token, until, worker, lease.attempt, lease.turn_id, lease.row, row[0]),
         )
-    return replace(lease, messages=tuple(map(_inbound, rows)))
+    return replace(lease, messages=tuple(map(_inbound, rows)), rows=tuple(row[0] for row in rows))
 
 
 def _lease(connection: sqlite3.Connection, found: codec.Row, worker: str, until: float, counted: int) -> Lease:

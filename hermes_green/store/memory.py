@@ -98,7 +98,8 @@ class MemoryInbox(MemoryOutbox, MemoryLines):
             for row in rows:
                 row.state, row.token, row.until, row.express = "leased", lease.token, lease.until, False
                 row.attempt, row.turn_id, row.joined = lease.attempt, lease.turn_id, lease.row
-            lease = replace(lease, messages=tuple(row.inbound for row in rows))
+            messages = tuple(row.inbound for row in rows)
+            lease = replace(lease, messages=messages, rows=tuple(row.row for row in rows))
         return replace(lease, history=lines, reset=reset, generation=self._generations.get(session_id, 0))
 
     def join(self, lease: Lease, row: int, now: float) -> bool:

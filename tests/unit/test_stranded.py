@@ -129,6 +129,17 @@ def test_a_limit_holds_for_the_messages_of_one_batch_in_several_chats_too(come):
     assert sorted(turn.text for turn in rooms.agent.turns) == ["to a", "to b"]
 
 
+def test_a_limit_holds_for_the_messages_of_one_batch_that_would_be_one_turn(come):
+    rooms, arrive = come(policy={"limits": Rules(user=Limit(messages_per_minute=2))}, mode="merge")
+    event = held(rooms)
+    arrive(*((text, True) for text in "abcd"))
+    eventually(lambda: rooms.texts, 3)
+    event.set()
+    nothing_waits(rooms)
+    assert "\n".join(turn.text for turn in rooms.agent.turns) == "a\nb"
+    assert not rooms.desk._aside and not rooms.desk._judged
+
+
 def test_to_take_up_what_waits_a_second_time_crowds_nobody(come):
     gate = Event()
     rooms, arrive = come(agent=ScriptedAgent(lambda turn: gate.wait()), queue=4)
