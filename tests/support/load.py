@@ -15,13 +15,16 @@ from tests.support.stage import Sim, until
 
 @dataclass
 class Load:
-    """``messages`` over ``chats`` of several simulators at ``rate`` a second, each text unlike any other."""
+    """``messages`` over ``chats`` of several simulators at ``rate`` a second, each text unlike any other and
+    as much longer as ``pad``. What counts as answered is what was sent, or with ``shown`` what people see."""
 
     sims: Sequence[Sim]
     chats: int
     messages: int
     rate: float
     seed: int = 0
+    pad: str = ""
+    shown: bool = False
     asked: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     texts: dict[tuple[str, str], str] = field(default_factory=dict)
     _written: int = 0
@@ -39,7 +42,7 @@ class Load:
             chat = number % self.chats if number < self.chats else draw.randrange(self.chats)
             sim = self.sims[chat % len(self.sims)]
             name = f"oc_load{chat}" if sim.platform == "feishu" else f"load{chat}"
-            text = f"s{self.seed} c{chat} n{number}"
+            text = f"s{self.seed} c{chat} n{number}{self.pad}"
             self.asked[f"{sim.platform} {name}"].append(text)
             said = sim.say(text=text, chat=name, user=f"ou_{name}" if sim.platform == "feishu" else name)
             self.texts[said["message_id"], sim.platform] = text
@@ -47,12 +50,23 @@ class Load:
 
     def answered(self) -> dict[str, list[str]]:
         """platform and chat -> the texts that were answered, in the order of arrival, repeats included."""
+        return {
+            chat: [text for text in texts if not self.shown or text in self.asked.get(chat, ())]
+            for chat, texts in self._said().items()
+        }
+
+    def halves(self) -> list[str]:
+        """What people see that is no whole answer, each beginning with its platform and chat."""
+        said = self._said().items()
+        return [f"{chat}: {text}" for chat, texts in said for text in texts if text not in self.asked.get(chat, ())]
+
+    def _said(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = defaultdict(list)
         for sim in self.sims:
-            for send in sim.sends():
-                text = send["text"].removeprefix("echo: ")
+            for chat, said in sim.shown() if self.shown else ((send["chat"], send["text"]) for send in sim.sends()):
+                text = said.strip().removeprefix("echo: ")
                 if text.startswith(f"s{self.seed} "):
-                    found[f"{sim.platform} {send['chat']}"].append(text)
+                    found[f"{sim.platform} {chat}"].append(text)
         return found
 
     def count(self) -> int:

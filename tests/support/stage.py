@@ -123,6 +123,11 @@ class Sim(Process):
         self.entries.extend(answer["events"])
         return [entry for entry in self.entries if not kind or entry["kind"] == kind]
 
+    def shown(self) -> list[tuple[str, str]]:
+        """Chat and text of each of the bot's messages that people see now, oldest first in each chat."""
+        chats = http("GET", f"{self.url}/_sim/shown")[1]
+        return [(chat, text) for chat, texts in chats.items() for text in texts]
+
     def sends(self) -> list[dict[str, Any]]:
         """What reached a chat: sends that the platform did not recognise as repeats."""
         return [entry for entry in self.record("send") if not entry.get("duplicate")]
