@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures, and prints each figure with its aim beside it: scripts/bench.sh [--quick] [NAME...]
-#   NAME     gateway, start, memory, flood, store or link; all of them without a name
+#   NAME     gateway, hops, start, memory, flood, store or link; all of them without a name
 #   --quick  fewer rounds, and 10 s of idling in place of 60
 # Fails only when a measurement cannot be made; what misses its aim is said and is no failure.
 set -uo pipefail
@@ -17,7 +17,7 @@ for word in "$@"; do
     esac
 done
 failed=0
-[ ${#names[@]} -gt 0 ] || names=(gateway start memory flood store link)
+[ ${#names[@]} -gt 0 ] || names=(gateway hops start memory flood store link)
 for name in "${names[@]}"; do
     printf '\n=== %s\n' "$name"
     "$root/.venv/bin/python" -m "tests.bench.bench_$name" ${quick[@]+"${quick[@]}"} </dev/null || failed=1
