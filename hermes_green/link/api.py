@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any, Callable, Generator, Iterator, Mapping, TypeVar
+
+import gevent
 
 from hermes_green.core.errors import ConfError, HermesError, LinkError, LinkLost, SendRefused, SendRetry
 from hermes_green.core.options import PlatformOptions
 from hermes_green.link.http import Answer, Http, Streamed, TokenCache, as_send_error
 from hermes_green.link.said import MENDED, Said
+
+Rest = TypeVar("Rest", bound="Api")
 
 
 def unless_ok(answer: Streamed) -> str:
@@ -31,6 +36,14 @@ def delivered(
         yield from answer.pieces()
     finally:
         answer.close()
+
+
+@contextmanager
+def briefly(rest: Rest, seconds: float = 8.0) -> Iterator[Rest]:
+    """Calls that are all there is to an account, and have so many seconds together. Raises LinkLost."""
+    late = LinkLost(f"no answer within {seconds:g} s", code="timeout")
+    with closing(rest), gevent.Timeout(seconds, late):
+        yield rest
 
 
 class Api:
@@ -57,6 +70,19 @@ class Api:
     def close(self) -> None:
         """Close the pooled connections."""
         self._http.close()
+
+    def token(self) -> str:
+        """A valid token.
+
+        Raises:
+            AuthRejected: the credentials are wrong.
+            LinkLost, Throttled: it could not be had now.
+        """
+        return self._tokens.get()
+
+    def drop(self, token: str) -> None:
+        """The platform says that ``token`` is not valid: ask for another next time."""
+        self._tokens.drop(token)
 
     def _ask(self, method: str, path: str, **how: Any) -> Said:
         """One call, as ``Http.request``. Raises LinkLost, ConfError: no answer."""

@@ -60,6 +60,14 @@ def wait_of(answer: Answer) -> float | None:
     return None if asked is None else min(asked, LONGEST_WAIT)
 
 
+def address_in(said: Said, name: str) -> str:
+    """The socket's address in a good answer. Raises LinkLost: there is none."""
+    url = said.data.get(name)
+    if not isinstance(url, str) or not url.startswith(("ws://", "wss://")):
+        raise LinkLost("the platform gave no address to dial", code="no_url")
+    return url
+
+
 def undialled(what: str, said: Said, known: Code | None, *, again: float = 0.0) -> LinkError:
     """The error for a refused request on the way to a link, for ``what``. ``known``: the code's entry;
     ``again``: seconds to wait where the answer asks to and does not say how long."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Any, Callable
 
 from gevent.event import AsyncResult
 
@@ -12,6 +12,14 @@ from hermes_green.core.errors import AuthRejected, HermesError, LinkError, LinkL
 _AHEAD = 60.0  # seconds before its end at which a token is renewed, a tenth of its life at most
 _PAUSE = 10.0  # seconds until a failed early renewal is tried again
 _AGAIN = 2.0  # seconds until a send asks again for a token that could not be had
+
+
+def life_of(seconds: Any) -> float:
+    """How long a token lives, told as a number or a string; 0 where that is unreadable."""
+    try:
+        return max(0.0, float(seconds))
+    except (TypeError, ValueError):
+        return 0.0
 
 
 class TokenCache:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
-from hermes_green.adapters.dingtalk.rest import TOKEN, dial_error, take
+from hermes_green.adapters.dingtalk.rest import Rest
 from hermes_green.adapters.dingtalk.settings import Settings, api_of, oapi_of
 from hermes_green.core.checkup import Tried
-from hermes_green.link.http import Http
-
-READ = 4.0
-
+from hermes_green.core.clock import SystemClock
+from hermes_green.link.api import briefly
 
 # The platform hands this host out with each connection; named here so that a network can be looked into.
 SOCKET = "wss://wss-open-connection.dingtalk.com"
@@ -24,12 +20,6 @@ def endpoints(settings: Settings) -> list[str]:
 
 def try_credentials(settings: Settings) -> Tried:
     """A token. Raises LinkError."""
-    headers = {"Accept": "application/json"}
-    with closing(
-        Http(api_of(settings), ca_file=settings.ca_file, proxy=settings.proxy, read=READ, headers=headers)
-    ) as http:
-        body = {"appKey": settings.client_id, "appSecret": settings.client_secret.reveal()}
-        said = take(http.request("POST", TOKEN, json=body))
-    if not said.good or not isinstance(said.data.get("accessToken"), str):
-        raise dial_error("an access token", said)
+    with briefly(Rest(settings, SystemClock())) as rest:
+        rest.token()
     return Tried(settings.client_id)

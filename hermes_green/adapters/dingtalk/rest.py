@@ -18,7 +18,8 @@ from hermes_green.link.api import Api
 from hermes_green.link.dial import rebased
 from hermes_green.link.files import MIB, outgoing
 from hermes_green.link.http import Answer, TokenCache
-from hermes_green.link.said import Said, body_of, undialled, unsent, wait_of
+from hermes_green.link.said import Said, address_in, body_of, undialled, unsent, wait_of
+from hermes_green.link.tokens import life_of
 
 OPEN = "/v1.0/gateway/connections/open"
 TOKEN = "/v1.0/oauth2/accessToken"
@@ -60,19 +61,19 @@ class Rest(Api):
         said = self._ask("POST", OPEN, json=body, read=DIAL_READ)
         if not said.good:
             raise dial_error("a connection", said)
-        endpoint, ticket = said.data.get("endpoint"), said.data.get("ticket")
-        if not isinstance(endpoint, str) or not endpoint.startswith(("ws://", "wss://")) or not isinstance(ticket, str):
-            raise LinkLost("the platform gave no address to dial", code="no_endpoint")
+        endpoint, ticket = address_in(said, "endpoint"), said.data.get("ticket")
+        if not isinstance(ticket, str):
+            raise LinkLost("the platform gave no ticket to dial with", code="no_ticket")
         mark = "&" if "?" in endpoint else "?"
         return rebased(f"{endpoint}{mark}ticket={quote_plus(ticket)}", settings.ws_base)
 
     def _fetch_token(self) -> tuple[str, float]:
         body = {"appKey": self._settings.client_id, "appSecret": self._settings.client_secret.reveal()}
         said = self._ask("POST", TOKEN, json=body, read=DIAL_READ)
-        token, seconds = said.data.get("accessToken"), said.data.get("expireIn")
+        token = said.data.get("accessToken")
         if not said.good or not isinstance(token, str) or not token:
             raise dial_error("an access token", said)
-        return token, float(seconds) if isinstance(seconds, (int, float)) and seconds > 0 else 0.0
+        return token, life_of(said.data.get("expireIn"))
 
     # --- sends ---------------------------------------------------------------------------------------
 

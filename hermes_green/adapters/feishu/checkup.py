@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 from hermes_green.adapters.feishu.codes import CODES
-from hermes_green.adapters.feishu.rest import BOT, TOKEN, dial_error, take
+from hermes_green.adapters.feishu.rest import Rest
 from hermes_green.adapters.feishu.settings import Settings, base_of
 from hermes_green.core.checkup import Tried
-from hermes_green.link.http import Http
-
-READ = 4.0
+from hermes_green.core.clock import SystemClock
+from hermes_green.link.api import briefly
 
 
 def endpoints(settings: Settings) -> list[str]:
@@ -20,15 +17,10 @@ def endpoints(settings: Settings) -> list[str]:
 
 def try_credentials(settings: Settings) -> Tried:
     """A token, and with it who the bot is. Raises LinkError."""
-    with closing(Http(base_of(settings), ca_file=settings.ca_file, proxy=settings.proxy, read=READ)) as http:
-        body = {"app_id": settings.app_id, "app_secret": settings.app_secret.reveal()}
-        said = take(http.request("POST", TOKEN, json=body))
-        token = said.data.get("tenant_access_token")
-        if not said.good or not isinstance(token, str):
-            raise dial_error("an access token", said)
-        said = take(http.request("GET", BOT, headers={"Authorization": f"Bearer {token}"}))
-        if said.good:
-            return Tried(str(said.data.get("app_name") or said.data.get("open_id") or settings.app_id))
-        known = CODES.get(said.code) if said.code else None
-        what = f"{known.text}; {known.action}" if known else f"the platform does not say who the bot is ({said})"
-        return Tried(settings.app_id, lacking=(what.rstrip("; "),))
+    with briefly(Rest(settings, SystemClock())) as rest:
+        said = rest.who()
+    if said.good:
+        return Tried(str(said.data.get("app_name") or said.data.get("open_id") or settings.app_id))
+    known = CODES.get(said.code) if said.code else None
+    what = f"{known.text}; {known.action}" if known else f"the platform does not say who the bot is ({said})"
+    return Tried(settings.app_id, lacking=(what.rstrip("; "),))

@@ -21,7 +21,8 @@ from hermes_green.link.api import Api
 from hermes_green.link.dial import rebased
 from hermes_green.link.http import Answer, Streamed, TokenCache
 from hermes_green.link.multipart import Multipart
-from hermes_green.link.said import LONGEST_WAIT, Said, body_of, undialled, unsent, wait_of
+from hermes_green.link.said import LONGEST_WAIT, Said, address_in, body_of, undialled, unsent, wait_of
+from hermes_green.link.tokens import life_of
 
 ENDPOINT = "/callback/ws/endpoint"
 TOKEN = "/open-apis/auth/v3/tenant_access_token/internal"
@@ -70,28 +71,27 @@ class Rest(Api):
         said = self._ask("POST", ENDPOINT, json=body, headers={"locale": "zh"}, read=DIAL_READ)
         if not said.good:
             raise dial_error("the long connection's address", said)
-        url = said.data.get("URL")
-        if not isinstance(url, str) or not url.startswith(("ws://", "wss://")):
-            raise LinkLost("the platform gave no address to dial", code="no_url")
-        return endpoint_of(url, settings.ws_base, said.data.get("ClientConfig"))
+        return endpoint_of(address_in(said, "URL"), settings.ws_base, said.data.get("ClientConfig"))
+
+    def who(self) -> Said:
+        """What the platform says of the bot. Raises LinkError."""
+        return self._ask("GET", BOT, headers=_bearer(self._tokens.get()), read=DIAL_READ)
 
     def bot(self) -> Bot:
         """Who we are on the platform. Raises LinkError."""
-        said = self._ask("GET", BOT, headers=_bearer(self._tokens.get()), read=DIAL_READ)
-        info = said.data
-        open_id = info.get("open_id")
+        said = self.who()
+        open_id = said.data.get("open_id")
         if not said.good or not isinstance(open_id, str):
             raise LinkLost(f"the platform did not say who the bot is ({said})", status=said.status)
-        return Bot(open_id, str(info.get("app_name") or ""))
+        return Bot(open_id, str(said.data.get("app_name") or ""))
 
     def _fetch_token(self) -> tuple[str, float]:
         settings = self._settings
         body = {"app_id": settings.app_id, "app_secret": settings.app_secret.reveal()}
         said = self._ask("POST", TOKEN, json=body, read=DIAL_READ)
-        token, expire = said.data.get("tenant_access_token"), said.data.get("expire")
+        token, seconds = said.data.get("tenant_access_token"), life_of(said.data.get("expire"))
         if not said.good or not isinstance(token, str) or not token:
             raise dial_error("an access token", said)
-        seconds = float(expire) if isinstance(expire, (int, float)) and expire > 0 else 0.0
         return token, seconds - min(AHEAD, seconds / 2)
 
     # --- sends -----------------------------------------------------------------------------------

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 from hermes_green.adapters.qq import wire
 from hermes_green.adapters.qq.rest import Rest
 from hermes_green.adapters.qq.settings import Settings
 from hermes_green.core.checkup import Tried
 from hermes_green.core.clock import SystemClock
+from hermes_green.link.api import briefly
 
 
 def endpoints(settings: Settings) -> list[str]:
@@ -20,6 +19,6 @@ def endpoints(settings: Settings) -> list[str]:
 
 def try_credentials(settings: Settings) -> Tried:
     """A token; where the gateway is, is asked by dials alone. Raises LinkError."""
-    with closing(Rest(settings, SystemClock())) as rest:
+    with briefly(Rest(settings, SystemClock())) as rest:
         rest.token()
     return Tried(settings.app_id)

@@ -16,7 +16,8 @@ from hermes_green.core.clock import Clock
 from hermes_green.core.errors import HermesError, LinkError
 from hermes_green.link.api import Api
 from hermes_green.link.http import Answer, TokenCache
-from hermes_green.link.said import Said, body_of, undialled, unsent, wait_of
+from hermes_green.link.said import Said, address_in, body_of, undialled, unsent, wait_of
+from hermes_green.link.tokens import life_of
 
 BUSY = 60.0
 
@@ -43,19 +44,6 @@ class Rest(Api):
 
     # --- for dials --------------------------------------------------------------------------
 
-    def token(self) -> str:
-        """A valid access token.
-
-        Raises:
-            AuthRejected: app_id or client_secret is wrong.
-            LinkLost, Throttled: it could not be had now.
-        """
-        return self._tokens.get()
-
-    def drop(self, token: str) -> None:
-        """The platform says that ``token`` is not valid: ask for another next time."""
-        self._tokens.drop(token)
-
     def gateway(self, token: str) -> Gateway:
         """Where the gateway's socket is.
 
@@ -63,11 +51,11 @@ class Rest(Api):
             AuthRejected, LinkLost, Throttled.
         """
         said = self._ask("GET", wire.GATEWAY_PATH, headers=_bearer(token))
-        url = said.data.get("url")
-        if said.status >= 300 or not isinstance(url, str) or not url.startswith(("ws://", "wss://")):
+        if not said.good:
             if said.stale:
                 self.drop(token)
             raise dial_error("the gateway's address", said)
+        url = address_in(said, "url")
         limit = said.data.get("session_start_limit")
         if not isinstance(limit, Mapping):
             return Gateway(url)
@@ -85,7 +73,9 @@ class Rest(Api):
         # A refusal comes with HTTP 200 too: only the token itself tells.
         if not isinstance(token, str) or not token:
             raise dial_error("an access token", said)
-        return token, seconds_of(said.data.get("expires_in"))
+        # Asked for earlier than 60 s before its end, the platform returns the same token again; in that
+        # last minute a new one, while the old stays valid. The cache renews within that minute.
+        return token, life_of(said.data.get("expires_in"))
 
     # --- for sends --------------------------------------------------------------------------
 
@@ -105,18 +95,6 @@ class Rest(Api):
     def download(self, url: str) -> Iterator[bytes]:
         """The bytes at an address that the platform gave out; it asks for no token. Raises LinkLost."""
         return self._pieces(url)
-
-
-def seconds_of(expires_in: Any) -> float:
-    """How long a token lives, which is a string of seconds on the wire; 0 where unreadable.
-
-    Asked for earlier than 60 s before its end, the platform returns the same token again; in that
-    last minute a new one, while the old stays valid. The cache renews within that minute.
-    """
-    try:
-        return max(0.0, float(expires_in))
-    except (TypeError, ValueError):
-        return 0.0
 
 
 def take(answer: Answer) -> Said:

@@ -19,7 +19,7 @@ from hermes_green.core.model import Secret
 from hermes_green.link.api import Api
 from hermes_green.link.dial import rebased
 from hermes_green.link.http import Answer, Streamed
-from hermes_green.link.said import Said, body_of, undialled, unseen, unsent, wait_of
+from hermes_green.link.said import Said, address_in, body_of, undialled, unseen, unsent, wait_of
 
 BASE = "https://slack.com"
 FILES = ".slack.com"  # the hosts that may see the bot token beside the API's own
@@ -46,12 +46,9 @@ class Rest(Api):
             Throttled, LinkLost: not now.
         """
         said = self._ask("POST", "/api/apps.connections.open", **_request({}, self._settings.app_token))
-        url = said.data.get("url")
         if not said.good:
             raise dial_error("a connection", said, APP_TOKEN)
-        if not isinstance(url, str) or not url.startswith(("ws://", "wss://")):
-            raise LinkLost("Slack gave no address to dial", code="no_url")
-        return rebased(url, self._settings.ws_base)
+        return rebased(address_in(said, "url"), self._settings.ws_base)
 
     def bot(self) -> Bot:
         """Who we are in the workspace. Raises AuthRejected (the bot token is refused), Throttled, LinkLost."""
