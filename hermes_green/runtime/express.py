@@ -18,8 +18,8 @@ from hermes_green.core.errors import LeaseLost, StoreAway, StoreError
 from hermes_green.core.ports import Lease, Store, TurnEnd
 
 BOUND = 2_000
-# Rows that are worked on together at most.
-BATCH = 100
+# Rows that are worked on together at most: few enough for the hub to look at its timers in between.
+BATCH = 40
 TTL = 120.0
 STORE_RETRY = 0.5
 
