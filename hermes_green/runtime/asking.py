@@ -11,6 +11,7 @@ from hermes_green.core.errors import AgentError, TurnTimeout
 from hermes_green.core.model import Attachment, Delta, Turn
 from hermes_green.core.ports import Agent
 from hermes_green.runtime.drafts import Progress
+from hermes_green.runtime.lanes import Parked
 
 ANSWER_BOUND = 4 * 1024 * 1024
 MEDIA_BOUND = 50
@@ -58,11 +59,14 @@ class Asking:
         call = self._calls[turn.id] = _Call(turn, agent)
         limit = gevent.Timeout(timeout, TurnTimeout(f"no complete answer in {timeout:.0f} s"))
         limit.start()
-        complete = False
+        complete = parked = False
         try:
             answer = _gather(agent.run(turn), call.pieces, progress.show)
             complete = True
         except AgentError:
+            raise
+        except Parked:
+            parked = True
             raise
         except Exception as error:  # border: an agent is foreign code
             self._log.exception("the agent crashed in turn {}", turn.id)
@@ -70,7 +74,7 @@ class Asking:
         finally:
             limit.close()
             del self._calls[turn.id]
-            handle, _ = progress.end()
+            handle, _ = progress.end(hurry=parked)
             if not complete:
                 self._left[turn.id] = Left(call.asked, "".join(call.pieces), handle)
         return call.asked, answer, handle

@@ -20,6 +20,7 @@ CALL_TIMEOUT = 15.0
 # Waiting this long for the first words spares short answers a bubble that is at once replaced.
 FIRST_WAIT = 0.6
 END_TIMEOUT = 2.0
+HURRY = 0.5
 # Update numbers of a later attempt lie above those of every earlier one.
 ATTEMPT_STRIDE = 1_000_000
 
@@ -79,13 +80,15 @@ class Draft:
         self._pieces = pieces
         self._fresh.set()
 
-    def end(self) -> None:
+    def end(self, hurry: bool = False) -> None:
         """No more updates: one in flight is awaited shortly, so that the final text comes after it. A bubble
-        that opens is awaited for as long as that may take: nobody would know of it, and it would stay empty."""
+        that opens is awaited for as long as that may take: nobody would know of it, and it would stay empty.
+        ``hurry``: the turn is parked, and opens its bubble again under the same key."""
         self._over = True
         self._fresh.set()
         if self._busy:
-            self._greenlet.join(timeout=CALL_TIMEOUT if self._opening else END_TIMEOUT)
+            patience = CALL_TIMEOUT if self._opening else END_TIMEOUT
+            self._greenlet.join(timeout=HURRY if hurry else patience)
             self._greenlet.kill(timeout=1)
         else:
             # Whatever it waits for, it finds that all is over; to see it end would cost each answer a round of the hub.
@@ -195,11 +198,11 @@ class Progress:
         if self._draft is not None:
             self._draft.show(pieces)
 
-    def end(self) -> tuple[Mapping[str, Any] | None, str]:
+    def end(self, hurry: bool = False) -> tuple[Mapping[str, Any] | None, str]:
         """End both; the draft's handle (None: there is no draft to finish) and what it was to show."""
         if self._sign is not None:
             self._sign.end()
         if self._draft is None:
             return None, ""
-        self._draft.end()
+        self._draft.end(hurry)
         return self._draft.handle, self._draft.text

@@ -123,6 +123,17 @@ def test_a_bubble_that_does_not_open_holds_the_answer_up_for_a_bounded_time(make
     assert rooms.adapter.sent[0].handle is None
 
 
+def test_a_turn_that_is_parked_does_not_wait_for_its_bubble(make, monkeypatch):
+    monkeypatch.setattr(drafts, "HURRY", 0.02)
+    rooms = make(Talker(stop=lambda: gevent.sleep(30)))
+    opening = []
+    rooms.adapter.draft_open = lambda *args: opening.append(args) or gevent.sleep(30)
+    rooms.say("x")
+    eventually(lambda: opening)
+    assert rooms.lanes.drain(0, grace=0.6) == 1
+    assert rooms.store.sessions_waiting() == {"one:c": 1} and rooms.store.sessions_cut() == frozenset()
+
+
 def test_a_throttled_draft_waits_and_goes_on(make):
     rooms = make(Talker(words=12))
     rooms.say("x")
