@@ -65,3 +65,14 @@ class Platform:
 
     def _module(self, name: str) -> Any:
         return import_module(f"{self.package}.{name}")
+
+
+def blank(settings: PlatformOptions, **where: str) -> list[str]:
+    """For ``check``: a sentence about each of these keys that is empty, with where to get it."""
+    wrong = []
+    for name, place in where.items():
+        value = getattr(settings, name)
+        text = value.reveal() if isinstance(value, Secret) else value
+        if not text.strip():
+            wrong.append(f"{name} is empty: {place}")
+    return wrong

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hermes_green.core.model import Secret
 from hermes_green.core.options import HTTP, PlatformOptions, key
+from hermes_green.core.platform import blank
 
 API = "https://api.dingtalk.com"
 OAPI = "https://oapi.dingtalk.com"
@@ -41,11 +42,11 @@ def oapi_override(settings: Settings) -> str:
 
 def check(settings: Settings) -> list[str]:
     """Sentences about what is wrong with keys that are each of the right type."""
-    wrong = []
-    if not settings.client_id.strip():
-        wrong.append("client_id is empty: set it to the app's Client ID (AppKey)")
-    if not settings.client_secret.reveal().strip():
-        wrong.append("client_secret is empty: set it to the app's Client Secret (AppSecret)")
+    wrong = blank(
+        settings,
+        client_id="set it to the app's Client ID (AppKey)",
+        client_secret="set it to the app's Client Secret (AppSecret)",
+    )
     if settings.card_template_id and not settings.card_content_key.strip():
         wrong.append("card_content_key is empty: name the template's variable that holds the streamed Markdown")
     return wrong

@@ -17,8 +17,6 @@ ALLOW = TABLE.remedies["allow"]
 
 # An answer that says the token is stale; a fresh one and a second try cure it.
 STALE_TOKEN = frozenset({99991661, 99991663, 99991664, 99991665, 99991668})
-# The app calls too often, whatever it calls.
-TOO_OFTEN = 99991400
 # The message that a reply names is gone or too old: the same text is sent as a message of its own.
 LOST_ANCHOR = frozenset({230011, 230031, 99992354})
 # The content was refused as rich text; plain text has no shape that could be wrong.

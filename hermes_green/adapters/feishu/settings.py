@@ -7,6 +7,7 @@ from typing import Literal
 
 from hermes_green.core.model import Secret
 from hermes_green.core.options import PlatformOptions, key
+from hermes_green.core.platform import blank
 
 HOSTS = {"feishu": "https://open.feishu.cn", "lark": "https://open.larksuite.com"}
 
@@ -27,9 +28,8 @@ def base_of(settings: Settings) -> str:
 
 def check(settings: Settings) -> list[str]:
     """Sentences about what is wrong with keys that are each of the right type."""
-    wrong = []
-    if not settings.app_id.strip():
-        wrong.append("app_id is empty: set it to the App ID from the developer console")
-    if not settings.app_secret.reveal().strip():
-        wrong.append("app_secret is empty: set it to the App Secret from the developer console")
-    return wrong
+    return blank(
+        settings,
+        app_id="set it to the App ID from the developer console",
+        app_secret="set it to the App Secret from the developer console",
+    )

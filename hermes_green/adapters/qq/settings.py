@@ -8,6 +8,7 @@ from typing import Mapping
 
 from hermes_green.core.model import Secret
 from hermes_green.core.options import HTTP, PlatformOptions, key
+from hermes_green.core.platform import blank
 
 # qq-botpy 1.2.1 flags.py; bot-docs event-emit.md.
 INTENTS: Mapping[str, int] = MappingProxyType(
@@ -59,11 +60,11 @@ def intents_of(settings: Settings) -> int:
 
 def check(settings: Settings) -> list[str]:
     """Sentences about what is wrong with keys that are each of the right type."""
-    wrong = []
-    if not settings.app_id.strip():
-        wrong.append("app_id is empty: copy the AppID from q.qq.com > development settings")
-    if not settings.client_secret.reveal().strip():
-        wrong.append("client_secret is empty: copy the AppSecret from q.qq.com > development settings")
+    wrong = blank(
+        settings,
+        app_id="copy the AppID from q.qq.com > development settings",
+        client_secret="copy the AppSecret from q.qq.com > development settings",
+    )
     if isinstance(settings.intents, list):
         for name in settings.intents:
             if not name.isdigit() and name.upper() not in INTENTS:

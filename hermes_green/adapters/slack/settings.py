@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hermes_green.core.model import Secret
 from hermes_green.core.options import PlatformOptions, key
+from hermes_green.core.platform import blank
 
 APP = "xapp-"
 
@@ -23,15 +24,14 @@ class Settings(PlatformOptions):
 
 def check(settings: Settings) -> list[str]:
     """Sentences about what is wrong with keys that are each of the right type."""
-    bot, app = settings.bot_token.reveal().strip(), settings.app_token.reveal().strip()
-    wrong = []
-    if not bot:
-        wrong.append("bot_token is empty: copy the bot token from api.slack.com/apps > OAuth & Permissions")
-    elif bot.startswith(APP):
+    wrong = blank(
+        settings,
+        bot_token="copy the bot token from api.slack.com/apps > OAuth & Permissions",
+        app_token="make an app-level token on api.slack.com/apps > Basic Information",
+    )
+    if settings.bot_token.reveal().strip().startswith(APP):
         wrong.append("bot_token holds an app-level token (xapp-): it belongs into app_token")
-    if not app:
-        wrong.append("app_token is empty: make an app-level token on api.slack.com/apps > Basic Information")
-    elif app.startswith(("xoxb-", "xoxp-")):
+    if settings.app_token.reveal().strip().startswith(("xoxb-", "xoxp-")):
         wrong.append("app_token holds a bot or user token (xox?-): an app-level one (xapp-) is needed")
     return wrong
 

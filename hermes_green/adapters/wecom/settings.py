@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hermes_green.core.model import Secret
 from hermes_green.core.options import PlatformOptions, key
+from hermes_green.core.platform import blank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,9 +21,8 @@ class Settings(PlatformOptions):
 
 def check(settings: Settings) -> list[str]:
     """Sentences about what is wrong with keys that are each of the right type."""
-    wrong = []
-    if not settings.bot_id.strip():
-        wrong.append("bot_id is empty: copy the Bot ID from the bot's page in WeCom (API mode, long connection)")
-    if not settings.secret.reveal().strip():
-        wrong.append("secret is empty: copy the Secret from the bot's page in WeCom (API mode, long connection)")
-    return wrong
+    return blank(
+        settings,
+        bot_id="copy the Bot ID from the bot's page in WeCom (API mode, long connection)",
+        secret="copy the Secret from the bot's page in WeCom (API mode, long connection)",
+    )
