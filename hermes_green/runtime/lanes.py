@@ -100,10 +100,14 @@ class Lanes:
         return lane.pending - lane.foreseen if lane is not None else 0
 
     def crowd(self, session_id: str) -> int:
-        """Those of them that count where too many wait. Not those that an earlier process had accepted, nor
-        what comes while the lane only waits for the turns that a crash cut: it is we who are slow then."""
+        """Those of them that count where too many wait: not what runs, or is about to. Nor those that an
+        earlier process had accepted, nor what comes while the lane only waits for the turns that a crash cut:
+        it is we who are slow then."""
         lane = self._lanes.get(session_id)
-        return 0 if lane is None or lane.cut else max(0, lane.pending - lane.foreseen - lane.excused)
+        if lane is None or lane.cut:
+            return 0
+        runs = max(1, len(lane.busy.messages)) if lane.busy is not None else 1
+        return max(0, lane.pending - lane.foreseen - lane.excused - runs)
 
     def busy(self, session_id: str) -> Lease | None:
         """The lease being worked on, or None."""
