@@ -131,11 +131,12 @@ class FeishuAdapter(Translator):
         return bodies.render(reply)
 
     def peer_of(self, chat: str) -> Peer | None:
-        """``user:``/``dm:`` or ``group:`` before an id. A bare ou_, on_ or e-mail address is a person;
-        a bare oc_ may be a direct chat or a group, and cannot be told."""
+        """``user:``/``dm:`` or ``group:`` before an id. A bare ou_, on_ or e-mail address is a person; a bare
+        oc_ is taken for a group's, because direct chats, which may have one too, are written to alike."""
         prefix, colon, chat_id = chat.strip().partition(":")
         if not colon:
-            prefix, chat_id = ("dm", prefix) if prefix.startswith(_DIRECT) or "@" in prefix else ("", prefix)
+            direct = prefix.startswith(_DIRECT) or "@" in prefix
+            prefix, chat_id = ("dm" if direct else "group"), prefix
         if not chat_id or any(c.isspace() or c in "/?#" for c in chat_id):
             return None
         if prefix in ("user", "dm"):
