@@ -56,6 +56,8 @@ class Completion:
         if isinstance(usage, dict):
             self.usage = usage
         choices = chunk.get("choices")
+        if choices is None and part == "delta" and isinstance(usage, dict):
+            choices = []  # some endpoints tell the usage in a chunk whose choices are null, or are not there
         if not isinstance(choices, list) or (part == "message" and not choices):
             raise AgentFailed("the answer has no choices: it is not the OpenAI chat protocol", code="protocol")
         choice = choices[0] if choices else {}

@@ -51,7 +51,8 @@ def test_nothing_after_done_is_read() -> None:
 def test_usage_is_kept_wherever_it_comes() -> None:
     usage = {"total_tokens": 3}
     late = event({"choices": [], "usage": usage})
-    assert read(delta("a", "stop") + late + DONE)[1].usage == usage
+    bare = event({"choices": None, "usage": usage})
+    assert [read(delta("a", "stop") + end + DONE)[1].usage for end in (late, bare)] == [usage] * 2
     with_null = event({"choices": [{"delta": {"content": "a"}}], "usage": None})
     assert read(with_null + DONE)[1].usage is None
 
