@@ -107,7 +107,7 @@ class Lanes:
         if lane is None or lane.cut:
             return 0
         runs = max(1, len(lane.busy.messages)) if lane.busy is not None else 1
-        return max(0, lane.pending - lane.foreseen - lane.excused - runs)
+        return max(0, lane.pending - lane.foreseen - max(lane.excused, runs))  # both are the oldest ones
 
     def busy(self, session_id: str) -> Lease | None:
         """The lease being worked on, or None."""
