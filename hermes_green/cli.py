@@ -63,12 +63,16 @@ def main(argv: Sequence[str]) -> int:
 def since(text: str) -> float:
     """The wall time that ``--since`` means: so long ago, or a date (and time) as this machine's clock has it.
 
-    Raises ValueError.
+    Raises ArgumentTypeError with what is wanted.
     """
     ago = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
     if ago:
         return time.time() - float(ago[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[ago[2]]
-    return datetime.fromisoformat(text).timestamp()
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        wanted = "30m, 2h, 7d or a date such as 2026-01-31 is wanted"
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: {wanted}") from None
 
 
 class _Words:
@@ -117,7 +121,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--schema", metavar="FILE", help="print a file's JSON Schema: gateway, or a platform's name")
     check.add_argument("--reference", action="store_true", help="print all keys there are, in Markdown")
     status = words.add("status", verbs.status, "show how the gateway and its children are", "--wait READY", reads=True)
-    status.add_argument("--wait", metavar="STATE", type=str.upper, choices=list(State), help="until all are so")
+    states = [state.value for state in State]
+    status.add_argument("--wait", metavar="STATE", type=str.upper, choices=states, help="until all are so")
     status.add_argument("--timeout", metavar="S", type=float, default=60.0, help="seconds to wait (default: 60)")
     send = words.add("send", verbs.send, "send a message to a chat", 'web main "good morning"', reads=True)
     send.add_argument("child", metavar="CHILD", help="as adapters list shows it")

@@ -57,8 +57,11 @@ class Lab:
         self._serial = 0
         self._town: subprocess.Popen[bytes] | None = None
         try:
+            free = _free(DEFAULT_PORT if port is None else port)
+            if port and not free:
+                raise ConfError(f"port {port} is taken", action="choose another --port, or leave it out")
             self._facts = self._start()
-            self._configure(_free(DEFAULT_PORT) if port is None else port)
+            self._configure(free)
         except BaseException:
             self.close()
             raise

@@ -71,7 +71,11 @@ def main(platform: str, argv: Sequence[str] | None = None) -> int:
     sim = kind.from_arguments(parser.parse_args(argv))
     done = Event()
     handlers = [signal_handler(number, done.set) for number in (signal.SIGTERM, signal.SIGINT)]
-    sim.start()
+    try:
+        sim.start()
+    except OSError as error:
+        print(f"the simulator cannot listen ({error}): choose another --port, or leave it out", file=sys.stderr)
+        return 1
     print(f"sim {platform} {sim.url} {sim.greeting()}".rstrip(), flush=True)
     done.wait()
     for handler in handlers:

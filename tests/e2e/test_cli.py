@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -253,6 +254,20 @@ def test_a_second_gateway_is_refused_with_the_owners_pid(stage: Stage) -> None:
     gateway = stage.gateway()
     done = verb(stage, "run")
     assert done.code == 78 and str(gateway.pid) in done.err and "--replace" in done.err
+
+
+@pytest.mark.parametrize("words, code", [(["try"], 78), (["sim", "feishu"], 1)])
+def test_a_port_that_is_taken_is_told_in_a_sentence(stage: Stage, words: list[str], code: int) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = verb(stage, *words, "--port", str(taken.getsockname()[1]))
+    assert done.code == code and "choose another --port" in done.err and "Traceback" not in done.err
+
+
+def test_what_may_be_waited_for_is_told_in_words(stage: Stage) -> None:
+    done = verb(stage, "status", "--wait", "redy")
+    assert done.code == 2 and "'READY'" in done.err and "State." not in done.err
 
 
 def test_verbs_that_ask_a_gateway_import_nothing_heavy() -> None:
