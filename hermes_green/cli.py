@@ -63,13 +63,17 @@ def main(argv: Sequence[str]) -> int:
 def since(text: str) -> float:
     """The wall time that ``--since`` means: so long ago, or a date (and time) as this machine's clock has it.
 
-    Raises ArgumentTypeError with what is wanted.
+    Raises ValueError.
     """
     ago = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
     if ago:
         return time.time() - float(ago[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[ago[2]]
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _time(text: str) -> float:
     try:
-        return datetime.fromisoformat(text).timestamp()
+        return since(text)
     except ValueError:
         wanted = "30m, 2h, 7d or a date such as 2026-01-31 is wanted"
         raise argparse.ArgumentTypeError(f"{text!r} is no time: {wanted}") from None
@@ -137,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_groups(words)
     words.add("doctor", verbs.doctor, "look for what keeps the gateway from working", "--json", reads=True)
     audit = words.add("audit", record_verbs.audit, "show who asked what kind of thing when", "--since 2h", reads=True)
-    audit.add_argument("--since", metavar="TIME", type=since, default="24h", help="2h, 7d or a date (default: 24h)")
+    audit.add_argument("--since", metavar="TIME", type=_time, default="24h", help="2h, 7d or a date (default: 24h)")
     audit.add_argument("--limit", metavar="N", type=int, default=1000, help="most lines, the newest (default: 1000)")
     words.add("version", verbs.version, "show the version", reads=True)
     sim = words.add("sim", verbs.sim, "run a simulated platform on loopback", "all")
