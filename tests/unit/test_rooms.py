@@ -1,15 +1,18 @@
 """From a committed row to a receipt: order, one turn a session, crowding, commands, parking, poison."""
 
+from collections import deque
+
 import gevent
 import pytest
 from gevent.event import Event
 
 from hermes_green.core.errors import AgentFailed, AgentTimeout, StoreAway
-from hermes_green.core.model import Inbound, Peer
+from hermes_green.core.model import Caps, Inbound, Peer, Rate
 from hermes_green.core.options import Access
 from hermes_green.core.ports import Intake
+from hermes_green.runtime import gates
 from hermes_green.store.memory import MemoryStore
-from tests.support.children import eventually
+from tests.support.children import ScriptedAdapter, eventually
 from tests.support.rooms import Rooms, ScriptedAgent
 
 
@@ -59,6 +62,23 @@ def test_a_row_that_is_only_foreseen_does_not_crowd_its_session(open_rooms):
     rooms.say("hello")
     eventually(lambda: rooms.texts == ["re: hello"])
     assert not rooms.store.dead()
+
+
+def test_of_chats_that_were_answered_nothing_is_kept_but_what_has_a_bound(open_rooms, monkeypatch):
+    monkeypatch.setattr(gates, "REMEMBER", 20)
+    monkeypatch.setattr(gates, "FORGET_EVERY", 0.0)
+    rooms = open_rooms(adapter=ScriptedAdapter(caps=Caps(rates=(Rate(5, 0.01),))))
+    for number in range(200):
+        rooms.say("hi", chat=f"c{number}")
+        if not number % 20:
+            gevent.sleep(0.01)
+    eventually(lambda: len(rooms.texts) == 200)
+    rooms.say("last")
+    eventually(lambda: len(rooms.texts) == 201 and not rooms.lanes._lanes and not rooms.delivery._workers)
+    parts = (rooms.desk, rooms.lanes, rooms.turns, rooms.delivery, rooms.delivery.gates)
+    kept = {(type(part).__name__, name): len(value) for part in parts for name, value in vars(part).items()
+            if isinstance(value, (dict, set, list, deque))}  # fmt: skip
+    assert len(kept) >= 8 and max(kept.values()) <= 42, kept
 
 
 def test_sessions_run_side_by_side_up_to_the_limit(open_rooms):

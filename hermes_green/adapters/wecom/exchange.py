@@ -16,12 +16,15 @@ from hermes_green.adapters.wecom import wire
 from hermes_green.adapters.wecom.codes import CODES
 from hermes_green.adapters.wecom.wire import Frame
 from hermes_green.core.errors import HermesError, LinkLost, SendRefused, SendRetry, SendUnknown
+from hermes_green.core.remembered import Remembered
 from hermes_green.link.websocket import WebSocket
 
 # Seconds. Answers take 0.24 to 0.45 in the field; clients that wait 5 have seen late ones.
 ANSWER_WITHIN = 15.0
 # After an answer that may belong to an earlier frame of the same req_id: how long its own may take.
 SECOND_WITHIN = 1.0
+# Requests on one link that were never answered, and are told apart from later ones of the same req_id.
+REMEMBERED = 1_000
 AGAIN = 1.0
 
 
@@ -43,7 +46,7 @@ class Exchange:
     def __init__(self, ws: WebSocket) -> None:
         self._ws = ws
         self._flights: dict[str, _Flight] = {}
-        self._late: set[str] = set()
+        self._late: Remembered[str, None] = Remembered(REMEMBERED)  # whose answer may still come
         self._over: LinkLost | None = None
 
     def ask(self, cmd: str, body: Mapping[str, Any], req_id: str = "") -> Frame:
@@ -58,7 +61,7 @@ class Exchange:
         text = wire.encode(cmd, req_id, body)
         self._await_turn(req_id)
         flight = self._flights[req_id] = _Flight(2 if req_id in self._late else 1)
-        self._late.discard(req_id)
+        self._late.pop(req_id, None)
         try:
             self._ws.send(text)
         except LinkLost as error:
@@ -81,7 +84,7 @@ class Exchange:
         """An answer came; False when nobody has asked, or does not wait any more."""
         flight = self._flights.get(answer.req_id)
         if flight is None:
-            self._late.discard(answer.req_id)
+            self._late.pop(answer.req_id, None)
             return False
         flight.answers.put(answer)
         flight.due -= 1
@@ -124,7 +127,7 @@ class Exchange:
         return found
 
     def _give_up(self, req_id: str) -> None:
-        self._late.add(req_id)
+        self._late[req_id] = None
         self._land(req_id)
 
     def _land(self, req_id: str) -> None:
