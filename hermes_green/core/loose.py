@@ -41,6 +41,13 @@ def need(holder: Mapping[str, Any], name: str, kind: type = str) -> Any:
     return text_of(value) if kind is str else value
 
 
+def number_of(value: Any) -> int | None:
+    """The whole number, which may be written as a string; None for anything else."""
+    if isinstance(value, str) and value.isascii() and value.removeprefix("-").isdigit() and len(value) <= 15:
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 def seconds_of(value: Any, parts: int = 1) -> float | None:
     """Wall seconds for a number, or a string of digits, of so many parts of a second; None for nonsense."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 15:

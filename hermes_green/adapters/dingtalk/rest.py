@@ -14,6 +14,7 @@ from hermes_green.adapters.dingtalk.codes import KEYS, PUNISHED, STALE_TOKEN, me
 from hermes_green.adapters.dingtalk.settings import Settings, api_of, oapi_of, oapi_override
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import AuthRejected, HermesError, LinkError, LinkLost, SendUnknown
+from hermes_green.core.loose import number_of
 from hermes_green.link.api import Api
 from hermes_green.link.dial import rebased
 from hermes_green.link.files import MIB, outgoing
@@ -129,9 +130,9 @@ class Rest(Api):
 def take(answer: Answer) -> Said:
     """Take an answer apart, whatever it is: the new API's, the old one's, or the page in front of both."""
     body = body_of(answer)
-    number, word = body.get("errcode"), body.get("code")
+    number, word = number_of(body.get("errcode")), body.get("code")
     code: int | str | None = None
-    if isinstance(number, int) and number != 0:
+    if number:
         code = number
     elif isinstance(word, str) and word and answer.status >= 300:
         code = word

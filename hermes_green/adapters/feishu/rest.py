@@ -17,6 +17,7 @@ from hermes_green.adapters.feishu.parse import Bot
 from hermes_green.adapters.feishu.settings import Settings, base_of
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import AuthRejected, HermesError, LinkLost
+from hermes_green.core.loose import number_of
 from hermes_green.link.api import Api
 from hermes_green.link.dial import rebased
 from hermes_green.link.http import Answer, Streamed, TokenCache
@@ -152,9 +153,7 @@ def endpoint_of(url: str, ws_base: str, config: Any) -> Endpoint:
 def take(answer: Answer) -> Said:
     """Take an answer apart, whatever it is. Token and bot info have their fields beside ``code``."""
     body = body_of(answer)
-    code = body.get("code")
-    if not isinstance(code, int) or isinstance(code, bool):
-        code = None
+    code = number_of(body.get("code"))
     data = body.get("data")
     if not isinstance(data, Mapping):
         inner = body.get("bot")

@@ -6,29 +6,22 @@ Sources: bot-docs dev-prepare/interface-framework/api-use.md (token), openapi/ws
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Iterator, Mapping
 
 from hermes_green.adapters.qq import wire
 from hermes_green.adapters.qq.codes import CODES, TOKEN_CODES
 from hermes_green.adapters.qq.settings import Settings
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import HermesError, LinkError
+from hermes_green.core.errors import HermesError, LinkError, Throttled
+from hermes_green.core.loose import dict_of, number_of
 from hermes_green.link.api import Api
 from hermes_green.link.http import Answer, TokenCache
 from hermes_green.link.said import Said, address_in, body_of, undialled, unsent, wait_of
 from hermes_green.link.tokens import life_of
 
 BUSY = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    """Where to dial, and how many session starts are left: ``reset_after`` in seconds."""
-
-    url: str
-    remaining: int | None = None
-    reset_after: float = 0.0
+# What stands under "code" where nothing went wrong.
+NO_CODE = (None, "", 0, "0")
 
 
 class Rest(Api):
@@ -44,8 +37,8 @@ class Rest(Api):
 
     # --- for dials --------------------------------------------------------------------------
 
-    def gateway(self, token: str) -> Gateway:
-        """Where the gateway's socket is.
+    def gateway(self, token: str, *, starting: bool) -> str:
+        """Where the gateway's socket is; ``starting``: a session is to be started, and there may be no more today.
 
         Raises:
             AuthRejected, LinkLost, Throttled.
@@ -55,16 +48,11 @@ class Rest(Api):
             if said.stale:
                 self.drop(token)
             raise dial_error("the gateway's address", said)
-        url = address_in(said, "url")
-        limit = said.data.get("session_start_limit")
-        if not isinstance(limit, Mapping):
-            return Gateway(url)
-        remaining, reset = limit.get("remaining"), limit.get("reset_after")
-        return Gateway(
-            url,
-            remaining if isinstance(remaining, int) else None,
-            reset / 1000.0 if isinstance(reset, (int, float)) else 0.0,
-        )
+        limit = dict_of(said.data.get("session_start_limit"))
+        if starting and number_of(limit.get("remaining")) == 0:
+            after = life_of(limit.get("reset_after")) / 1000
+            raise Throttled("QQ allows no more session starts today", after=max(1.0, after))
+        return address_in(said, "url")
 
     def _fetch_token(self) -> tuple[str, float]:
         asked = {"appId": self._settings.app_id, "clientSecret": self._settings.client_secret.reveal()}
@@ -103,7 +91,7 @@ def take(answer: Answer) -> Said:
     code, status = code_of(body), answer.status
     return Said(
         status=status,
-        good=status in (201, 202) or (status < 300 and bool(body.get("id") or not body.get("code"))),
+        good=status in (201, 202) or (status < 300 and bool(body.get("id") or body.get("code") in NO_CODE)),
         code=code,
         text=str(body.get("message") or ""),
         data=body,
@@ -114,7 +102,7 @@ def take(answer: Answer) -> Said:
 
 def code_of(body: Mapping[str, Any]) -> int | None:
     """The error's number; of ``code`` and the finer ``err_code`` the one we know."""
-    codes = [value for value in (body.get("code"), body.get("err_code")) if isinstance(value, int) and value]
+    codes = [code for value in (body.get("code"), body.get("err_code")) if (code := number_of(value))]
     known = [value for value in codes if value in CODES]
     return next(iter(known or codes), None)
 

@@ -21,7 +21,7 @@ from hermes_green.core.errors import (
     SendRetry,
     SendUnknown,
 )
-from hermes_green.core.loose import dict_of
+from hermes_green.core.loose import dict_of, number_of, seconds_of
 from hermes_green.core.model import Secret
 from hermes_green.link.api import Api, delivered
 from hermes_green.link.files import MIB, outgoing
@@ -129,15 +129,18 @@ def take(answer: Answer, token: Secret) -> Said:
     """An answer taken apart; gateways between us and the platform answer in HTML, or anything."""
     body = body_of(answer)
     more = dict_of(body.get("parameters"))
-    wait, moved = more.get("retry_after"), more.get("migrate_to_chat_id")
+    wait, moved = seconds_of(more.get("retry_after")), number_of(more.get("migrate_to_chat_id"))
+    good = answer.status == 200 and body.get("ok") is True
+    # The status is the error's code; where something on the way has made it 200, the code still stands inside.
+    status = number_of(body.get("error_code")) or 200 if answer.status == 200 and not good else answer.status
     text = str(body.get("description") or "") if body else f"no JSON, {len(answer.body)} bytes"
     return Said(
-        status=answer.status,
-        good=answer.status == 200 and body.get("ok") is True,
+        status=status,
+        good=good,
         text=text.replace(token.reveal(), "***")[:300],
-        wait=min(float(wait), LONGEST_WAIT) if isinstance(wait, (int, float)) and wait >= 0 else wait_of(answer),
+        wait=min(wait, LONGEST_WAIT) if wait is not None else wait_of(answer),
         result=body.get("result"),
-        moved=str(moved) if isinstance(moved, int) else "",
+        moved=str(moved or ""),
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping
 
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.loose import object_in
+from hermes_green.core.loose import number_of, object_in
 from hermes_green.core.model import EMPTY, Peer
 
 WS_BASE = "wss://openws.work.weixin.qq.com"
@@ -60,16 +60,16 @@ def decode(raw: str | bytes) -> Frame:
         BadFrame: it is none.
     """
     value = object_in(raw)
-    headers, cmd = value.get("headers"), value.get("cmd", "")
+    headers, cmd = value.get("headers"), value.get("cmd") or ""
     req_id = headers.get("req_id") if isinstance(headers, dict) else None
     if not isinstance(req_id, str) or not req_id or not isinstance(cmd, str):
         raise BadFrame("a frame without req_id, or whose cmd is no text")
-    body, code = value.get("body"), value.get("errcode")
+    body = value.get("body")
     return Frame(
         cmd,
         req_id,
         body if isinstance(body, dict) else EMPTY,
-        code if isinstance(code, int) and not isinstance(code, bool) else None,
+        number_of(value.get("errcode")),
         str(value.get("errmsg") or "")[:300],
     )
 
