@@ -13,7 +13,7 @@ from hermes_green.adapters.qq.rest import Rest
 from hermes_green.adapters.qq.settings import Settings, intents_of
 from hermes_green.adapters.qq.streams import Streams
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import SendCollision, SendRefused, SendRetry, Throttled
+from hermes_green.core.errors import SendCollision, SendRefused, SendRetry
 from hermes_green.core.model import Caps, CapsTable, Part, Peer, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
 from hermes_green.core.remembered import Remembered
@@ -73,15 +73,9 @@ class QQAdapter(Translator):
         session = Session.of_memo(self._ctx.memo(MEMO), settings.app_id, intents_of(settings))
         token = self._rest.token()
         talk = Conversation(port, self._ctx, settings, self._standing, session, token, self._rest.drop)
-        address = settings.ws_base or self._discover(token, session)
+        address = settings.ws_base or self._rest.gateway(token, starting=session is None)
         port.on_close(talk.leave)
         talk.live(address)
-
-    def _discover(self, token: str, session: Session | None) -> str:
-        gateway = self._rest.gateway(token)
-        if session is None and gateway.remaining == 0:
-            raise Throttled("QQ allows no more session starts today", after=max(1.0, gateway.reset_after))
-        return gateway.url
 
     # --- sends -----------------------------------------------------------------------------------
 
