@@ -15,7 +15,7 @@ RESENDS = ("feishu", "qq", "telegram", "slack")
 # The record's kind that shows each of our heartbeats at regular intervals.
 BEATS = {"feishu": "beat", "qq": "beat", "wecom": "beat", "dingtalk": "ping", "slack": "ping"}
 # Redelivery at a pace for tests: what no living process took within the last pause would be lost.
-OFTEN = ",".join(["0.5", "1", "2", *["4"] * 10])
+OFTEN = ",".join(["0.5", "1", "2", *["4"] * 40])
 ARGUMENTS = {
     "telegram": ("--guard-timeout", "0", "--guard-limit", "0"),
     "feishu": ("--redelivery", OFTEN),
