@@ -182,7 +182,7 @@ class Lab:
         """Write the configuration; from here on this process keeps locks and dials beside it."""
         os.environ[STATE_VARIABLE] = str(self._home / "state")
         self.conf.mkdir()
-        files = {"gateway": {**GATEWAY, "http": {"port": port}}}
+        files = {"gateway": {**GATEWAY, "http": {"port": port}, "locale": locale_of(os.environ)}}
         files |= {name: {**facts["conf"], **WATCH} for name, facts in self._facts.items()}
         for name, values in files.items():
             # JSON is YAML.
@@ -204,6 +204,12 @@ class Lab:
         if response.status != 200:
             raise ConfError(str(said.get("error", said)), code="lab")
         return said
+
+
+def locale_of(env: Mapping[str, str]) -> str:
+    """The gateway's language that this machine's user will want."""
+    said = env.get("LC_ALL") or env.get("LC_MESSAGES") or env.get("LANG") or ""
+    return "zh" if said.lower().startswith("zh") else "en"
 
 
 def _free(port: int) -> int:

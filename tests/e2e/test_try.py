@@ -11,6 +11,7 @@ from typing import Any, Iterator
 import psutil
 import pytest
 
+from hermes_green.lab import locale_of
 from tests.support.browser import Browser, Page
 from tests.support.stage import Process, http, until
 
@@ -142,6 +143,14 @@ def test_after_the_end_no_process_and_no_file_is_left(trial: Trial) -> None:
     assert not alive
     assert list(trial.temporary.iterdir()) == []
     assert not (Path(os.environ.get("HOME", "/")) / ".local/state/hermes-green/try").exists()
+
+
+@pytest.mark.parametrize(
+    ("env", "locale"),
+    [({}, "en"), ({"LANG": "zh_CN.UTF-8"}, "zh"), ({"LANG": "C.UTF-8"}, "en"), ({"LANG": "zh", "LC_ALL": "C"}, "en")],
+)
+def test_the_bots_speak_the_language_of_the_machine(env: dict[str, str], locale: str) -> None:
+    assert locale_of(env) == locale
 
 
 def test_the_simulators_die_with_a_gateway_that_is_killed(trial: Trial) -> None:
