@@ -182,9 +182,9 @@ class TestSlack(AdapterContract):
         assert inbound.mentioned and inbound.text == "do you know me"
         (part,) = bench.parts(inbound, "yes")
         bench.adapter.send(part, run.port.link)
-        monkeypatch.setattr(bench.adapter, "_ask_at", 0.0)
+        monkeypatch.setattr(bench.adapter._who, "_ask_at", 0.0)
         bench.hear(run, "and now", "channel")
-        wait_for(lambda: bench.adapter._bot.user_id == "U0SIMBOT", what="the bot's own id")
+        wait_for(lambda: bench.adapter._who.bot.user_id == "U0SIMBOT", what="the bot's own id")
         assert len(run.port.accepted) == 2, "its own post was not taken for a user's"
 
     # --- in ------------------------------------------------------------------------------------

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any, Iterator, Mapping
 from urllib.parse import quote
 
-import gevent
-
 from hermes_green.adapters.feishu import render as bodies
 from hermes_green.adapters.feishu.cards import Cards
 from hermes_green.adapters.feishu.chats import Chats
@@ -15,11 +13,12 @@ from hermes_green.adapters.feishu.parse import Bot, quoted
 from hermes_green.adapters.feishu.rest import MESSAGES, Rest
 from hermes_green.adapters.feishu.settings import Settings
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import BadFrame, ConfError, LinkError
+from hermes_green.core.errors import BadFrame
 from hermes_green.core.model import Caps, CapsTable, Part, Peer, Quote, Rate, Receipt, Reply, Unit
 from hermes_green.core.ports import Context, Port
 from hermes_green.link.said import halting
 from hermes_green.link.translator import Translator
+from hermes_green.link.whoami import Whoami
 
 # open.feishu.cn "Rate limits" and "Send message": per app and call 50/s and 1000/min, per chat 5/s
 # shared by all bots; a uuid is recognised for an hour; an event is to be answered within 3 s. Updates of
@@ -43,8 +42,6 @@ CAPS = Caps(
     ack_deadline=3.0,
     refuse="frame",
 )
-# Seconds for which a dial waits to learn the bot's own id; without it mentions are told less surely.
-BOT_WITHIN = 3.0
 _DIRECT = ("ou_", "on_")
 
 
@@ -58,31 +55,17 @@ class FeishuAdapter(Translator):
         self._rest = Rest(settings, self._clock)
         self._chats = Chats(self._rest, ctx)
         self._cards = Cards(self._rest, self._chats, ctx, self._clock)
-        self._bot = Bot()
+        # What is wrong with the credentials is for the dial to say.
+        self._who = Whoami(lambda: self._rest.bot(), Bot(), ctx, self._clock)
 
     def run(self, port: Port) -> None:
         """Endpoint, socket, then the conversation until it ends."""
-        talk = Conversation(port, self._ctx, self._settings, self._clock, lambda: self._bot)
+        talk = Conversation(port, self._ctx, self._settings, self._clock, self._who.now)
         port.on_close(talk.leave)
         endpoint = self._rest.endpoint()
         # Asked only now: a refused dial shall be the one refusal the platform counts.
-        asking = gevent.spawn(self._learn_bot)
-        asking.name = f"feishu-bot-{self._ctx.child}"
-        try:
-            asking.join(timeout=BOT_WITHIN)
-            talk.live(endpoint)
-        finally:
-            asking.kill(block=False)
-
-    def _learn_bot(self) -> None:
-        """Ask once who we are. The link does not depend on it: what is wrong with the credentials is
-        for the dial to say."""
-        if self._bot.open_id:
-            return
-        try:
-            self._bot = self._rest.bot()
-        except (LinkError, ConfError) as error:
-            self._ctx.log.warning(f"the bot's own id is not known yet; mentions are told by kind and name: {error}")
+        self._who.learn()
+        talk.live(endpoint)
 
     # --- sends -----------------------------------------------------------------------------------
 
@@ -122,7 +105,7 @@ class FeishuAdapter(Translator):
         item = items[0] if isinstance(items, list) and items else None
         if not isinstance(item, dict) or item.get("deleted") is True:
             raise BadFrame("the message is not there (any more)")
-        return quoted(item, self._settings.app_id, self._bot)
+        return quoted(item, self._settings.app_id, self._who.bot)
 
     # --- the rest --------------------------------------------------------------------------------
 
@@ -145,3 +128,8 @@ class FeishuAdapter(Translator):
         if prefix == "group" and chat_id.startswith("oc_"):
             return Peer(self._ctx.child, chat_id, "group")
         return None
+
+    def close(self) -> None:
+        """Ask no more who we are, and close the pooled HTTP connections."""
+        self._who.close()
+        super().close()

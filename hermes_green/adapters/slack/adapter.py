@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Iterator, Mapping
 
-import gevent
-
 from hermes_green.adapters.slack import render as texts
 from hermes_green.adapters.slack.chats import Chats
 from hermes_green.adapters.slack.conversation import Conversation
@@ -13,11 +11,12 @@ from hermes_green.adapters.slack.parse import Bot, quoted, seconds_of
 from hermes_green.adapters.slack.rest import Rest
 from hermes_green.adapters.slack.settings import Settings
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import AuthRejected, ConfError, LinkError, SendRefused, Throttled
+from hermes_green.core.errors import SendRefused
 from hermes_green.core.model import Caps, CapsTable, Part, Peer, Quote, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
 from hermes_green.link.said import halting
 from hermes_green.link.translator import Translator
+from hermes_green.link.whoami import Whoami
 
 # docs.slack.dev/apis/web-api/rate-limits: one message a second and channel, several hundred a minute and
 # workspace; chat.update 50 a minute. .../using-socket-mode: an envelope is to be answered within 3 s.
@@ -38,8 +37,6 @@ CAPS = Caps(
     handover=True,
     refuse="frame",
 )
-# Seconds for which a dial waits to learn the bot's own id, and until a failed question is asked again.
-BOT_WITHIN, ASK_AGAIN = 3.0, 60.0
 _KINDS: Mapping[str, tuple[str, str]] = {
     "user": ("dm", "DUW"),
     "dm": ("dm", "DUW"),
@@ -57,49 +54,16 @@ class SlackAdapter(Translator):
         super().__init__(settings, ctx, clock)
         self._rest = Rest(settings)
         self._chats = Chats(self._rest, ctx, self._clock)
-        self._bot = Bot()
-        self._asking: gevent.Greenlet | None = None
-        self._ask_at = 0.0
+        # A link works without knowing who we are, but not without a valid bot token.
+        self._who = Whoami(lambda: self._rest.bot(), Bot(), ctx, self._clock, vital=True)
 
     def run(self, port: Port) -> None:
         """An address, who we are, then the conversation until it ends."""
-        talk = Conversation(port, self._ctx, self._settings, self._who)
+        talk = Conversation(port, self._ctx, self._settings, self._who.now)
         port.on_close(talk.leave)
         url = self._rest.open()
-        if not self._bot.user_id:
-            with gevent.Timeout(BOT_WITHIN, False):
-                self._learn()
+        self._who.learn()
         talk.live(url)
-
-    def _learn(self) -> None:
-        """Ask who we are. A link works without it, but not without a valid bot token.
-
-        Raises:
-            AuthRejected: the bot token is refused.
-        """
-        self._ask_at = self._clock.monotonic() + ASK_AGAIN
-        try:
-            self._bot = self._rest.bot()
-        except AuthRejected:
-            raise
-        except (LinkError, ConfError) as error:
-            if isinstance(error, Throttled):
-                self._ask_at = self._clock.monotonic() + error.after
-            self._ctx.log.warning(f"the bot's own id is not known yet: {error}")
-
-    def _who(self) -> Bot:
-        """Who we are; asked again in the background while that is not known."""
-        idle = self._asking is None or self._asking.dead
-        if not self._bot.user_id and idle and self._clock.monotonic() >= self._ask_at:
-            self._asking = gevent.spawn(self._learn_later)
-            self._asking.name = f"slack-bot-{self._ctx.child}"
-        return self._bot
-
-    def _learn_later(self) -> None:
-        try:
-            self._learn()
-        except AuthRejected as rejected:
-            self._ctx.reject(rejected)
 
     @halting
     def send(self, part: Part, link: Any) -> Receipt:
@@ -148,7 +112,7 @@ class SlackAdapter(Translator):
         first = messages[0] if isinstance(messages, list) and messages else None
         if not isinstance(first, dict) or first.get("ts") != fields["ts"]:
             raise SendRefused("Slack does not show what opened the thread", code="no_thread")
-        return quoted(first, self._bot)
+        return quoted(first, self._who.bot)
 
     def peer_of(self, chat: str) -> Peer | None:
         """``user:``/``dm:``, ``group:`` or ``channel:`` before an id. Bare ids tell by their first letter:
@@ -167,6 +131,5 @@ class SlackAdapter(Translator):
 
     def close(self) -> None:
         """End the question who we are, and close the pooled HTTP connections."""
-        if self._asking is not None:
-            self._asking.kill(block=False)
+        self._who.close()
         super().close()
