@@ -143,6 +143,7 @@ def test_what_other_bots_write_is_told_apart_and_nothing_is_while_we_do_not_know
     other = heard(bot_id="B0OTHER", user="U7", app_id="A7")
     assert other.bot and other.peer.user_id == "U7"
     assert heard(subtype="bot_message", bot_id="B0OTHER", user=None).peer.user_id == "B0OTHER"
+    assert heard(subtype="bot_message", user="U7").bot, "a webhook that names nobody else"
     nobody = {**DIRECT, "event": {**DIRECT["event"], "bot_id": "B0OTHER"}, "authorizations": []}
     assert parse(nobody, "slack", Bot()) is None
 

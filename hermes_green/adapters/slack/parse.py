@@ -50,8 +50,7 @@ def parse(payload: Mapping[str, Any], child: str, bot: Bot = Bot()) -> Inbound |
     if kind not in ("message", "app_mention") or text_at(event, "subtype") not in _SUBTYPES:
         return None
     us = bot.user_id or _authorized(payload)
-    by_bot = text_at(event, "bot_id")
-    user = text_at(event, "user") or by_bot
+    user = text_at(event, "user") or text_at(event, "bot_id")
     if _is_ours(payload, event, bot, us) or user == _SLACKBOT:
         return None
     channel, ts = need(event, "channel"), need(event, "ts")
@@ -75,7 +74,7 @@ def parse(payload: Mapping[str, Any], child: str, bot: Bot = Bot()) -> Inbound |
         mentioned=chat_type == "dm" or kind == "app_mention" or _mentions(raw, us),
         sent_at=seconds_of(ts),
         quote=forwarded or _opening(event, channel),
-        bot=by_bot != "",
+        bot=_by_bot(event),
     )
 
 
@@ -98,10 +97,15 @@ def _reaction(payload: Mapping[str, Any], event: Mapping[str, Any], child: str, 
     )
 
 
+def _by_bot(event: Mapping[str, Any]) -> bool:
+    """Whether a bot posted it; an incoming webhook's post may say so by its subtype alone."""
+    return text_at(event, "bot_id") != "" or text_at(event, "subtype") == "bot_message"
+
+
 def _is_ours(payload: Mapping[str, Any], event: Mapping[str, Any], bot: Bot, us: str) -> bool:
     """Whether we have posted it ourselves, for that comes back. Where who we are is not known at all, any
     bot may be us."""
-    if text_at(event, "bot_id") and not us:
+    if _by_bot(event) and not us:
         return True
     app, user, bot_id = text_at(event, "app_id"), text_at(event, "user"), text_at(event, "bot_id")
     return us != "" and user == us or bot_id != "" and bot_id == bot.bot_id or (
