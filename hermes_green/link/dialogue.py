@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, cast
+from typing import Any, Callable, Mapping, cast
 
 import gevent
 from gevent.event import Event
 
-from hermes_green.core.errors import LinkLost, Throttled
+from hermes_green.core.errors import BadFrame, LinkLost, Throttled
+from hermes_green.core.model import Inbound
 from hermes_green.core.options import PlatformOptions
-from hermes_green.core.ports import Context, Port
+from hermes_green.core.ports import Ack, Context, Json, Port
 from hermes_green.link.dial import DialOptions
 from hermes_green.link.http import retry_after
 from hermes_green.link.websocket import Close, Heartbeat, UpgradeRefused, WebSocket, dial
@@ -135,6 +136,25 @@ class Dialogue:
         if self._heart is not None:
             self._heart.heard()
         self._port.beat()
+
+    def _hand_in(
+        self,
+        raw: str | bytes,
+        read: Callable[[], Inbound | None],
+        ack: Ack | None,
+        memo: Callable[[Inbound], Mapping[str, Json]] = lambda inbound: {},
+    ) -> None:
+        """What a frame says: kept where it cannot be read, answered at once where there is nothing to commit
+        (an answer still stops the platform from sending it again), else answered once it is committed."""
+        try:
+            inbound = read()
+        except BadFrame as error:
+            self._port.quarantine(raw, error, ack)
+            return
+        if inbound is not None:
+            self._port.accept(inbound, ack, memo(inbound) or None)
+        elif ack is not None:
+            ack(False)
 
     def _later(self, what: str, seconds: float, call: Callable[..., Any], *values: Any) -> gevent.Greenlet:
         """Call in so many seconds, unless the link is over by then; ``what`` names the greenlet."""

@@ -89,17 +89,13 @@ class Conversation(Dialogue):
             self._ctx.count("frames", "card")
             self._acknowledge(frame.id, wire.CARD_TAKEN)
             return
-        try:
-            if frame.topic != wire.ROBOT:
-                raise BadFrame(f"a callback of unknown topic {frame.topic[:80]!r}")
-            inbound = parse(frame.data, child=self._ctx.child)
-        except BadFrame as error:
-            self._port.quarantine(raw, error, self._acknowledges(frame.id, wire.ROBOT_TAKEN))
-            return
-        if inbound is None:
-            self._acknowledge(frame.id, wire.ROBOT_TAKEN)
-        else:
-            self._port.accept(inbound, self._acknowledges(frame.id, wire.ROBOT_TAKEN), memo_of(inbound))
+        acknowledge = self._acknowledges(frame.id, wire.ROBOT_TAKEN)
+        self._hand_in(raw, lambda: self._read(frame), acknowledge, memo_of)
+
+    def _read(self, frame: Frame) -> Inbound | None:
+        if frame.topic != wire.ROBOT:
+            raise BadFrame(f"a callback of unknown topic {frame.topic[:80]!r}")
+        return parse(frame.data, child=self._ctx.child)
 
     def _acknowledges(self, id: str, data: Any, code: int = wire.OK) -> Callable[[bool], None] | None:
         """The acknowledgement as a continuation; a frame without an id gets none."""

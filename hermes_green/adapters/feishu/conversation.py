@@ -62,20 +62,15 @@ class Conversation(Dialogue):
             self._ctx.count("frames", "unknown")
 
     def _on_data(self, raw: str | bytes, frame: Any, ack: Callable[[bool], None]) -> None:
-        inbound = None
         try:
             payload = self._parts.add(frame)
-            if payload is None:
-                return  # the whole push is acknowledged with its last part
-            if wire.headers_of(frame).get("type") == wire.EVENT:
-                inbound = parse(payload, child=self._ctx.child, bot=self._bot())
         except BadFrame as error:
             self._port.quarantine(raw, error, ack)
             return
-        if inbound is None:
-            ack(False)  # nothing to commit, and an answer still stops the platform from resending it
-        else:
-            self._port.accept(inbound, ack)
+        if payload is not None:  # the whole push is acknowledged with its last part
+            event = wire.headers_of(frame).get("type") == wire.EVENT
+            read = partial(parse, payload, child=self._ctx.child, bot=self._bot())
+            self._hand_in(raw, lambda: read() if event else None, ack)
 
     def _acknowledge(self, echo: bytes, received: float, taken: bool) -> None:
         assert self._ws is not None

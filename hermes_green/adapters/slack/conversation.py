@@ -78,19 +78,11 @@ class Conversation(Dialogue):
             self._port.retire(GRACE)
 
     def _on_event(self, raw: str | bytes, frame: Frame) -> None:
-        acknowledge = partial(self._acknowledge, frame.envelope)
-        try:
-            inbound = parse(frame.payload, self._ctx.child, self._bot())
-        except BadFrame as error:
-            self._port.quarantine(raw, error, acknowledge)
-            return
-        if inbound is not None:
-            self._port.accept(inbound, acknowledge)
-            return
         if frame.payload.get("type") == "app_rate_limited":
             self._ctx.log.warning("Slack holds events back: more than 30,000 came within an hour")
             self._ctx.count("frames", "app_rate_limited")
-        acknowledge(False)  # nothing to commit, and an answer still stops Slack from resending it
+        acknowledge = partial(self._acknowledge, frame.envelope)
+        self._hand_in(raw, lambda: parse(frame.payload, self._ctx.child, self._bot()), acknowledge)
 
     def _on_command(self, raw: str | bytes, frame: Frame) -> None:
         """A command has no message that could be answered; who gave it is told, by its answer."""
