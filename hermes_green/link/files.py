@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Iterator, Mapping
+from typing import Any, BinaryIO, Callable, Generic, Iterator, Mapping, TypeVar
 
 from hermes_green.core.errors import SendRefused
+from hermes_green.core.remembered import Remembered
 from hermes_green.link.fair import Fair
 from hermes_green.link.multipart import Multipart
+from hermes_green.link.said import unseen
 
 _CHUNK = 256 * 1024
 MIB = 1024 * 1024
+REMEMBERED = 500
+What = TypeVar("What")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +87,18 @@ def read_file(path: str, limit: int, name: str = "") -> bytes:
     if not size:
         raise SendRefused(f"{shown} is empty", code="empty")
     return b"".join(pieces)
+
+
+class Uploads(Generic[What]):
+    """What was uploaded for which part, so that a repeated send can use it again."""
+
+    def __init__(self) -> None:
+        self._done: Remembered[str, What] = Remembered(REMEMBERED)
+
+    def once(self, key: str, upload: Callable[[], What]) -> What:
+        """What ``upload`` answers, asked once for a part; nobody sees a file before a message names it, so that
+        an upload without an answer may be repeated. Raises SendError, never SendUnknown."""
+        if key not in self._done:
+            with unseen("the upload"):
+                self._done[key] = upload()
+        return self._done[key]

@@ -13,9 +13,7 @@ from typing import Any, Mapping
 from hermes_green.adapters.feishu.render import FILE_LIMIT, IMAGE_LIMIT
 from hermes_green.adapters.feishu.rest import Rest
 from hermes_green.core.errors import SendRetry
-from hermes_green.core.remembered import Remembered
-from hermes_green.link.files import Outgoing, outgoing
-from hermes_green.link.said import unseen
+from hermes_green.link.files import Outgoing, Uploads, outgoing
 
 IMAGES = "/open-apis/im/v1/images"
 FILES = "/open-apis/im/v1/files"
@@ -32,8 +30,6 @@ _KINDS: Mapping[str, str] = {
     ".ppt": "ppt",
     ".pptx": "ppt",
 }
-# Uploads that a repeated send can use again.
-REMEMBERED = 500
 
 
 class Files:
@@ -41,7 +37,7 @@ class Files:
 
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
-        self._done: Remembered[str, tuple[str, str]] = Remembered(REMEMBERED)
+        self._done: Uploads[tuple[str, str]] = Uploads()
 
     def bring(self, key: str, media: Mapping[str, Any]) -> tuple[str, str]:
         """Upload the medium of the part ``key``, once; its message's type and content.
@@ -49,19 +45,17 @@ class Files:
         Raises:
             SendRefused: it cannot be read, or is larger than the platform takes; the sentence says so.
         """
-        if key not in self._done:
-            with unseen("the upload"), outgoing(media, FILE_LIMIT) as file:
-                self._done[key] = self._upload(file, str(media.get("kind") or ""))
-        return self._done[key]
+        return self._done.once(key, lambda: self._upload(media))
 
-    def _upload(self, file: Outgoing, kind: str) -> tuple[str, str]:
-        name = shown_name(file.name)
-        suffix = os.path.splitext(name.lower())[1]
-        if kind == "image" and suffix in _PICTURES and file.size <= IMAGE_LIMIT:
-            return "image", self._sent(IMAGES, {"image_type": "message"}, "image", "image_key", file, name)
-        sort = _KINDS.get(suffix, "stream")
-        content = self._sent(FILES, {"file_type": sort, "file_name": name}, "file", "file_key", file, name)
-        return {"opus": "audio", "mp4": "media"}.get(sort, "file"), content
+    def _upload(self, media: Mapping[str, Any]) -> tuple[str, str]:
+        with outgoing(media, FILE_LIMIT) as file:
+            name = shown_name(file.name)
+            suffix = os.path.splitext(name.lower())[1]
+            if media.get("kind") == "image" and suffix in _PICTURES and file.size <= IMAGE_LIMIT:
+                return "image", self._sent(IMAGES, {"image_type": "message"}, "image", "image_key", file, name)
+            sort = _KINDS.get(suffix, "stream")
+            content = self._sent(FILES, {"file_type": sort, "file_name": name}, "file", "file_key", file, name)
+            return {"opus": "audio", "mp4": "media"}.get(sort, "file"), content
 
     def _sent(self, path: str, fields: Mapping[str, str], field: str, key: str, file: Outgoing, name: str) -> str:
         value = self._rest.upload(path, lambda: file.form(fields, field, name)).get(key)

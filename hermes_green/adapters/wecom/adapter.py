@@ -9,7 +9,7 @@ from hermes_green.adapters.wecom.codes import STALE_REQUEST, STALE_STREAM
 from hermes_green.adapters.wecom.conversation import Conversation
 from hermes_green.adapters.wecom.drafts import Drafts
 from hermes_green.adapters.wecom.exchange import AGAIN, Exchange
-from hermes_green.adapters.wecom.media import Uploads, fetched
+from hermes_green.adapters.wecom.media import fetched, upload
 from hermes_green.adapters.wecom.render import LIMIT, UNIT, render, shown
 from hermes_green.adapters.wecom.settings import Settings
 from hermes_green.core.clock import Clock
@@ -17,6 +17,7 @@ from hermes_green.core.errors import LinkLost, SendRefused, SendRetry
 from hermes_green.core.model import Caps, CapsTable, ChatType, Part, Peer, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
 from hermes_green.link.dial import rebased
+from hermes_green.link.files import Uploads
 from hermes_green.link.http import Http
 from hermes_green.link.translator import Translator
 
@@ -49,7 +50,7 @@ class WeComAdapter(Translator):
         super().__init__(settings, ctx, clock)
         self._rest = Http(settings.api_base, ca_file=settings.ca_file, proxy=settings.proxy)
         self._drafts = Drafts(self._clock)
-        self._uploads = Uploads()
+        self._uploads: Uploads[tuple[str, str]] = Uploads()
 
     def run(self, port: Port) -> None:
         """Socket and subscription, then the conversation until it ends."""
@@ -85,7 +86,7 @@ class WeComAdapter(Translator):
             yield req_id, part.key
 
     def _show(self, part: Part, media: Mapping[str, Any], link: Exchange) -> str:
-        kind, media_id = self._uploads.bring(link, part.key, media)
+        kind, media_id = self._uploads.once(part.key, lambda: upload(link, media))
         if part.handle is not None:
             self._close(part.handle, f"[{media.get('kind')}] {media.get('name')}", link)
         body = wire.media(kind, media_id)

@@ -16,12 +16,10 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hermes_green.adapters.wecom import wire
 from hermes_green.adapters.wecom.exchange import Exchange
 from hermes_green.core.errors import LinkLost, SendRetry
-from hermes_green.core.remembered import Remembered
 from hermes_green.link.api import delivered
 from hermes_green.link.fair import Fair
 from hermes_green.link.files import MIB, place_of, read_file
 from hermes_green.link.http import Http
-from hermes_green.link.said import unseen
 
 CHUNK = 512 * 1024
 # PKCS#7 over blocks of 32 bytes, twice the cipher's own.
@@ -33,8 +31,6 @@ _KINDS: Mapping[str, tuple[str, tuple[str, ...], int]] = {
     "audio": ("voice", (".amr",), 2 * MIB),
     "video": ("video", (".mp4",), 10 * MIB),
 }
-# Uploads that a repeated send can use again; they live for three days.
-REMEMBERED = 500
 
 
 # --- in --------------------------------------------------------------------------------------------
@@ -80,25 +76,8 @@ def decrypted(pieces: Iterable[bytes], aeskey: str) -> Iterator[bytes]:
 # --- out -------------------------------------------------------------------------------------------
 
 
-class Uploads:
-    """Brings files to the platform; nobody sees one before a message names it."""
-
-    def __init__(self) -> None:
-        self._done: Remembered[str, tuple[str, str]] = Remembered(REMEMBERED)
-
-    def bring(self, link: Exchange, key: str, media: Mapping[str, Any]) -> tuple[str, str]:
-        """Upload the medium of the part ``key``, once; the platform's kind, and its id.
-
-        Raises:
-            SendError: SendRefused says the limit; never SendUnknown, for nothing was shown.
-        """
-        if key not in self._done:
-            with unseen("the upload"):
-                self._done[key] = _upload(link, media)
-        return self._done[key]
-
-
-def _upload(link: Exchange, media: Mapping[str, Any]) -> tuple[str, str]:
+def upload(link: Exchange, media: Mapping[str, Any]) -> tuple[str, str]:
+    """Bring a file to the platform: the platform's kind, and its id. Raises SendError."""
     path, name = place_of(media)
     data = read_file(path, FILE_LIMIT, name)
     kind = kind_of(str(media.get("kind") or ""), path, name, len(data))
