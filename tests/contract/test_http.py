@@ -353,6 +353,25 @@ def test_a_reused_connection_that_breaks_under_the_request_is_ambiguous() -> Non
         fails(AnswerLost, http)
 
 
+def test_a_small_request_leaves_in_one_piece() -> None:
+    pieces = []
+
+    def take(sock: socket.socket, address: object) -> None:
+        for _ in range(2):
+            pieces.append(sock.recv(65_536))
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    server = StreamServer(("127.0.0.1", 0), take)
+    server.start()
+    http = Http(f"http://127.0.0.1:{server.server_port}")
+    for _ in range(2):
+        assert http.request("POST", "/reply", json={"text": "hello"}).json() == {}
+    http.close()
+    server.stop(timeout=0.1)
+    assert len(pieces) == 2
+    assert all(piece.startswith(b"POST /reply ") and piece.endswith(b'{"text": "hello"}') for piece in pieces)
+
+
 def test_a_connection_closed_while_idle_is_not_used() -> None:
     def once(sock: socket.socket, request: Request) -> bool:
         mirror(sock, request)

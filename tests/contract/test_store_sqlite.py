@@ -483,6 +483,21 @@ def test_the_log_does_not_grow_for_ever(path, monkeypatch):
     store.close()
 
 
+def test_a_pause_after_many_commits_brings_the_log_into_the_file(path, monkeypatch):
+    monkeypatch.setattr("hermes_green.store.writer.EMPTY_AFTER", 5)
+    store = SqliteStore(path)
+    store.accept("feishu", [intake(0, "a needle")], NOW)
+    assert b"a needle" not in path.read_bytes()
+    for n in range(1, 5):
+        store.accept("feishu", [intake(n)], NOW)
+    wait_for(lambda: b"a needle" in path.read_bytes())
+    # From here on it is written from its beginning again.
+    size = path.with_name("store.db-wal").stat().st_size
+    store.accept("feishu", [intake(9)], NOW)
+    assert path.with_name("store.db-wal").stat().st_size == size
+    store.close()
+
+
 def test_close_ends_every_thread_and_greenlet(path):
     def threads():
         return len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 0
