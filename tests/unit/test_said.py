@@ -1,0 +1,98 @@
+"""What a platform answers means the same on every platform, for a dial and for what was being sent."""
+
+from __future__ import annotations
+
+import pytest
+
+from hermes_green.core.codes import Code
+from hermes_green.core.errors import (
+    AuthRejected,
+    HermesError,
+    LinkLost,
+    SendRefused,
+    SendRetry,
+    SendUnknown,
+    Throttled,
+)
+from hermes_green.core.remembered import Remembered
+from hermes_green.link.said import Said, alone, halting, undialled, unseen, unsent
+from tests.support.port import FakeContext
+
+BUSY = Code(SendRetry, "busy", after=3.0, scope="account")
+CHAT = Code(SendRetry, "this chat is busy", after=3.0)
+KEYS = Code(AuthRejected, "wrong keys", "mend them")
+NEVER = Code(SendRefused, "never")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "known", "wait", "error", "after"),
+    [
+        (400, 7, BUSY, None, SendRetry, 3.0),
+        (429, 7, BUSY, 9.0, SendRetry, 9.0),
+        (429, 7, CHAT, None, SendRetry, 1.0),
+        (429, None, None, 4.0, SendRetry, 4.0),
+        (400, 7, KEYS, None, AuthRejected, None),
+        (400, 7, NEVER, None, SendRefused, None),
+        (400, 7, Code(LinkLost, "of links alone"), None, SendRefused, None),
+        (400, 7, None, None, SendRefused, None),
+        (503, 7, None, None, SendUnknown, None),
+        (408, None, None, None, SendUnknown, None),
+        (200, None, None, None, SendUnknown, None),
+        (403, None, None, None, SendRetry, 5.0),
+    ],
+)
+def test_a_refused_send(
+    status: int, code: int | None, known: Code | None, wait: float | None, error: type[HermesError], after: float | None
+) -> None:
+    got = unsent(Said(status, False, code, wait=wait), known)
+    assert type(got) is error
+    if isinstance(got, SendRetry):
+        assert got.after == after and got.scope == "account"
+
+
+@pytest.mark.parametrize(
+    ("status", "known", "again", "error", "after"),
+    [
+        (429, None, 0.0, Throttled, 1.0),
+        (429, None, 30.0, Throttled, 30.0),
+        (400, BUSY, 0.0, Throttled, 3.0),
+        (400, BUSY, 60.0, Throttled, 60.0),
+        (400, KEYS, 0.0, AuthRejected, None),
+        (400, NEVER, 0.0, LinkLost, None),
+        (503, None, 0.0, LinkLost, None),
+    ],
+)
+def test_a_refused_dial(
+    status: int, known: Code | None, again: float, error: type[HermesError], after: float | None
+) -> None:
+    got = undialled("it", Said(status, False, 7), known, again=again)
+    assert type(got) is error and getattr(got, "after", None) == after
+
+
+def test_what_nobody_sees_leaves_no_doubt_and_limits_of_its_own_hold_back_no_other_chat() -> None:
+    with pytest.raises(SendRetry, match="the upload broke off"), unseen("the upload"):
+        raise SendUnknown("gone")
+    held = alone(SendRetry("busy", after=2.0, scope="account", code="7"))
+    assert (held.after, held.scope, held.code) == (2.0, "chat", "7")
+
+
+def test_refused_credentials_halt_the_child_and_the_message_waits() -> None:
+    class Adapter:
+        _ctx = FakeContext("x")
+
+        @halting
+        def send(self) -> None:
+            raise AuthRejected("no", action="mend it")
+
+    with pytest.raises(SendRetry) as caught:
+        Adapter().send()
+    assert (caught.value.after, caught.value.scope, caught.value.action) == (60.0, "account", "mend it")
+    assert [type(error) for error in Adapter._ctx.rejected] == [AuthRejected]
+
+
+def test_the_oldest_is_forgotten_first() -> None:
+    kept: Remembered[str, int] = Remembered(2)
+    for number, key in enumerate("abc"):
+        kept[key] = number
+    kept.setdefault("d", 3)
+    assert dict(kept) == {"c": 2, "d": 3}
