@@ -10,7 +10,6 @@ from typing import Any, Iterator, Mapping
 import pytest
 
 from hermes_green.adapters.qq import PLATFORM as qq, conversation
-from hermes_green.adapters.qq.codes import ProtocolFault
 from hermes_green.core.clock import ManualClock
 from hermes_green.core.errors import (
     AuthRejected,
@@ -33,8 +32,8 @@ SECRET = "sim-client-secret"
 
 # close code -> the error, and whether the next run may resume
 CODES = [
-    (4001, ProtocolFault, False),
-    (4002, ProtocolFault, False),
+    (4001, AuthRejected, False),
+    (4002, AuthRejected, False),
     (4003, LinkLost, False),
     (4004, LinkLost, True),
     (4005, LinkLost, False),

@@ -7,7 +7,6 @@ import json
 import pytest
 
 from hermes_green.adapters.qq import PLATFORM as qq, wire
-from hermes_green.adapters.qq.codes import ProtocolFault
 from hermes_green.adapters.qq.settings import DEFAULT, INTENTS, NARROW, Settings, intents_of
 from hermes_green.core.errors import AuthRejected, BadFrame, ConfError, HermesError, LinkLost, SendRefused, Throttled
 from hermes_green.core.model import Part, Peer, Secret
@@ -93,8 +92,8 @@ def test_a_message_that_answers_nothing_carries_no_number():
 
 # bot-docs error-trace/websocket.md, botgo errs/err.go
 TABLE = [
-    (4001, ProtocolFault, False),
-    (4002, ProtocolFault, False),
+    (4001, AuthRejected, False),
+    (4002, AuthRejected, False),
     (4003, LinkLost, False),
     (4004, LinkLost, True),
     (4005, LinkLost, False),

@@ -10,14 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from hermes_green.core.codes import table_of
-from hermes_green.core.errors import HermesError
 
-
-class ProtocolFault(HermesError):
-    """The gateway says that we broke the protocol: our bug, to be counted and reported as a crash."""
-
-
-TABLE = table_of(Path(__file__).with_name("codes.txt").read_text("utf-8"), ProtocolFault)
+TABLE = table_of(Path(__file__).with_name("codes.txt").read_text("utf-8"))
 CODES, HELP, CLOSES = TABLE.sections["codes"], TABLE.help, TABLE.sections["closes"]
 
 # HTTP 401 with one of these: the token, not the bot, was refused.
