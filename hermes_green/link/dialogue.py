@@ -13,10 +13,10 @@ from hermes_green.core.options import PlatformOptions
 from hermes_green.core.ports import Ack, Context, Json, Port
 from hermes_green.link.dial import DialOptions
 from hermes_green.link.http import retry_after
+from hermes_green.link.said import LONGEST_WAIT
 from hermes_green.link.websocket import Close, Heartbeat, UpgradeRefused, WebSocket, dial
 
 CLEAN = (None, 1000, 1001)
-LONGEST_WAIT = 3600.0
 
 
 class Dialogue:
