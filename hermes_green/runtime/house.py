@@ -242,7 +242,8 @@ class House:
             self._looking.kill(block=False)
         for member in self.members.values():
             member.child.intake.refuse()
-        parked = self.lanes.drain(max(0.0, seconds - DRAIN_TAIL), min(DRAIN_TAIL, max(1.0, seconds)))
+        tail = min(DRAIN_TAIL, seconds / 4)  # of a short drain turns have most, too
+        parked = self.lanes.drain(seconds - tail, min(DRAIN_TAIL, max(1.0, seconds)))
         if parked:
             self._log.info("{} turns are parked and go on at the next start", parked)
         self.delivery.drain(usual.left() or end.left(LAST))

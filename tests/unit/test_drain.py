@@ -61,6 +61,15 @@ def scene():
     hung.clear()
 
 
+@pytest.mark.parametrize(("seconds", "turns"), [(25.0, 22.0), (2.0, 1.5), (0.0, 0.0)])
+def test_turns_have_most_of_a_drain_however_short_it_is(scene, monkeypatch, seconds, turns):
+    given: list[float] = []
+    monkeypatch.setattr(scene.house.lanes, "drain", lambda timeout, grace: given.append(timeout) or 0)
+    monkeypatch.setattr(scene.house.supervisor, "stop_all", lambda timeout: None)
+    scene.house.drain(seconds, Deadline(scene.clock, seconds + 1))
+    assert given == [turns]
+
+
 def test_a_drain_in_which_nothing_answers_any_more_is_over_in_time(scene, monkeypatch):
     monkeypatch.setattr(house, "DRAIN_TAIL", 0.1)
     monkeypatch.setattr(house, "CLOSE_TAIL", 0.3)
