@@ -21,6 +21,8 @@ from hermes_green.core.ports import Ack, Intake as Item, Store
 
 BOUND = 1_000
 BATCH = 100
+# Seconds by which an ack lets the turn go ahead.
+COURTESY = 0.0015
 # Seconds of work on one batch before the others have their turn, and a pause that lets timers run too.
 SLICE = 0.001
 TURN = 1e-9
@@ -117,6 +119,8 @@ class Intake:
         """Refuse, drain within ``timeout`` and end both greenlets."""
         self.refuse()
         self._empty.wait(timeout)
+        if self._acks:
+            gevent.sleep(2 * COURTESY)
         gevent.killall([self._writer, self._acker], block=True, timeout=2)
 
     def _write(self) -> None:
@@ -208,9 +212,9 @@ class Intake:
     def _acknowledge(self) -> None:
         while True:
             self._more_acks.wait()
-            # What the commit has woken goes first: its next step waits for a disk or an agent, and the
-            # platform's deadline is seconds away.
-            gevent.sleep(0)
+            # What the commit has woken goes first, on to where it waits for a disk or an agent: the platform's
+            # deadline is seconds away.
+            gevent.sleep(COURTESY)
             since = self._clock.monotonic()
             while self._acks:
                 since = self._breathe(since)
