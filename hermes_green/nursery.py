@@ -12,6 +12,7 @@ from hermes_green.blueprint import credential
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import ConfError, HermesError
 from hermes_green.core.ports import Store
+from hermes_green.ops import log as logs
 from hermes_green.ops.ledger import Ledger
 from hermes_green.ops.lock import credential_id
 from hermes_green.ops.metrics import Metrics
@@ -68,6 +69,7 @@ class Nursery:
             store=self._store,
             halt=house.supervisor.halt,
             count=lambda child, name, outcome: log.info("{} {}", name, outcome),
+            hide=lambda token: logs.add_secrets([token], short_lived=True),
         )
         adapter = package.create(config.options, context, **self._injected.get(config.platform, {}))
         self.set_budget(config)
@@ -91,6 +93,7 @@ class Nursery:
             house.route,
             house.desk.foresee,
             house.desk.judge,
+            lambda inbound: house.policy.addressed(inbound),
         )
         child = Child(
             id=config.id,

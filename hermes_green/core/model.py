@@ -122,7 +122,8 @@ class Inbound:
 
     ``keys``: every id under which the platform may send it again; any key seen before is a
     duplicate. ``reply_ref``: what a reply to this very message needs (msg_id, webhook, req_id),
-    stored with the row and copied to each part. ``mentioned``: the bot was addressed (true in DMs).
+    stored with the row and copied to each part. ``mentioned``: the bot was addressed (true in DMs,
+    and where nobody need mention it).
     ``sent_at``: the platform's wall time in seconds, None where it gives none. ``quote``: what it
     answers or quotes. ``bot``: another bot has written it; what we write ourselves is no message.
     ``reaction``: it is no message but a reaction to the one of this ``message_id``, and has no text.

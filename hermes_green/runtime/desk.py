@@ -15,6 +15,7 @@ from hermes_green.runtime.door import Door
 from hermes_green.runtime.express import Express
 from hermes_green.runtime.lanes import Lanes
 from hermes_green.runtime.limits import Over
+from hermes_green.runtime.media import media_of
 from hermes_green.runtime.pairing import PairingRefused, spoken as in_halves
 from hermes_green.runtime.policy import Policy
 from hermes_green.runtime.quotes import said
@@ -91,7 +92,7 @@ class Desk:
         """What is for the agent of the rows that a lane has leased before express did; None: nothing is, and
         what was decided about them has been done. A command that an earlier process did not get to is
         answered here, too."""
-        works = [self._aside.pop(row, None) for row in lease.rows or (lease.row,)]
+        works = [self._aside.pop(row, None) for row in _rows(lease)]
         left = tuple(message for message, work in zip(lease.messages, works) if work is None)
         if left:
             return lease if len(left) == len(works) else replace(lease, inbound=left[-1], messages=left)
@@ -155,7 +156,8 @@ class Desk:
         mode = self._house.policy.busy_input_mode if command is None else command.name
         busy = self._lanes.busy(session_id)
         self._expected(inbound)
-        if mode == "steer" and busy is not None:
+        # A running agent is given words: what came with a file has a turn, which is given both.
+        if mode == "steer" and busy is not None and not media_of(inbound):
             text = said(inbound)
             self._house.express(inbound.peer.child).later(lambda: self._steer(busy, row, text, session_id))
             return
@@ -176,8 +178,8 @@ class Desk:
             # The lane takes its session's oldest row. Where that was this one, it has ended a row that it had
             # not counted, and one that it has counted still waits.
             busy = self._lanes.busy(session_id)
-            if busy is None or busy.row != row:
-                self._aside.pop(row, None)  # else its turn is about to ask for it
+            if busy is None or row not in _rows(busy):
+                self._aside.pop(row, None)  # else its turn may be about to ask for it
             self._lanes.offer(session_id)
 
         self._house.express(child).do(row, done, gone)
@@ -271,3 +273,8 @@ class Desk:
             self._log.warning("nobody can be let in now: {}", error)
             return texts.say("later", self._locale)
         return texts.say("approved", self._locale, user=paired.name or paired.user)
+
+
+def _rows(lease: Lease) -> tuple[int, ...]:
+    """Those that were leased together."""
+    return lease.rows or (lease.row,)

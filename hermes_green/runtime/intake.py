@@ -45,7 +45,7 @@ class Intake:
 
     ``foresee(inbound, session_id)`` is called for a batch's first message of each session just before
     its commit; for every new row after it ``judge(row, inbound, session_id)``, before any other greenlet
-    runs, then ``route`` with the same.
+    runs, then ``route`` with the same. ``addressed(inbound)`` answers the message as it counts.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Intake:
         route: Callable[[int, Inbound, str], None],
         foresee: Callable[[Inbound, str], None] = lambda inbound, session_id: None,
         judge: Callable[[int, Inbound, str], None] = lambda row, inbound, session_id: None,
+        addressed: Callable[[Inbound], Inbound] = lambda inbound: inbound,
     ) -> None:
         self.child = child
         self.away = ""
@@ -68,6 +69,7 @@ class Intake:
         self._route = route
         self._foresee = foresee
         self._judge = judge
+        self._addressed = addressed
         self._offers: deque[Offer] = deque()
         self._acks: deque[tuple[Ack, bool]] = deque()
         self._more = Event()
@@ -91,7 +93,8 @@ class Intake:
             raise LinkLost("intake full: the store does not keep up", code="intake_full")
         if offer.inbound is not None:
             # Named once: the rules may change before the commit, and the row and its lane must agree.
-            offer = replace(offer, session_id=self._session_of(offer.inbound.peer))
+            inbound = self._addressed(offer.inbound)
+            offer = replace(offer, inbound=inbound, session_id=self._session_of(inbound.peer))
         self._offers.append(offer)
         self._empty.clear()
         self._more.set()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Mapping
 
-from hermes_green.core.model import Peer
+from hermes_green.core.model import Inbound, Peer
 from hermes_green.core.options import Access
 from hermes_green.core.ports import Retention
 from hermes_green.runtime import delivery, limits, sessions, turn
@@ -42,6 +42,12 @@ class Policy:
     def access_of(self, child: str) -> Access:
         """Who may write through a child."""
         return self.access.get(child, CLOSED)
+
+    def addressed(self, inbound: Inbound) -> Inbound:
+        """The message as it counts: where nobody need mention the bot, each one is for it."""
+        if inbound.mentioned or self.access_of(inbound.peer.child).within(inbound.peer.chat_id).require_mention:
+            return inbound
+        return replace(inbound, mentioned=True)
 
     def session_of(self, peer: Peer) -> str:
         """The conversation that a message of this peer belongs to."""

@@ -173,8 +173,9 @@ class Rooms:
     def say(self, text: str, chat: str = "c", *, key: str = "", route: bool = True, **peer: Any) -> int | None:
         """Commit a message as an adapter's run would, and send it on its way."""
         mentioned, kind, bot = peer.pop("mentioned", True), peer.pop("kind", "dm"), peer.pop("bot", False)
-        known = (key or f"{chat} {text}",)
-        inbound = Inbound(known, Peer("one", chat, kind, **peer), text, text, mentioned=mentioned, bot=bot)
+        known, media = (key or f"{chat} {text}",), peer.pop("attachments", ())
+        inbound = Inbound(known, Peer("one", chat, kind, **peer), text, text, media, mentioned=mentioned, bot=bot)
+        inbound = self.policy.addressed(inbound)
         session = f"one:{chat}"
         if route:
             self.desk.foresee(inbound, session)

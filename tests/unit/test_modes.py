@@ -8,6 +8,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
+from hermes_green.core.model import Attachment
 from hermes_green.core.options import Access
 from hermes_green.store.memory import MemoryStore
 from tests.support.children import eventually
@@ -112,6 +113,16 @@ def test_what_a_user_says_to_others_joins_no_turn_of_what_he_says_to_the_bot(ope
     assert rooms.agent.asked() == ["hello", "again"]
 
 
+def test_where_nobody_need_mention_the_bot_merge_joins_what_does_and_what_does_not(open_rooms):
+    rooms = open_rooms(mode="merge", access=Access(dm="open", group="open", require_mention=False))
+    for text, mentioned in (("hello", True), ("and", False), ("again", True)):
+        rooms.say(text, kind="group", user_id="u", mentioned=mentioned, route=False)
+    rooms.lanes.offer_all(rooms.store.sessions_waiting())
+    rooms.agent.let()
+    settled(rooms)
+    assert rooms.agent.asked() == ["hello\nand\nagain"]
+
+
 def test_interrupt_ends_the_turn_and_goes_on_with_the_message_knowing_what_was_said(open_rooms):
     rooms = working(open_rooms(mode="interrupt"))
     rooms.say("second")
@@ -162,6 +173,14 @@ def test_steer_gives_the_message_to_the_running_agent_and_ends_it_with_that_turn
     settled(rooms)
     assert rooms.agent.asked() == ["first"] and rooms.store.counts(0).inbox == 0
     assert rooms.store.history("one:c", 1)[0].text == "first\nfaster"
+
+
+def test_steer_queues_what_comes_with_a_file_because_words_alone_can_be_given_to_a_running_agent(open_rooms):
+    rooms = working(open_rooms(Gated(takes=True), mode="steer"))
+    rooms.say("look", attachments=(Attachment("image", {}, "a.png"),))
+    rooms.agent.let()
+    eventually(lambda: rooms.texts == ["re: first", "re: look"])
+    assert rooms.agent.steered == [] and [item.name for item in rooms.agent.turns[1].attachments] == ["a.png"]
 
 
 @pytest.mark.parametrize("takes", [None, False])

@@ -41,6 +41,7 @@ def come(store):
             rooms.desk.route,
             rooms.desk.foresee,
             rooms.desk.judge,
+            rooms.policy.addressed,
         )
         opened.append((rooms, intake))
 
@@ -66,6 +67,13 @@ def test_talk_that_is_not_for_the_bot_takes_no_turn_from_what_is(come):
     rooms, arrive = come(access=GROUP)
     arrive(("chatter", False), ("more", False), ("hello", True))
     eventually(lambda: rooms.texts == ["re: hello"], 3)
+    nothing_waits(rooms)
+
+
+def test_talk_in_a_group_where_nobody_need_mention_the_bot_is_merged_with_what_mentions_it(come):
+    rooms, arrive = come(access=Access(group="open", require_mention=False), mode="merge")
+    arrive(("hello", True), ("and", False))
+    eventually(lambda: rooms.texts == ["re: hello\nand"], 3)
     nothing_waits(rooms)
 
 
@@ -184,3 +192,24 @@ def test_a_message_that_cannot_be_written_waits_for_a_store_that_is_away_and_let
     arrive(("good", True))
     eventually(lambda: rooms.texts == ["re: good"], 3)
     assert store.counts(rooms.clock.wall()).quarantine == 1
+
+
+def test_what_was_refused_stays_out_of_a_merged_turn_though_it_was_asked_for_before_that_began(come):
+    rules, gate = Rules(user=Limit(messages_per_minute=2)), Event()
+    rooms, arrive = come(agent=ScriptedAgent(lambda turn: gate.wait()), mode="merge", policy={"limits": rules})
+    arrive(("long", True))
+    eventually(lambda: rooms.agent.running, 3)
+    event, take = held(rooms), rooms.desk.take
+
+    def late(lease):
+        event.set()
+        gevent.sleep(0.05)
+        return take(lease)
+
+    rooms.desk.take = late
+    arrive(("a", True), ("b", True), ("c", True))
+    eventually(lambda: len(rooms.store.sessions_waiting()) == 1 and rooms.lanes.waiting("one:g") == 2, 3)
+    gate.set()
+    nothing_waits(rooms)
+    assert [turn.text for turn in rooms.agent.turns] == ["long", "a"]
+    assert not rooms.desk._aside
