@@ -38,7 +38,7 @@ class Said:
     good: bool
     code: int | str | None = None
     text: str = ""
-    data: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    data: Mapping[str, Any] = field(default_factory=lambda: EMPTY, repr=False)  # it may hold a token
     wait: float | None = None
     stale: bool = False
 
@@ -93,7 +93,7 @@ def unsent(said: Said, known: Code | None) -> SendError | AuthRejected:
         return SendRetry(f"sending too fast ({said})", after=said.wait or 1.0, scope="account", code=code)
     if said.status >= 500 or said.status == 408:
         return SendUnknown(f"the platform failed ({said})", code=code)
-    if said.code:
+    if said.code or said.status == 413:  # whoever on the way finds it too large will do so for ever
         return SendRefused(f"the platform refused the message ({said})", code=code)
     if said.status < 300:
         return SendUnknown("the platform's answer could not be read", code="bad_answer")

@@ -39,6 +39,7 @@ NEVER = Code(SendRefused, "never")
         (408, None, None, None, SendUnknown, None),
         (200, None, None, None, SendUnknown, None),
         (403, None, None, None, SendRetry, 5.0),
+        (413, None, None, None, SendRefused, None),
     ],
 )
 def test_a_refused_send(
@@ -48,6 +49,11 @@ def test_a_refused_send(
     assert type(got) is error
     if isinstance(got, SendRetry):
         assert got.after == after and got.scope == "account"
+
+
+def test_what_an_answer_brought_is_not_shown_with_it() -> None:
+    said = Said(200, True, 0, "ok", data={"access_token": "t-0123"})
+    assert "t-0123" not in f"{said!r} {said}"
 
 
 @pytest.mark.parametrize(
