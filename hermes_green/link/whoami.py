@@ -32,10 +32,15 @@ class Whoami(Generic[Bot]):
         self._ask_at = 0.0
 
     def learn(self) -> None:
-        """Ask unless it is known; no longer than a dial may wait for it. Raises AuthRejected where vital."""
+        """Ask unless it is known; no longer than a dial may wait for it: a late answer is asked for again in the
+        background. Raises AuthRejected where vital."""
         if self.bot == self._unknown:
+            late = True
             with gevent.Timeout(WITHIN, False):
                 self._learn()
+                late = False
+            if late:  # for a dial alone
+                self._ask_at = self._clock.monotonic()
 
     def now(self) -> Bot:
         """As far as is known; asked again in the background while it is not."""
