@@ -10,7 +10,9 @@ import hashlib
 import os
 import re
 import time
+from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence
 
@@ -47,6 +49,7 @@ class Media:
         self._room = BoundedSemaphore(AHEAD)
         self._ahead: set[gevent.Greenlet] = set()
         self._flying: dict[str, Event] = {}
+        self._parts = count()
 
     def of(self, adapter: Adapter, inbound: Inbound) -> tuple[Attachment, ...]:
         """What came with a message and what it quotes, brought where the platform can."""
@@ -89,11 +92,14 @@ class Media:
         gone = 0
         for directory in self._root.glob("*") if self._root.is_dir() else ():
             for file in directory.iterdir():
-                if file.stat().st_mtime < horizon:
-                    file.unlink(missing_ok=True)
-                    gone += 1
-            if not any(directory.iterdir()):
-                directory.rmdir()
+                # What is being fetched appears and vanishes meanwhile.
+                with suppress(FileNotFoundError):
+                    if file.stat().st_mtime < horizon:
+                        file.unlink()
+                        gone += 1
+            if directory.name != _today():
+                with suppress(OSError):
+                    directory.rmdir()  # it fails where there is something in it
         return gone
 
     def _one(self, adapter: Adapter, item: Attachment, stem: str) -> Attachment:
@@ -110,7 +116,7 @@ class Media:
             landed.set()
 
     def _fetched(self, adapter: Adapter, item: Attachment, stem: str) -> Attachment:
-        target = self._root / time.strftime("%Y%m%d") / f"{stem}-{_safe(item.name or item.kind)}"
+        target = self._root / _today() / f"{stem}-{_safe(item.name or item.kind)}"
         try:
             found = self._offhub(_existing, self._root, target.name)
             if found is not None:
@@ -120,7 +126,7 @@ class Media:
             with gevent.Timeout(TIMEOUT, HermesError(f"not fetched within {TIMEOUT:.0f} s")):
                 source: Any = adapter
                 size = self._write(source.fetch(item.ref), target)
-        except HermesError as error:
+        except (HermesError, OSError) as error:
             self._log.warning("an attachment ({}) could not be fetched: {}", item.kind, error)
             return item
         except Exception:  # border: an adapter's fetch must not cost the answer
@@ -129,9 +135,10 @@ class Media:
         return replace(item, path=str(target), size=size)
 
     def _write(self, chunks: Iterator[bytes], target: Path) -> int:
-        """Stream to a file that appears whole or not at all; its size."""
-        part = target.with_name(target.name + ".part")
-        descriptor = self._offhub(_open, part)
+        """Stream to a file that appears whole or not at all; its size. By name, piece by piece: a thread may
+        still write when nobody waits for it any more, and a descriptor could be another file's by then."""
+        part = target.with_name(f"{target.name}.{next(self._parts)}.part")
+        self._offhub(_create, part)
         size, pending = 0, bytearray()
         try:
             for chunk in chunks:
@@ -140,15 +147,13 @@ class Media:
                     raise TooLarge(f"more than the {self._limit} bytes that are kept")
                 pending += chunk
                 if len(pending) >= WRITE:
-                    self._offhub(os.write, descriptor, bytes(pending))
+                    self._offhub(_append, part, bytes(pending))
                     pending.clear()
-            self._offhub(os.write, descriptor, bytes(pending))
+            self._offhub(_append, part, bytes(pending))
+            self._offhub(os.replace, part, target)
         except BaseException:
-            os.close(descriptor)
             self._offhub(part.unlink, True)
             raise
-        os.close(descriptor)
-        self._offhub(os.replace, part, target)
         return size
 
 
@@ -168,9 +173,19 @@ def _safe(name: str) -> str:
     return _UNSAFE.sub("_", name).strip(". ")[-80:] or "file"
 
 
-def _open(path: Path) -> int:
+def _today() -> str:
+    return time.strftime("%Y%m%d")
+
+
+def _create(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+
+
+def _append(path: Path, data: bytes) -> None:
+    """All of it, or an OSError; a file that is gone stays so."""
+    with open(path, "ab", opener=lambda name, flags: os.open(name, flags & ~os.O_CREAT)) as file:
+        file.write(data)
 
 
 def _existing(root: Path, name: str) -> Path | None:

@@ -1,6 +1,7 @@
 """Attachments become files: whole, bounded, named safely, found again by a rerun, let go in time."""
 
 import os
+import resource
 import time
 from pathlib import Path
 
@@ -59,6 +60,38 @@ def test_what_cannot_be_fetched_leaves_no_file_and_costs_no_answer(media, tmp_pa
     (item,) = media.bring(source, [Attachment("file", {}, "a")], "t1")
     assert item.path is None
     assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+
+
+def test_a_disk_that_becomes_full_costs_the_file_and_not_its_end(tmp_path):
+    said = []
+    logger_id = logger.add(lambda message: said.append(message.record["level"].name), level="WARNING")
+    media, usual = Media(tmp_path, lambda fn, *args: fn(*args), logger), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, usual[1]))
+    try:
+        (item,) = media.bring(Source(b"x" * (2**20 + 9)), [Attachment("file", {}, "a")], "t1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+        logger.remove(logger_id)
+    assert item.path is None and said == ["WARNING"]
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+
+
+def test_a_write_that_outlives_its_fetch_reaches_no_other_file(tmp_path):
+    def slowly(fn, *args):
+        """As a thread does: what has begun goes on, whoever waits for it."""
+        return gevent.spawn(lambda: (gevent.sleep(0.01), fn(*args))[1]).get()
+
+    media = Media(tmp_path / "media", slowly, logger)
+    fetch = gevent.spawn(media.bring, Source(), [Attachment("file", {}, "a")], "t1")
+    eventually(lambda: list(tmp_path.rglob("*.part")))
+    gevent.sleep(0.005)
+    fetch.kill(block=False)
+    gevent.sleep(0)
+    with open(tmp_path / "other", "wb"):
+        fetch.join()
+        gevent.sleep(0.02)
+    assert (tmp_path / "other").read_bytes() == b""
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_a_size_said_beforehand_is_believed(media):
