@@ -129,6 +129,9 @@ class Context(Protocol):
     def rekey(self, old: str, new: str) -> None:
         """A chat has changed its id: sessions and undelivered rows follow."""
 
+    def hide(self, secret: str) -> None:
+        """A token has been fetched: no log, status or error shows it from now on."""
+
 
 class Adapter(Protocol):
     """A platform's translator: one object per child, as long as its settings live.

@@ -23,11 +23,13 @@ def life_of(seconds: Any) -> float:
 
 
 class TokenCache:
-    """``fetch`` asks the platform: the token and the seconds it has to live."""
+    """``fetch`` asks the platform: the token and the seconds it has to live. ``hide`` is told of each token,
+    so that nothing shows it."""
 
-    def __init__(self, fetch: Callable[[], tuple[str, float]], clock: Clock) -> None:
+    def __init__(self, fetch: Callable[[], tuple[str, float]], clock: Clock, hide: Callable[[str], object]) -> None:
         self._fetch = fetch
         self._clock = clock
+        self._hide = hide
         self._token = ""
         self._renew = 0.0
         self._end = 0.0
@@ -78,6 +80,7 @@ class TokenCache:
         flight = self._flight = AsyncResult()
         try:
             token, life = self._fetch()
+            self._hide(token)
             now = self._clock.monotonic()
             self._token, self._end = token, now + life
             self._renew = self._end - min(_AHEAD, life / 10)

@@ -20,6 +20,7 @@ class AdapterContext:
         store: Store,
         halt: Callable[[str, HermesError], None],
         count: Callable[[str, str, str], None],
+        hide: Callable[[str], None],
     ) -> None:
         self.child = child
         self.account = account
@@ -27,6 +28,7 @@ class AdapterContext:
         self._store = store
         self._halt = halt
         self._count = count
+        self._hide = hide
 
     def memo(self, name: str) -> Any:
         """The last committed value under ``name``, or None."""
@@ -44,3 +46,7 @@ class AdapterContext:
     def rekey(self, old: str, new: str) -> None:
         """A chat has changed its id: sessions and undelivered rows follow."""
         self._store.rekey(self.child, old, new)
+
+    def hide(self, secret: str) -> None:
+        """A token has been fetched: nothing shows it from now on."""
+        self._hide(secret)

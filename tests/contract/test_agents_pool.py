@@ -244,11 +244,11 @@ def test_all_that_a_turn_leaves_behind_is_gone_after_it(make: Make, yard: Yard) 
 
 
 def test_all_that_a_crashed_turn_leaves_behind_is_gone_after_it(make: Make) -> None:
-    agent, mark = make(HOSTILE, timeout=1.0), uuid.uuid4().hex
+    agent, mark = make(HOSTILE, timeout=4.0), uuid.uuid4().hex
     failing = gevent.spawn(fails, agent, f"spinners 6 {mark}", kind=AgentTimeout)
     until(lambda: len(processes(mark)) == 6, 5)
     left = processes(mark)
-    failing.get(timeout=10)
+    failing.get(timeout=15)
     assert gone(left)
 
 

@@ -40,6 +40,7 @@ class FakeContext:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.rejected: list[Exception] = []
         self.rekeyed: list[tuple[str, str]] = []
+        self.hidden: list[str] = []
 
     def memo(self, name: str) -> Any:
         return self.memos.get(name)
@@ -52,6 +53,9 @@ class FakeContext:
 
     def rekey(self, old: str, new: str) -> None:
         self.rekeyed.append((old, new))
+
+    def hide(self, secret: str) -> None:
+        self.hidden.append(secret)
 
 
 class FakePort:

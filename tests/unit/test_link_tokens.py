@@ -12,6 +12,8 @@ from hermes_green.core.clock import ManualClock
 from hermes_green.core.errors import AuthRejected, LinkLost
 from hermes_green.link.tokens import TokenCache
 
+HIDDEN: list[str] = []
+
 
 class Source:
     """A platform's token endpoint; ``gate`` holds its answers back, ``error`` is raised instead."""
@@ -46,17 +48,25 @@ def together(cache: TokenCache, count: int = 10) -> list[Any]:
 def test_many_who_ask_at_once_share_one_fetch(clock: ManualClock) -> None:
     source = Source()
     source.gate.clear()
-    jobs = together(TokenCache(source, clock))
+    jobs = together(TokenCache(source, clock, HIDDEN.append))
     source.gate.set()
     gevent.joinall(jobs, timeout=1)
     assert {job.value for job in jobs} == {"token-1"} and source.calls == 1
+
+
+def test_every_token_is_told_to_what_hides_it(clock: ManualClock) -> None:
+    HIDDEN.clear()
+    cache = TokenCache(Source(), clock, HIDDEN.append)
+    cache.drop(cache.get())
+    cache.get()
+    assert HIDDEN == ["token-1", "token-2"]
 
 
 def test_many_who_ask_at_once_share_one_error(clock: ManualClock) -> None:
     source = Source()
     source.error = AuthRejected("no")
     source.gate.clear()
-    cache = TokenCache(source, clock)
+    cache = TokenCache(source, clock, HIDDEN.append)
     jobs = together(cache)
     source.gate.set()
     gevent.joinall(jobs, timeout=1)
@@ -68,7 +78,7 @@ def test_many_who_ask_at_once_share_one_error(clock: ManualClock) -> None:
 def test_a_killed_fetch_is_taken_over(clock: ManualClock) -> None:
     source = Source()
     source.gate.clear()
-    jobs = together(TokenCache(source, clock), 3)
+    jobs = together(TokenCache(source, clock, HIDDEN.append), 3)
     jobs[0].kill()
     source.gate.set()
     gevent.joinall(jobs[1:], timeout=1)
@@ -77,7 +87,7 @@ def test_a_killed_fetch_is_taken_over(clock: ManualClock) -> None:
 
 def test_a_token_is_used_until_a_minute_before_its_end(clock: ManualClock) -> None:
     source = Source(life=7200)
-    cache = TokenCache(source, clock)
+    cache = TokenCache(source, clock, HIDDEN.append)
     cache.get()
     clock.advance(7139)
     assert cache.get() == "token-1"
@@ -87,7 +97,7 @@ def test_a_token_is_used_until_a_minute_before_its_end(clock: ManualClock) -> No
 
 def test_a_short_lived_token_is_renewed_at_nine_tenths(clock: ManualClock) -> None:
     source = Source(life=10)
-    cache = TokenCache(source, clock)
+    cache = TokenCache(source, clock, HIDDEN.append)
     cache.get()
     clock.advance(8.9)
     assert cache.get() == "token-1"
@@ -97,7 +107,7 @@ def test_a_short_lived_token_is_renewed_at_nine_tenths(clock: ManualClock) -> No
 
 def test_the_old_token_serves_while_the_new_one_is_on_its_way(clock: ManualClock) -> None:
     source = Source(life=100)
-    cache = TokenCache(source, clock)
+    cache = TokenCache(source, clock, HIDDEN.append)
     cache.get()
     clock.advance(95)
     source.gate.clear()
@@ -110,7 +120,7 @@ def test_the_old_token_serves_while_the_new_one_is_on_its_way(clock: ManualClock
 
 def test_the_old_token_serves_while_the_platform_is_away(clock: ManualClock) -> None:
     source = Source(life=100)
-    cache = TokenCache(source, clock)
+    cache = TokenCache(source, clock, HIDDEN.append)
     cache.get()
     clock.advance(91)
     source.error = LinkLost("away")
@@ -123,7 +133,7 @@ def test_the_old_token_serves_while_the_platform_is_away(clock: ManualClock) -> 
 
 def test_a_refused_renewal_is_told_at_once(clock: ManualClock) -> None:
     source = Source(life=100)
-    cache = TokenCache(source, clock)
+    cache = TokenCache(source, clock, HIDDEN.append)
     cache.get()
     clock.advance(91)
     source.error = AuthRejected("no")
@@ -133,7 +143,7 @@ def test_a_refused_renewal_is_told_at_once(clock: ManualClock) -> None:
 
 def test_a_dropped_token_is_fetched_anew_once(clock: ManualClock) -> None:
     source = Source()
-    cache = TokenCache(source, clock)
+    cache = TokenCache(source, clock, HIDDEN.append)
     old = cache.get()
     cache.drop(old)
     assert cache.get() == "token-2"

@@ -71,7 +71,7 @@ class DingTalkAdapter(Translator):
 
     def __init__(self, settings: Settings, ctx: Context, clock: Clock | None = None) -> None:
         super().__init__(settings, ctx, clock)
-        self._rest = Rest(settings, self._clock)
+        self._rest = Rest(settings, self._clock, ctx.hide)
         self._cards = Cards(settings, self._rest)
         self.caps = CapsTable(default=replace(CAPS, streaming=bool(settings.card_template_id)))
 

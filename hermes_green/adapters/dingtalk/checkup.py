@@ -20,6 +20,6 @@ def endpoints(settings: Settings) -> list[str]:
 
 def try_credentials(settings: Settings) -> Tried:
     """A token. Raises LinkError."""
-    with briefly(Rest(settings, SystemClock())) as rest:
+    with briefly(Rest(settings, SystemClock(), hide=lambda token: None)) as rest:
         rest.token()
     return Tried(settings.client_id)

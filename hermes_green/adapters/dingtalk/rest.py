@@ -6,7 +6,7 @@ Sources: dingtalk-stream 0.24.3 ``stream.py`` (open, token, upload), ``chatbot.p
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping
 from urllib.parse import quote_plus
 
 from hermes_green.adapters.dingtalk import wire
@@ -36,11 +36,11 @@ FILE_LIMIT = 20 * MIB
 class Rest(Api):
     """One account's HTTP session and token."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, hide: Callable[[str], object]) -> None:
         # Without an Accept of its own the gateway answers in XML.
         super().__init__(api_of(settings), settings, take, send_error, headers={"Accept": "application/json"})
         self._settings = settings
-        self._tokens = TokenCache(self._fetch_token, clock)
+        self._tokens = TokenCache(self._fetch_token, clock, hide)
 
     # --- on the way to a link ----------------------------------------------------------------------
 

@@ -52,7 +52,7 @@ class FeishuAdapter(Translator):
 
     def __init__(self, settings: Settings, ctx: Context, clock: Clock | None = None) -> None:
         super().__init__(settings, ctx, clock)
-        self._rest = Rest(settings, self._clock)
+        self._rest = Rest(settings, self._clock, ctx.hide)
         self._chats = Chats(self._rest, ctx)
         self._cards = Cards(self._rest, self._chats, ctx, self._clock)
         # What is wrong with the credentials is for the dial to say.

@@ -17,7 +17,7 @@ def endpoints(settings: Settings) -> list[str]:
 
 def try_credentials(settings: Settings) -> Tried:
     """A token, and with it who the bot is. Raises LinkError."""
-    with briefly(Rest(settings, SystemClock())) as rest:
+    with briefly(Rest(settings, SystemClock(), hide=lambda token: None)) as rest:
         said = rest.who()
     if said.good:
         return Tried(str(said.data.get("app_name") or said.data.get("open_id") or settings.app_id))

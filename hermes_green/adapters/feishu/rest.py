@@ -52,10 +52,10 @@ class Endpoint:
 class Rest(Api):
     """One account's HTTP session and token."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, hide: Callable[[str], object]) -> None:
         super().__init__(base_of(settings), settings, take, send_error)
         self._settings = settings
-        self._tokens = TokenCache(self._fetch_token, clock)
+        self._tokens = TokenCache(self._fetch_token, clock, hide)
 
     # --- on the way to a link --------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ class QQAdapter(Translator):
 
     def __init__(self, settings: Settings, ctx: Context, clock: Clock | None = None) -> None:
         super().__init__(settings, ctx, clock)
-        self._rest = Rest(settings, self._clock)
+        self._rest = Rest(settings, self._clock, ctx.hide)
         self._streams = Streams(self._rest, ctx)
         self._files = Files(self._rest, self._clock)
         self._signed: Remembered[str, None] = Remembered(REMEMBERED)  # messages that had a working sign

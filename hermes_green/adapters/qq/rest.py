@@ -6,7 +6,7 @@ Sources: bot-docs dev-prepare/interface-framework/api-use.md (token), openapi/ws
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping
 
 from hermes_green.adapters.qq import wire
 from hermes_green.adapters.qq.codes import CODES, TOKEN_CODES
@@ -27,13 +27,13 @@ NO_CODE = (None, "", 0, "0")
 class Rest(Api):
     """One account's HTTP session and token."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, hide: Callable[[str], object]) -> None:
         # One report has the token address refuse callers without an Accept of their own.
         headers = {"Accept": "application/json"}
         super().__init__(settings.api_base or wire.API_BASE, settings, take, send_error, headers=headers)
         self._settings = settings
         self._token_url = (settings.token_base or settings.api_base or wire.TOKEN_BASE).rstrip("/") + wire.TOKEN_PATH
-        self._tokens = TokenCache(self._fetch_token, clock)
+        self._tokens = TokenCache(self._fetch_token, clock, hide)
 
     # --- for dials --------------------------------------------------------------------------
 
