@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
-from typing import Any, Callable, Generator, Iterator, Mapping, TypeVar
+from typing import Any, Callable, Iterator, Mapping, TypeVar
 
 import gevent
 
@@ -22,7 +22,7 @@ def unless_ok(answer: Streamed) -> str:
 
 def delivered(
     answer: Streamed, why_not: Callable[[Streamed], str] = unless_ok, action: str = ""
-) -> Generator[bytes, None, None]:
+) -> Iterator[bytes]:
     """The pieces of an answer that is a file; it is closed in any case.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import random
@@ -15,7 +16,7 @@ from hermes_green.adapters.wecom import PLATFORM as wecom, wire
 from hermes_green.adapters.wecom.codes import SUBSCRIBING
 from hermes_green.adapters.wecom.drafts import KEEP_ALIVE, pace
 from hermes_green.adapters.wecom.exchange import refusal
-from hermes_green.adapters.wecom.media import decrypted, kind_of
+from hermes_green.adapters.wecom.media import decrypted, fetched, kind_of
 from hermes_green.adapters.wecom.parse import parse
 from hermes_green.adapters.wecom.render import LIMIT, render, shown
 from hermes_green.core.errors import AuthRejected, BadFrame, LinkLost, SendRefused, SendRetry, SendUnknown
@@ -284,6 +285,27 @@ def test_a_wrong_key_or_a_cut_file_is_an_error_and_no_garbage() -> None:
     ):
         with pytest.raises(LinkLost):
             list(decrypted(pieces, aeskey))
+
+
+def test_the_answer_for_a_file_is_closed_also_where_nothing_of_it_can_be_read() -> None:
+    class Answer:
+        status, ends = 200, 0
+
+        def pieces(self) -> Any:
+            yield b"data"
+
+        def close(self) -> None:
+            self.ends += 1
+
+    class Calls:
+        def stream(self, *_: Any, **more: Any) -> Any:
+            return answer
+
+    for key in ("###", ""):
+        answer = Answer()
+        with contextlib.suppress(LinkLost):
+            list(fetched(Calls(), "http://files.test/1", key))  # type: ignore[arg-type]
+        assert answer.ends
 
 
 # --- codes and settings ----------------------------------------------------------------------------

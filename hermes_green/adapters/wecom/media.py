@@ -42,7 +42,8 @@ def fetched(http: Http, url: str, aeskey: str) -> Iterator[bytes]:
     Raises:
         LinkLost: they cannot be had, or are not what the key was made for.
     """
-    with closing(delivered(http.stream("GET", url, first=20.0, pause=20.0, total=300.0))) as pieces:
+    with closing(http.stream("GET", url, first=20.0, pause=20.0, total=300.0)) as answer:
+        pieces = delivered(answer)
         yield from decrypted(pieces, aeskey) if aeskey else pieces
 
 
