@@ -78,5 +78,5 @@ for number in "${!shards[@]}"; do
 done
 workers=()
 echo
-for number in "${!shards[@]}"; do tail -n 1 "$logs/$number"; done
+for number in "${!shards[@]}"; do grep -E '^=+ .+ =+$' "$logs/$number" | tail -n 1; done
 exit "$failed"

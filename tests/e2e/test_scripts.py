@@ -84,6 +84,7 @@ def test_the_test_script_joins_its_shards_and_keeps_the_worst_exit_code(tmp_path
         (tmp_path / "tests" / folder).mkdir()
     (tmp_path / "tests" / "unit" / "test_good.py").write_text("def test_good():\n    pass\n")
     (tmp_path / "tests" / "e2e" / "test_bad.py").write_text("def test_bad():\n    assert 'told' == 'in full'\n")
+    (tmp_path / "tests" / "contract" / "test_kept.py").write_text("def test_kept():\n    pass\n")
     for name in ("early", "late"):
         (tmp_path / "tests" / "faults" / f"test_{name}.py").write_text(f"def test_{name}():\n    pass\n")
 
@@ -95,9 +96,9 @@ def test_the_test_script_joins_its_shards_and_keeps_the_worst_exit_code(tmp_path
 
     code, out = run()
     assert code == 1 and "'told' == 'in full'" in out
-    last = out.strip().splitlines()[-4:]
+    last = out.strip().splitlines()[-5:]
     words = [re.search(r"= (1 \w+) in ", line) for line in last]
-    assert [word and word[1] for word in words] == ["1 passed", "1 failed", "1 passed", "1 passed"], out
+    assert [word and word[1] for word in words] == ["1 passed", "1 failed"] + ["1 passed"] * 3, out
     code, out = run("--unit")
     assert code == 0 and "1 passed" in out
     assert run("tests/e2e/test_bad.py")[0] == 1
