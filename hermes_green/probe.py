@@ -21,6 +21,7 @@ from loguru import logger  # noqa: E402
 from hermes_green.adapters import registry as adapters  # noqa: E402
 from hermes_green.blueprint import load_config  # noqa: E402
 from hermes_green.core.errors import LinkLost  # noqa: E402
+from hermes_green.ops.log import redact  # noqa: E402
 
 DEADLINE = 60.0
 
@@ -82,6 +83,10 @@ class Alone:
     def rekey(self, old: str, new: str) -> None:
         """Nothing is kept."""
 
+    def hide(self, secret: str) -> None:
+        """What is said at the end shows none."""
+        redact.add([secret], short_lived=True)
+
 
 def dial(conf_dir: Path, child: str) -> tuple[bool, str]:
     """Whether the platform answered, and its name for the bot or why not. Raises ConfError."""
@@ -102,5 +107,5 @@ def dial(conf_dir: Path, child: str) -> tuple[bool, str]:
 if __name__ == "__main__":
     logger.remove()
     done, said = dial(Path(sys.argv[1]), sys.argv[2])
-    print(said, flush=True)
+    print(redact(said), flush=True)
     sys.exit(0 if done else 1)
