@@ -182,8 +182,10 @@ class Lanes:
                 manner = self._manner()
                 self._await_burst(lane, manner.window)
                 # Alone before the lease: an attempt must not be counted for a turn that waits for its turn.
-                with self._alone if lane.cut else nullcontext(), self._room:
-                    self._one(session_id, lane, manner, alone=lane.cut)
+                # Asked once: what is learned of the lane while it waits here does not change what it holds.
+                alone = lane.cut
+                with self._alone if alone else nullcontext(), self._room:
+                    self._one(session_id, lane, manner, alone)
         finally:
             lane.greenlet = None
             if lane.pending <= 0 or self._draining:
@@ -219,20 +221,19 @@ class Lanes:
             # Rows offered while we asked are not among those the store has denied.
             self._ended(lane, known)
             return
+        surprise = lease.attempt > 1 and not alone
         lane.cut = False
         lane.busy = lease
         self._active += 1
         try:
-            if lease.attempt > 1 and not alone:
-                lane.cut = True
-                with self._alone:
-                    lane.cut = False
-                    self._guard(lease, lane)
+            if surprise:
+                # Whoever runs alone next may wait for the room that this one has: it comes again, in that order.
+                self._park(lease, lane)
             else:
                 self._guard(lease, lane)
         finally:
             self._active -= 1
-            lane.busy, lane.cut = None, False
+            lane.busy, lane.cut = None, surprise
             self._ended(lane, max(1, len(lease.messages)))
 
     @staticmethod

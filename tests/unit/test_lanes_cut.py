@@ -7,6 +7,7 @@ import pytest
 
 from hermes_green.core.clock import SystemClock
 from hermes_green.store.memory import MemoryStore
+from hermes_green.store.sqlite import SqliteStore
 from tests.support.children import eventually
 from tests.support.rooms import Rooms, ScriptedAgent
 
@@ -44,6 +45,46 @@ def test_the_turn_that_kills_the_process_takes_no_attempt_from_those_that_wait(o
     eventually(lambda: len(last.agent.turns) == 4 and store.dead())
     assert [turn.attempt for turn in last.agent.turns] == [2, 2, 2, 2]
     assert [letter.text for letter in store.dead()] == ["m0"]
+
+
+def test_a_turn_that_is_found_to_be_cut_while_it_waits_for_room_runs_alone_too(open_rooms):
+    store = MemoryStore()
+    first = open_rooms(store, ScriptedAgent(lambda turn: gevent.sleep(30)))
+    for chat in "ab":
+        first.say("cut", chat=chat)
+    eventually(lambda: first.agent.running == 2)
+    store.recover(SystemClock().wall())
+    gates = {chat: gevent.event.Event() for chat in "abc"}
+    after = open_rooms(store, ScriptedAgent(lambda turn: gates[turn.chat_id].wait()))
+    after.lanes.resize(2, 60)
+    after.lanes.offer_all({"one:a": 1}, {"one:a"})
+    after.say("whole", chat="c")
+    eventually(lambda: after.agent.running == 2)
+    after.lanes.offer_all({"one:b": 1})
+    gevent.sleep(0)
+    after.lanes.offer_all(store.sessions_waiting(), store.sessions_cut())
+    gates["c"].set()
+    gevent.sleep(0.05)
+    assert [turn.chat_id for turn in after.agent.turns] == ["a", "c"]
+    gates["a"].set()
+    eventually(lambda: after.agent.turns[-1].chat_id == "b")
+    gates["b"].set()
+
+
+def test_turns_that_were_cut_do_not_wait_for_each_other_where_there_is_room_for_one(open_rooms, tmp_path):
+    store = SqliteStore(tmp_path / "store.db")
+    first = open_rooms(store, ScriptedAgent(lambda turn: gevent.sleep(30)))
+    for chat in "abd":
+        first.say("cut", chat=chat)
+    eventually(lambda: first.agent.running == 3)
+    store.recover(SystemClock().wall())
+    after = open_rooms(store, ScriptedAgent(lambda turn: gevent.sleep(0.02)))
+    after.lanes.resize(1, 60)
+    after.lanes.offer_all({"one:a": 1, "one:d": 1}, {"one:a", "one:d"})
+    after.lanes.offer_all({"one:b": 1})  # nobody knows yet that it was cut
+    eventually(lambda: len(after.texts) == 3)
+    assert after.agent.most == 1 and [turn.attempt for turn in after.agent.turns] == [2, 2, 2]
+    store.close()
 
 
 def test_a_session_that_waits_for_turns_that_a_crash_cut_is_not_called_crowded(open_rooms):
