@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Callable
 
 from gevent.event import AsyncResult
@@ -15,11 +16,12 @@ _AGAIN = 2.0  # seconds until a send asks again for a token that could not be ha
 
 
 def life_of(seconds: Any) -> float:
-    """How long a token lives, told as a number or a string; 0 where that is unreadable."""
+    """How long a token lives, told as a number or a string; 0 where that makes no sense."""
     try:
-        return max(0.0, float(seconds))
-    except (TypeError, ValueError):
+        life = float(seconds)
+    except (TypeError, ValueError, OverflowError):
         return 0.0
+    return life if 0 < life < math.inf else 0.0
 
 
 class TokenCache:

@@ -10,7 +10,7 @@ from gevent.event import Event
 
 from hermes_green.core.clock import ManualClock
 from hermes_green.core.errors import AuthRejected, LinkLost
-from hermes_green.link.tokens import TokenCache
+from hermes_green.link.tokens import TokenCache, life_of
 
 HIDDEN: list[str] = []
 
@@ -149,3 +149,9 @@ def test_a_dropped_token_is_fetched_anew_once(clock: ManualClock) -> None:
     assert cache.get() == "token-2"
     cache.drop(old)
     assert cache.get() == "token-2", "somebody else had replaced it already"
+
+
+@pytest.mark.parametrize("told", [None, "soon", "-5", -5, float("nan"), "inf", 10**400])
+def test_a_life_that_makes_no_sense_is_none(told: Any) -> None:
+    assert life_of(told) == 0.0
+    assert (life_of("7200"), life_of(7200)) == (7200.0, 7200.0)

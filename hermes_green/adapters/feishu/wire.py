@@ -7,7 +7,6 @@ assembly of parts: @larksuiteoapi/node-sdk 1.74.0.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +24,8 @@ MAX_PARTS = 1024
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 MAX_OPEN = 64
 PARTS_TIMEOUT = 10.0
+# Seconds between beats that nobody can mean.
+LONGEST_BEAT = 86_400.0
 
 
 # ``import lark_oapi.anything`` loads 11,000 modules (1.6 s, 150 MB) because the package's ``__init__``
@@ -115,9 +116,8 @@ def client_config(source: Any) -> ClientConfig:
         except (ValueError, RecursionError):
             source = {}
     value = source.get("PingInterval") if isinstance(source, dict) else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
-        return ClientConfig()
-    return ClientConfig(ping_interval=float(value))
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return ClientConfig(float(value) if plain and 0 < value < LONGEST_BEAT else None)
 
 
 class Assembler(assembler.Assembler):
