@@ -116,8 +116,9 @@ def client_config(source: Any) -> ClientConfig:
         except (ValueError, RecursionError):
             source = {}
     value = source.get("PingInterval") if isinstance(source, dict) else None
-    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return ClientConfig(float(value) if plain and 0 < value < LONGEST_BEAT else None)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < LONGEST_BEAT:
+        return ClientConfig()
+    return ClientConfig(ping_interval=float(value))
 
 
 class Assembler(assembler.Assembler):
