@@ -368,6 +368,32 @@ class TestDingTalk(AdapterContract):
             bench.adapter.send(a_part(inbound, media), None)
         assert "20971520" in caught.value.text and bench.sim.record(kind="upload") == []
 
+    def test_a_file_is_uploaded_once_however_often_its_message_is_sent(self, bench: Bench, tmp_path: Path) -> None:
+        part = self.file_for(bench, tmp_path)
+        bench.sim.fault("lose_answer", count=1)
+        with pytest.raises(SendUnknown):
+            bench.adapter.send(part, None)
+        bench.adapter.send(again(part), None)
+        assert len(bench.sim.record(kind="upload")) == 1
+
+    def test_an_upload_whose_answer_is_lost_has_certainly_shown_nothing(
+        self, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def lost(*_: Any) -> None:
+            raise SendUnknown("no complete answer")
+
+        part = self.file_for(bench, tmp_path)
+        monkeypatch.setattr(bench.adapter._rest, "upload", lost)
+        with pytest.raises(SendRetry):
+            bench.adapter.send(part, None)
+
+    @staticmethod
+    def file_for(bench: Bench, tmp_path: Path) -> Part:
+        inbound = bench.hear(bench.ready(), "show me")
+        (tmp_path / "a.txt").write_bytes(b"some text")
+        media = {"kind": "file", "path": str(tmp_path / "a.txt"), "name": "a.txt", "mime": ""}
+        return a_part(inbound, {"media": media})
+
     def test_a_storm_of_mutated_frames_costs_no_good_one(self, bench: Bench) -> None:
         run = bench.ready()
         draw = random.Random(7)

@@ -16,6 +16,7 @@ from hermes_green.core.clock import Clock
 from hermes_green.core.errors import SendRefused, StoreError
 from hermes_green.core.model import Caps, CapsTable, Part, Peer, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
+from hermes_green.link.files import Uploads
 from hermes_green.link.said import halting
 from hermes_green.link.translator import Translator
 
@@ -73,6 +74,7 @@ class DingTalkAdapter(Translator):
         super().__init__(settings, ctx, clock)
         self._rest = Rest(settings, self._clock, ctx.hide)
         self._cards = Cards(settings, self._rest)
+        self._uploads: Uploads[tuple[str, str]] = Uploads()
         self.caps = CapsTable(default=replace(CAPS, streaming=bool(settings.card_template_id)))
 
     def run(self, port: Port) -> None:
@@ -129,7 +131,7 @@ class DingTalkAdapter(Translator):
             if media is None:
                 return track
         if media is not None:
-            return self._media(media, place)
+            return self._media(part.key, media, place)
         return self._words(part, place)
 
     def _words(self, part: Part, place: Place) -> str:
@@ -156,11 +158,11 @@ class DingTalkAdapter(Translator):
                     raise CODES[code].build(code)
         return str(answer.get("processQueryKey") or "")
 
-    def _media(self, media: Mapping[str, Any], place: Place) -> str:
-        """Upload a file and send it; only the API takes files."""
+    def _media(self, key: str, media: Mapping[str, Any], place: Place) -> str:
+        """Upload a file, once for the part ``key``, and send it; only the API takes files."""
         place.address()  # raises before anything is uploaded in vain
         kind = "image" if media.get("kind") == "image" else "file"
-        media_id, name = self._rest.upload(kind, media)
+        media_id, name = self._uploads.once(key, lambda: self._rest.upload(kind, media))
         return self._by_api(place, *bodies.media_message(kind, media_id, name))
 
     # --- drafts ----------------------------------------------------------------------------------------
