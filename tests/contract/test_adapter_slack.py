@@ -25,6 +25,7 @@ from hermes_green.core.errors import (
 from hermes_green.core.model import Attachment, Inbound, Part, Peer, Reply, Secret
 from hermes_green.sim.slack import SlackSim
 from tests.contract.adapters import INTERVAL, TIMEOUT, AdapterContract, Bench, Driver, again
+from tests.support.mutants import mutant
 from tests.support.port import Run, wait_for
 
 
@@ -249,22 +250,21 @@ class TestSlack(AdapterContract):
         wait_for(lambda: len(run.port.quarantined) == 3, what="three frames in quarantine")
         bench.hear(run, "still here")
 
-    def test_a_live_link_survives_what_nobody_sends(self, bench: Bench) -> None:
-        run = bench.ready()
-        draw = random.Random(7)
-        base = json.dumps({"envelope_id": "e", "type": "events_api", "payload": {"event": {"type": "message"}}})
+    def test_five_hundred_mutated_frames_end_no_run_and_good_ones_between_are_answered(self, bench: Bench) -> None:
+        run, draw = bench.ready(), random.Random(7)
+        good = [f"good {number}" for number in range(0, 500, 25)]
         for number in range(500):
-            frame = list(base)
-            for _ in range(draw.randint(1, 6)):
-                frame[draw.randrange(len(frame))] = chr(draw.randrange(32, 127))
-            bench.sim.links[0].send("".join(frame))
-            if number % 50 == 0:
-                (part,) = bench.parts(bench.hear(run, f"good {number}"), f"answer {number}")
-                bench.adapter.send(part, run.port.link)
-        bench.hear(run, "the last")
-        assert [entry["text"] for entry in bench.sends()] == [f"answer {number}" for number in range(0, 500, 50)]
-        assert not run.ended
+            bench.sim.links[0].send(mutated(number, draw))
+            if number % 25 == 0:
+                bench.sim.say(text=f"good {number}", chat=f"D0GOOD{number}")
         wait_for(lambda: not bench.sim.courier.unacked(), what="every good frame acknowledged")
+        heard = [inbound for inbound in run.port.accepted if inbound.text in good]
+        assert sorted(inbound.text for inbound in heard) == sorted(good)
+        assert not run.ended and len(run.port.quarantined) > 100 and len(run.port.accepted) > len(good)
+        for inbound in heard:
+            (part,) = bench.parts(inbound, inbound.text)
+            bench.adapter.send(part, run.port.link)
+        assert sorted(entry["text"] for entry in bench.sends()) == sorted(good)
         bench.forgiven += ["never was", "not an acknowledgement"]
 
     # --- files ---------------------------------------------------------------------------------
@@ -583,3 +583,23 @@ def standing(bench: Bench, peer: Peer) -> list[str]:
     """What stands in a chat now, oldest first."""
     listed = bench.sim.chats.listed(peer.chat_id, peer.thread_id or "")
     return [each.text for each in (listed if peer.thread_id else reversed(listed))]
+
+
+def mutated(number: int, draw: random.Random) -> str:
+    """An event, a command or a click in its envelope, with values or characters of it damaged."""
+    file = {"id": "F1", "name": "a.png", "mimetype": "image/png", "size": 3, "url_private_download": "http://x/a"}
+    event = {"type": draw.choice(["message", "app_mention", "reaction_added"]), "channel": "C0BAD", "user": "U0ANN"}
+    event |= {"ts": f"17740{number:05}.000100", "channel_type": "channel", "text": "<@U0SIMBOT> hi", "files": [file]}
+    event |= {"attachments": [{"is_share": True, "text": "x"}], "thread_ts": "1774000001.000100", "reaction": "tada"}
+    event |= {"item": {"type": "message", "channel": "C0BAD", "ts": "1774000001.000100"}}
+    payload = {"type": "event_callback", "event_id": f"Ev{number}", "event": event, "api_app_id": "A0SIMAPP001"}
+    payload |= {"authorizations": [{"user_id": "U0SIMBOT", "is_bot": True}]}
+    command = {"command": "/ask", "text": "x", "channel_id": "C0BAD", "user_id": "U0ANN", "trigger_id": f"t{number}"}
+    kind, body = draw.choice([("events_api", payload)] * 4 + [("slash_commands", command), ("interactive", command)])
+    frame = {"envelope_id": f"bad-{number}", "type": kind, "payload": body, "accepts_response_payload": False}
+    if draw.random() < 0.6:
+        return json.dumps(mutant(frame, draw))
+    text = list(json.dumps(frame))
+    for _ in range(draw.randint(1, 6)):
+        text[draw.randrange(len(text))] = chr(draw.randrange(32, 127))
+    return "".join(text)
