@@ -27,6 +27,7 @@ from hermes_green.core.model import Caps, Peer
 from hermes_green.core.ports import Adapter, OutLease, Settled, Store
 from hermes_green.runtime import refused
 from hermes_green.runtime.events import Bus
+from hermes_green.runtime.facts import facts_of
 from hermes_green.runtime.gates import Gates
 from hermes_green.runtime.hooks import Hooks
 from hermes_green.runtime.turnstile import Turnstile
@@ -346,20 +347,8 @@ class Delivery:
     def _tell(self, place: Place | None, lease: OutLease, settled: Settled) -> None:
         """Everybody who listens, of what became of a part."""
         peer = lease.part.peer
-        facts = {
-            "child": lease.child,
-            "platform": place.platform if place is not None else None,
-            "account": place.account if place is not None else None,
-            "chat_id": peer.chat_id,
-            "chat_type": peer.chat_type,
-            "thread_id": peer.thread_id,
-            "user_id": peer.user_id,
-            "session_id": self._session(peer),
-            "session_key": self._session(peer),
-            "message_id": lease.message_id or None,
-            "turn_id": lease.turn,
-            "row": lease.row,
-        }
+        about = facts_of(peer, place, self._session(peer), lease.message_id or None, lease.turn)
+        facts = {**about, "row": lease.row}
         log = self._log.bind(child=lease.child)
         if settled.state == "delivered":
             self._troubles.pop((lease.child, lease.lane), None)

@@ -24,6 +24,7 @@ from hermes_green.runtime.door import Door
 from hermes_green.runtime.drafts import Draft, Progress, Sign
 from hermes_green.runtime.events import Bus
 from hermes_green.runtime.express import Express
+from hermes_green.runtime.facts import facts_of
 from hermes_green.runtime.hooks import Hooks
 from hermes_green.runtime.lanes import Lanes
 from hermes_green.runtime.limits import Limits
@@ -33,7 +34,7 @@ from hermes_green.runtime.policy import Policy
 from hermes_green.runtime.reactions import Reactions
 from hermes_green.runtime.redial import Pace
 from hermes_green.runtime.supervisor import Supervisor
-from hermes_green.runtime.turn import Turns, facts_of
+from hermes_green.runtime.turn import Turns
 
 # The drain leaves this much of its budget for deliveries and for closing links.
 DRAIN_TAIL = 3.0
@@ -122,7 +123,7 @@ class House:
         """A row was committed."""
         if inbound.reaction is None:
             # Hooks decide about it when its turn comes.
-            facts = facts_of(inbound, self.place(inbound.peer.child), session_id, None)
+            facts = facts_of(inbound.peer, self.place(inbound.peer.child), session_id, inbound.message_id)
             self._bus.publish("message:received", **facts)
         self.desk.route(row, inbound, session_id)
 
@@ -145,7 +146,7 @@ class House:
     def _obeyed(self, command: Command, inbound: Inbound, session_id: str) -> None:
         """A command is going to be obeyed: hooks hear what was typed, the page only which it was."""
         event = f"command:{command.name}"
-        facts = facts_of(inbound, self.place(inbound.peer.child), session_id, None)
+        facts = facts_of(inbound.peer, self.place(inbound.peer.child), session_id, inbound.message_id)
         told = {"user_name": inbound.peer.user_name, "command": command.name, "args": command.rest}
         self._hooks.fire(event, {**facts, **told})
         self._bus.publish(event, **facts)

@@ -11,8 +11,9 @@ from gevent.pool import Pool
 from hermes_green.core.errors import HermesError
 from hermes_green.core.model import Inbound, Peer, Quote
 from hermes_green.runtime.events import Bus
+from hermes_green.runtime.facts import facts_of
 from hermes_green.runtime.hooks import Hooks
-from hermes_green.runtime.turn import Place, facts_of
+from hermes_green.runtime.turn import Place
 
 EVENT = "message:reaction"
 # Questions at a time to platforms that do not say in which chat somebody has reacted; beyond them hooks are
@@ -61,7 +62,7 @@ class Reactions:
         self._fire(place, inbound)
 
     def _fire(self, place: Place | None, inbound: Inbound) -> None:
-        facts: dict[str, Any] = facts_of(inbound, place, self._session(inbound.peer), None)
+        facts: dict[str, Any] = facts_of(inbound.peer, place, self._session(inbound.peer), inbound.message_id)
         if not inbound.peer.chat_id:
             # The platform does not say where; the kind of chat was for the rules of access.
             facts |= dict.fromkeys(("chat_type", "session_id", "session_key"))

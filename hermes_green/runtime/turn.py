@@ -19,6 +19,7 @@ from hermes_green.runtime.asking import Asking, Left
 from hermes_green.runtime.commands import Command, recognise
 from hermes_green.runtime.drafts import Progress
 from hermes_green.runtime.events import Bus
+from hermes_green.runtime.facts import facts_of
 from hermes_green.runtime.hooks import Hooks
 from hermes_green.runtime.media import Media, media_of
 from hermes_green.runtime.questions import Question, Questions, text_of
@@ -365,7 +366,9 @@ class Turns:
 
     def _facts(self, lease: Lease) -> dict[str, Any]:
         """The context of every message-bound hook."""
-        facts = facts_of(lease.inbound, self._place(lease.inbound.peer.child), lease.session_id, lease.turn_id)
+        inbound = lease.inbound
+        place = self._place(inbound.peer.child)
+        facts = facts_of(inbound.peer, place, lease.session_id, inbound.message_id, lease.turn_id)
         return {**facts, "stale": lease.stale}
 
     def _publish(
@@ -375,24 +378,6 @@ class Turns:
         context = {**facts, **more}
         self._hooks.fire(event, {**context, **told})
         self._bus.publish(event, **context)
-
-
-def facts_of(inbound: Inbound, place: Place | None, session_id: str, turn_id: str | None) -> dict[str, Any]:
-    """What a message-bound hook is told."""
-    peer = inbound.peer
-    return {
-        "child": peer.child,
-        "platform": place.platform if place is not None else None,
-        "account": place.account if place is not None else None,
-        "chat_id": peer.chat_id,
-        "chat_type": peer.chat_type,
-        "thread_id": peer.thread_id,
-        "user_id": peer.user_id,
-        "session_id": session_id,
-        "session_key": session_id,  # as hooks that were written for Hermes Agent know it
-        "message_id": inbound.message_id,
-        "turn_id": turn_id,
-    }
 
 
 def _handle_of(lease: Lease) -> Mapping[str, Any] | None:

@@ -15,10 +15,10 @@ from hermes_green import __version__, blueprint, cli
 from hermes_green.adapters import registry
 from hermes_green.agents import calling
 from hermes_green.core.machine import State
-from hermes_green.core.model import Inbound, Peer
+from hermes_green.core.model import Peer
 from hermes_green.ops.metrics import Metrics
 from hermes_green.runtime.commands import KNOWN
-from hermes_green.runtime.turn import facts_of
+from hermes_green.runtime.facts import facts_of
 from hermes_green.runtime.words import GENERAL
 from hermes_green.settings.reference import markdown
 from hermes_green.settings.schema import Gateway
@@ -45,7 +45,7 @@ PLACEHOLDERS = {
 # Fields of what the gateway is asked and answers, which look like keys of the configuration.
 ANSWERED = {"reply_to", "cooldown_until", "app_mention", "reaction_added", "reaction_removed"}
 # What hooks are told of a message.
-TOLD = {*facts_of(Inbound((), Peer("", "", "dm"), "", ""), None, "", None), "user_name"}
+TOLD = {*facts_of(Peer("", "", "dm"), None, "", None), "user_name"}
 VARIABLES = (
     "FEISHU_APP_SECRET",
     "DINGTALK_CLIENT_SECRET",
