@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 from typing import Iterator
 
@@ -30,6 +31,18 @@ def definitions(path: Path, *kinds: type) -> Iterator[ast.AST]:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, kinds):
             yield node
+
+
+def lines_of_code(path: Path) -> set[int]:
+    """The numbers of the lines on which something stands that is no comment and no docstring."""
+    said = ast.Module, ast.ClassDef, ast.FunctionDef
+    tree = ast.parse(path.read_text("utf-8"))
+    texts = [node.body[0] for node in ast.walk(tree) if isinstance(node, said) and ast.get_docstring(node) is not None]
+    words = {line for text in texts for line in range(text.lineno, (text.end_lineno or text.lineno) + 1)}
+    blank = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    with path.open("rb") as file:
+        tokens = [each for each in tokenize.tokenize(file.readline) if each.type not in blank | {tokenize.ENCODING}]
+    return {line for each in tokens for line in range(each.start[0], each.end[0] + 1)} - words
 
 
 def test_the_import_table_holds() -> None:
@@ -57,6 +70,13 @@ def test_the_core_imports_the_standard_library_alone() -> None:
 def test_no_file_is_longer_than_400_lines() -> None:
     long = {name_of(path): n for path in SOURCES if (n := len(path.read_text("utf-8").splitlines())) > 400}
     assert not long
+
+
+def test_no_platform_is_longer_than_a_thousand_lines_of_code() -> None:
+    size = {}
+    for package in (path.parent for path in (PACKAGE / "adapters").glob("*/__init__.py")):
+        size[package.name] = sum(len(lines_of_code(path)) for path in package.glob("*.py"))
+    assert max(size.values()) <= 1000, size
 
 
 def test_no_function_is_longer_than_60_lines() -> None:
