@@ -26,6 +26,8 @@ from hermes_green.link.http import Answer, BadAnswer
 # Seconds until a human may have mended refused credentials.
 MENDED = 60.0
 LONGEST_WAIT = 3600.0
+# Characters of what a platform says.
+LONGEST_TEXT = 300
 Call = TypeVar("Call", bound=Callable[..., Any])
 
 
@@ -41,6 +43,12 @@ class Said:
     data: Mapping[str, Any] = field(default_factory=lambda: EMPTY, repr=False)  # it may hold a token
     wait: float | None = None
     stale: bool = False
+
+    def __post_init__(self) -> None:
+        # Whatever a stranger says at length ends in errors, which are logged and kept.
+        object.__setattr__(self, "text", self.text[:LONGEST_TEXT])
+        if isinstance(self.code, str):
+            object.__setattr__(self, "code", self.code[:LONGEST_TEXT])
 
     def __str__(self) -> str:
         return f"HTTP {self.status}" + (f", {self.code} {self.text}".rstrip() if self.code is not None else "")

@@ -56,6 +56,11 @@ def test_what_an_answer_brought_is_not_shown_with_it() -> None:
     assert "t-0123" not in f"{said!r} {said}"
 
 
+def test_what_a_stranger_says_at_length_is_cut() -> None:
+    said = Said(400, False, "c" * 1_000, "t" * 1_000)
+    assert (len(str(said.code)), len(said.text)) == (300, 300)
+
+
 @pytest.mark.parametrize(
     ("status", "known", "again", "error", "after"),
     [

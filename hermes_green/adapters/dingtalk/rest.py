@@ -142,7 +142,7 @@ def take(answer: Answer) -> Said:
         status=answer.status,
         good=code is None and answer.status < 300 and bool(body),
         code=code,
-        text=str(body.get("errmsg") or body.get("message") or "")[:300],
+        text=str(body.get("errmsg") or body.get("message") or ""),
         data=body,
         wait=wait_of(answer),
         stale=code in STALE_TOKEN or (answer.status == 401 and meaning(code) is None),

@@ -162,7 +162,7 @@ def take(answer: Answer) -> Said:
         status=answer.status,
         good=code == 0 and answer.status < 300,
         code=code,
-        text=str(body.get("msg") or "")[:300],
+        text=str(body.get("msg") or ""),
         data=data,
         wait=_wait(answer),
         stale=code in STALE_TOKEN,

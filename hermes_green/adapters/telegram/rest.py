@@ -137,7 +137,7 @@ def take(answer: Answer, token: Secret) -> Said:
     return Said(
         status=status,
         good=good,
-        text=text.replace(token.reveal(), "***")[:300],
+        text=text.replace(token.reveal(), "***"),
         wait=min(wait, LONGEST_WAIT) if wait is not None else wait_of(answer),
         result=body.get("result"),
         moved=str(moved or ""),
