@@ -180,7 +180,7 @@ class Intake:
             # Only a session's first: its lease takes the oldest row, which must be the one foreseen.
             if item.inbound is not None and item.session_id not in begun:
                 begun.add(item.session_id)
-                self._foresee(item.inbound, item.session_id)
+                self._tell(self._foresee, item.inbound, item.session_id)
         return good, self._store.accept(self.child, items, now)
 
     def _set_aside(self, head: Sequence[Offer], error: Exception) -> tuple[Sequence[Offer], Sequence[int | None]]:
@@ -203,14 +203,20 @@ class Intake:
         since = self._clock.monotonic()
         for offer, row in zip(batch, rows):
             if row is not None and offer.inbound is not None:
-                self._judge(row, offer.inbound, offer.session_id)
+                self._tell(self._judge, row, offer.inbound, offer.session_id)
         for offer, row in zip(batch, rows):
             since = self._breathe(since)
             if offer.ack is not None:
                 self._acks.append((offer.ack, row is not None))
                 self._more_acks.set()
             if row is not None and offer.inbound is not None:
-                self._route(row, offer.inbound, offer.session_id)
+                self._tell(self._route, row, offer.inbound, offer.session_id)
+
+    def _tell(self, step: Callable[..., None], *about: Any) -> None:
+        try:
+            step(*about)
+        except Exception:  # border: what one message meets must not stop the intake; its row waits to be taken up
+            self._log.exception("a message could not be sent on its way: this is a bug")
 
     def _acknowledge(self) -> None:
         while True:

@@ -213,3 +213,16 @@ def test_what_was_refused_stays_out_of_a_merged_turn_though_it_was_asked_for_bef
     nothing_waits(rooms)
     assert [turn.text for turn in rooms.agent.turns] == ["long", "a"]
     assert not rooms.desk._aside
+
+
+@pytest.mark.parametrize("step", ["_verdict", "_enter"])
+def test_a_bug_that_one_message_meets_costs_no_other_its_answer(come, step, monkeypatch):
+    rooms, arrive = come()
+    usual = getattr(rooms.desk, step)
+    broken = lambda *args: 1 / 0 if "'bad'" in str(args) else usual(*args)  # noqa: E731
+    monkeypatch.setattr(rooms.desk, step, broken)
+    for text in ("bad", "good", "better"):
+        arrive((text, True), chat=f"to {text}")
+    gevent.sleep(0.01)
+    arrive(("later", True), chat="h")
+    eventually(lambda: {"re: good", "re: better", "re: later"} <= set(rooms.texts), 3)
