@@ -276,3 +276,9 @@ def _broken(draw: random.Random, base: str) -> str:
             continue
         holder[key] = draw.choice([None, 7, -1.5, True, "", "x", [], {}, [[]], {"a": 1}, "\ud800"])
     return json.dumps(value)
+
+
+def test_whose_words_are_quoted_is_not_guessed():
+    posted = {"ts": "1774000001.000100", "text": "deployed", "username": "hook"}
+    assert quoted(posted, Bot("U0ME", "", "me")).author == "hook"
+    assert quoted({**posted, "user": "U0ME"}, Bot("U0ME", "", "me")).author == "me"

@@ -116,7 +116,8 @@ def _is_ours(payload: Mapping[str, Any], event: Mapping[str, Any], bot: Bot, us:
 def quoted(message: Mapping[str, Any], bot: Bot) -> Quote:
     """A message as history tells it."""
     user = text_at(message, "user") or text_at(message, "bot_id")
-    author = bot.name if bot.name and user in (bot.user_id, bot.bot_id) else user or text_at(message, "username")
+    ours = user != "" and user in (bot.user_id, bot.bot_id)
+    author = bot.name if bot.name and ours else user or text_at(message, "username")
     media = tuple(_files(message.get("files")))
     text = plain(text_at(message, "text"), bot.user_id) or " ".join(f"[{each.kind}]" for each in media)
     return Quote(text, author, text_at(message, "ts"), media)
