@@ -37,7 +37,8 @@ class Manner:
 class Lane:
     """One session's greenlet while it has work; forgotten when it has none. ``foreseen``: of its
     pending rows, those not yet known to be committed; ``excused``: those of which nobody is told that too
-    many wait; ``last``: when the newest was offered; ``cut``: the next one was in a turn when a process died."""
+    many wait; ``last``: when the newest was offered; ``cut``: the next one was in a turn when a process died;
+    ``ending``: its turn was cancelled and ends what it has begun."""
 
     pending: int = 0
     foreseen: int = 0
@@ -47,6 +48,7 @@ class Lane:
     busy: Lease | None = None
     greenlet: gevent.Greenlet | None = None
     turn: gevent.Greenlet | None = None
+    ending: bool = False
 
 
 class Lanes:
@@ -158,7 +160,10 @@ class Lanes:
         lane = self._lanes.get(session_id)
         if lane is None or lane.turn is None:
             return False
-        lane.turn.kill(Interrupted if interrupt else Cancelled, block=False)
+        if not lane.ending:
+            # Once: a second one would fall upon what the first is finishing, and the draft's handle would be lost.
+            lane.ending = True
+            lane.turn.kill(Interrupted if interrupt else Cancelled, block=False)
         return True
 
     def drain(self, timeout: float, grace: float = 3.0) -> int:
@@ -167,7 +172,8 @@ class Lanes:
         self._draining = True
         self._stopping.set()
         self._idle.wait(max(0.0, timeout))
-        turns = [lane.turn for lane in self._lanes.values() if lane.turn is not None]
+        # What the chat has stopped ends by itself, and must not go on at the next start.
+        turns = [lane.turn for lane in self._lanes.values() if lane.turn is not None and not lane.ending]
         gevent.killall(turns, Parked, block=False)
         greenlets = [lane.greenlet for lane in self._lanes.values() if lane.greenlet is not None]
         gevent.joinall(greenlets, timeout=grace * 2 / 3)
@@ -244,6 +250,7 @@ class Lanes:
 
     def _guard(self, lease: Lease, lane: Lane) -> None:
         """The turn in a greenlet of its own, so that it can be killed without the lane."""
+        lane.ending = False
         turn = lane.turn = gevent.spawn(self._run, lease)
         turn.name = f"turn-{lease.turn_id}"
         try:

@@ -13,14 +13,14 @@ from tests.support.rooms import Rooms, ScriptedAgent
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch):
-    monkeypatch.setattr(drafts, "FIRST_WAIT", 0.005)
+    monkeypatch.setattr(drafts, "FIRST_WAIT", 0.002)
 
 
 class Screen(ScriptedAdapter):
     """An adapter that shows drafts; ``refuse`` raises at the next call."""
 
     def __init__(self) -> None:
-        super().__init__(caps=Caps(streaming=True, draft_every=0.01, key_lifetime=60))
+        super().__init__(caps=Caps(streaming=True, draft_every=0.004, key_lifetime=60))
         self.opened = []
         self.updates = []
         self.refuse = []
@@ -40,7 +40,7 @@ class Screen(ScriptedAdapter):
 class Talker(ScriptedAgent):
     """Says words one by one; ``stop`` may raise or wait in the middle."""
 
-    def __init__(self, words=8, pause=0.01, stop=None) -> None:
+    def __init__(self, words=8, pause=0.004, stop=None) -> None:
         super().__init__()
         self.words, self.pause, self.stop = words, pause, stop
 
@@ -99,13 +99,13 @@ def test_a_platform_that_refuses_drafts_still_gets_the_answer(make):
 
 def test_a_bubble_that_opens_late_is_the_one_that_holds_the_answer(make, monkeypatch):
     """The answer is there while the platform still opens the draft: what opens must not stay empty."""
-    monkeypatch.setattr(drafts, "END_TIMEOUT", 0.01)
+    monkeypatch.setattr(drafts, "END_TIMEOUT", 0.005)
     rooms = make(Talker(words=6))
     opened = rooms.adapter.draft_open
 
     def slow(*args):
         handle = opened(*args)
-        gevent.sleep(0.2)
+        gevent.sleep(0.08)
         return handle
 
     rooms.adapter.draft_open = slow
@@ -115,7 +115,7 @@ def test_a_bubble_that_opens_late_is_the_one_that_holds_the_answer(make, monkeyp
 
 
 def test_a_bubble_that_does_not_open_holds_the_answer_up_for_a_bounded_time(make, monkeypatch):
-    monkeypatch.setattr(drafts, "CALL_TIMEOUT", 0.15)
+    monkeypatch.setattr(drafts, "CALL_TIMEOUT", 0.05)
     rooms = make(Talker(words=2))
     rooms.adapter.draft_open = lambda *args: gevent.sleep(30)
     rooms.say("x")
@@ -138,14 +138,14 @@ def test_a_throttled_draft_waits_and_goes_on(make):
     rooms = make(Talker(words=12))
     rooms.say("x")
     eventually(lambda: rooms.adapter.opened)
-    rooms.adapter.refuse = [SendRetry("slow", after=0.03)]
+    rooms.adapter.refuse = [SendRetry("slow", after=0.012)]
     eventually(lambda: rooms.texts)
     assert len(rooms.adapter.opened) == 1
 
 
 def test_an_agent_that_fails_in_the_middle_ends_its_draft_with_the_apology(make):
     def fail():
-        gevent.sleep(0.05)
+        gevent.sleep(0.02)
         raise AgentFailed("cut")
 
     rooms = make(Talker(stop=fail))
@@ -162,6 +162,33 @@ def test_a_stopped_turn_ends_its_draft_as_far_as_it_got(make):
     eventually(lambda: len(rooms.texts) == 2)
     finished = next(part for part in rooms.adapter.sent if part.handle)
     assert finished.payload["text"].startswith("w0 ") and finished.payload["text"].endswith("Stopped.")
+
+
+def test_a_turn_that_is_stopped_twice_ends_its_draft_as_far_as_it_got(make, monkeypatch):
+    rooms = make(Talker(words=8, stop=lambda: gevent.sleep(30)))
+    update = rooms.adapter.draft_update
+    monkeypatch.setattr(rooms.adapter, "draft_update", lambda *args: (gevent.sleep(0.03), update(*args)))
+    rooms.say("x")
+    eventually(lambda: rooms.drafts and rooms.drafts[0].handle and rooms.drafts[0]._busy)
+    for _ in range(2):  # while an update is in flight
+        rooms.lanes.cancel("one:c", interrupt=True)
+        gevent.sleep(0.005)
+    eventually(lambda: rooms.adapter.sent)
+    (part,) = rooms.adapter.sent
+    assert part.handle == {"bubble": 1} and part.payload["text"].startswith("w0")
+    assert rooms.store.history("one:c", 1)[1].text.startswith("w0")
+
+
+def test_a_turn_that_was_stopped_is_not_parked_when_the_process_stops_as_well(make, monkeypatch):
+    rooms = make(Talker(words=8, stop=lambda: gevent.sleep(30)))
+    update = rooms.adapter.draft_update
+    monkeypatch.setattr(rooms.adapter, "draft_update", lambda *args: (gevent.sleep(0.03), update(*args)))
+    rooms.say("x")
+    eventually(lambda: rooms.drafts and rooms.drafts[0].handle and rooms.drafts[0]._busy)
+    rooms.lanes.cancel("one:c")
+    gevent.sleep(0)
+    assert rooms.lanes.drain(0, grace=0.6) == 0
+    assert not rooms.store.sessions_waiting() and rooms.store.counts(0).inbox == 0
 
 
 def test_a_turn_that_runs_again_finds_its_own_bubble(make):
@@ -192,8 +219,19 @@ def test_the_final_text_does_not_leave_before_a_throttled_draft_may(make):
     rooms = make(Talker(words=4))
     rooms.say("x")
     eventually(lambda: rooms.adapter.opened)
-    rooms.adapter.refuse = [SendRetry("slow", after=0.4)]
+    send, after, times = rooms.adapter.send, 0.1, []
+
+    def update(*args):
+        times.append(rooms.clock.monotonic())
+        raise SendRetry("slow", after=after)
+
+    def timed(*args):
+        times.append(rooms.clock.monotonic())
+        return send(*args)
+
+    rooms.adapter.draft_update, rooms.adapter.send = update, timed
     eventually(lambda: rooms.lanes.active == 0)
-    gevent.sleep(0.05)
     assert rooms.texts == []
     eventually(lambda: rooms.texts)
+    refused, left = times
+    assert left - refused >= after
