@@ -1,5 +1,7 @@
 """A child's life: one run is one link, its end is one event, and only it is restarted."""
 
+from dataclasses import replace
+
 import gevent
 import pytest
 
@@ -47,7 +49,7 @@ def test_an_outage_of_many_dials_ends_in_ready_and_never_trips(bench):
             raise LinkLost("refused")
 
     dials = FreeDials()
-    child = bench.child(ScriptedAdapter(refuse), dials=dials)
+    child = bench.child(ScriptedAdapter(refuse), dials=dials, pace=replace(QUICK, backoff_min=0.002, backoff_max=0.01))
     eventually(lambda: child.state is State.READY)
     assert "FAILED" not in states(bench)
 
@@ -77,7 +79,7 @@ def test_what_needs_a_human_halts_and_names_the_remedy(bench, error):
 
     child = bench.child(ScriptedAdapter(script))
     eventually(lambda: child.state is State.HALTED)
-    gevent.sleep(0.1)
+    gevent.sleep(3 * QUICK.backoff_min)
     assert states(bench) == ["STARTING", "HALTED"]
     assert child.reason.text == error.text and child.reason.action.startswith(error.action)
 
@@ -108,19 +110,19 @@ def test_a_child_that_is_halted_while_it_waits_for_its_next_dial_does_not_dial_t
         raise LinkLost("refused")
 
     dials = FreeDials()
-    child = bench.child(ScriptedAdapter(script), dials=dials, pace=Pace(backoff_min=0.1, backoff_max=0.1))
+    child = bench.child(ScriptedAdapter(script), dials=dials, pace=Pace(backoff_min=0.03, backoff_max=0.03))
     child._redial._backoff._draw = lambda low, high: high
     eventually(lambda: child.state is State.WAITING)
     made = len(dials.dials)
     bench.supervisor.halt("one", AuthRejected("revoked"))
     eventually(lambda: child.state is State.HALTED)
-    gevent.sleep(0.2)
+    gevent.sleep(0.06)
     assert child.state is State.HALTED and len(dials.dials) == made
 
 
 def test_a_spent_budget_waits_without_dialling_and_says_until_when(bench):
     dials = FreeDials()
-    dials.spent = [Throttled("cooling down until 12:00:00", after=0.1, code="budget_spent")]
+    dials.spent = [Throttled("cooling down until 12:00:00", after=0.03, code="budget_spent")]
     child = bench.child(ScriptedAdapter(), dials=dials)
     eventually(lambda: child.state is State.WAITING)
     assert child.reason.text == "cooling down until 12:00:00" and child.cooldown_until is not None
@@ -135,13 +137,13 @@ def test_stop_closes_the_link_and_nothing_dials_again(bench):
     eventually(lambda: child.state is State.READY)
     bench.supervisor.command("one", "stop")
     eventually(lambda: child.state is State.STOPPED)
-    gevent.sleep(0.1)
+    gevent.sleep(3 * QUICK.backoff_min)
     assert adapter.links[0].closed_politely and len(adapter.links) == 1
     assert states(bench) == ["STARTING", "READY", "STOPPING", "STOPPED"]
 
 
 def test_a_link_that_does_not_close_is_killed(bench, monkeypatch):
-    monkeypatch.setattr("hermes_green.runtime.run.END_GRACE", 2.05)
+    monkeypatch.setattr("hermes_green.runtime.run.END_GRACE", 2.02)
     adapter = ScriptedAdapter()
     child = bench.child(adapter)
     eventually(lambda: child.state is State.READY)
@@ -189,7 +191,7 @@ def test_traffic_moves_to_the_successor_before_the_retired_link_ends(bench):
     child = bench.child(adapter, dials=dials)
     eventually(lambda: child.state is State.READY)
     first = adapter.links[0]
-    first.port.retire(0.05)
+    first.port.retire(0.02)
     eventually(lambda: len(adapter.links) == 2 and child.link is adapter.links[1])
     eventually(lambda: first.closed_politely)
     assert states(bench) == ["STARTING", "READY"]
@@ -206,8 +208,8 @@ def test_a_successor_that_fails_is_retried_while_the_old_link_lives(bench):
     adapter = ScriptedAdapter(script)
     child = bench.child(adapter)
     eventually(lambda: child.state is State.READY)
-    adapter.links[0].port.retire(0.05)
-    gevent.sleep(0.1)
+    adapter.links[0].port.retire(0.02)
+    gevent.sleep(0.04)
     assert child.state is State.READY and child.link is adapter.links[0]
     fail = False
     eventually(lambda: len(adapter.links) == 2 and child.link is adapter.links[1])
@@ -248,7 +250,7 @@ def test_a_link_that_crashes_while_its_successor_is_dialled_leaves_no_second_lin
     eventually(lambda: "WAITING" in states(bench))
     gate.set()
     eventually(lambda: child.state is State.READY)
-    gevent.sleep(0.1)
+    gevent.sleep(3 * QUICK.backoff_min)
     assert [link for link in adapter.links[1:] if not link.closed_politely] == [child.link]
 
 

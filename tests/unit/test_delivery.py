@@ -18,8 +18,8 @@ from tests.support.rooms import Rooms
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch):
-    monkeypatch.setattr(delivery, "RETRY_MIN", 0.005)
-    monkeypatch.setattr(delivery, "RETRY_MAX", 0.02)
+    monkeypatch.setattr(delivery, "RETRY_MIN", 0.002)
+    monkeypatch.setattr(delivery, "RETRY_MAX", 0.008)
 
 
 @pytest.fixture
@@ -35,6 +35,19 @@ def put(rooms, *texts, chat="c", **caps):
         part = NewPart(Peer("one", chat, "dm"), {"text": text}, key_lifetime=3600, **caps)
         rooms.store.enqueue(f"{chat} {text}", "d", "one", [part], rooms.clock.wall())
     rooms.delivery.wake("one", chat)
+
+
+def timed(rooms):
+    """When each text was sent, by the clock of the gates: what they hold back is seen at whatever speed this runs."""
+    send, times = rooms.adapter.send, {}
+
+    def note(part, link):
+        receipt = send(part, link)
+        times[part.payload["text"]] = rooms.clock.monotonic()
+        return receipt
+
+    rooms.adapter.send = note
+    return times
 
 
 def test_parts_of_a_chat_arrive_in_order(rooms):
@@ -145,7 +158,7 @@ def test_a_closed_window_is_a_dead_letter_and_nothing_is_sent(rooms):
 def test_replies_wait_while_the_child_is_halted_and_go_when_it_is_not(rooms):
     rooms.child.sends = False
     put(rooms, "a")
-    gevent.sleep(0.03)
+    gevent.sleep(0.01)
     assert rooms.texts == []
     rooms.child.sends = True
     rooms.delivery.wake_child("one")
@@ -153,29 +166,28 @@ def test_replies_wait_while_the_child_is_halted_and_go_when_it_is_not(rooms):
 
 
 def test_a_rate_gate_holds_a_burst_back_and_counts_no_attempt():
-    rooms = Rooms(MemoryStore(), adapter=ScriptedAdapter(caps=Caps(rates=(Rate(2, 0.15),))))
+    rooms = Rooms(MemoryStore(), adapter=ScriptedAdapter(caps=Caps(rates=(Rate(2, 0.06),))))
+    times, began = timed(rooms), rooms.clock.monotonic()
     put(rooms, "a", "b", "c")
-    eventually(lambda: len(rooms.texts) == 2)
-    gevent.sleep(0.02)
-    assert rooms.texts == ["a", "b"]
     eventually(lambda: rooms.texts == ["a", "b", "c"])
+    assert times["c"] - began >= 0.06
     assert rooms.adapter.sent[2].attempt == 1
     rooms.close()
 
 
 def test_an_account_that_must_wait_holds_back_every_chat(rooms):
-    rooms.adapter.fail = [SendRetry("slow down", after=0.1, scope="account")]
+    rooms.adapter.fail = [SendRetry("slow down", after=0.05, scope="account")]
+    times, began = timed(rooms), rooms.clock.monotonic()
     put(rooms, "a", chat="c1")
     eventually(lambda: not rooms.adapter.fail)
     put(rooms, "b", chat="c2")
-    gevent.sleep(0.03)
-    assert rooms.texts == []
     eventually(lambda: sorted(rooms.texts) == ["a", "b"])
+    assert min(times.values()) - began >= 0.05
 
 
 def test_what_cannot_be_delivered_for_hours_is_given_up(rooms):
-    rooms.delivery_rules = Rules(give_up_after=0.05)
-    rooms.adapter.fail = [SendRetry("down", after=0.01)] * 100
+    rooms.delivery_rules = Rules(give_up_after=0.02)
+    rooms.adapter.fail = [SendRetry("down", after=0.004)] * 100
     put(rooms, "a")
     eventually(lambda: rooms.store.dead())
     assert "not delivered" in rooms.store.dead()[0].reason
@@ -218,7 +230,7 @@ def test_a_child_that_can_send_gives_up_its_own_parts(rooms):
 
 @pytest.mark.parametrize("table", [False, True])
 def test_a_chat_that_needs_the_link_waits_for_it_and_writes_nothing_meanwhile(monkeypatch, table):
-    monkeypatch.setattr(delivery, "LINK_AGAIN", 0.01)
+    monkeypatch.setattr(delivery, "LINK_AGAIN", 0.004)
     adapter = ScriptedAdapter(caps=Caps(send_needs_link=True))
     if table:
         # Which kind of chat it is, is known from the first part on.
@@ -226,9 +238,9 @@ def test_a_chat_that_needs_the_link_waits_for_it_and_writes_nothing_meanwhile(mo
     writes = []
     rooms = Rooms(MemoryStore(lambda: writes.append(1)), adapter=adapter)
     put(rooms, "a")
-    gevent.sleep(0.03)
+    gevent.sleep(0.012)
     before = len(writes)
-    gevent.sleep(0.1)
+    gevent.sleep(0.04)
     assert len(writes) == before and rooms.texts == []
     rooms.child.link = object()
     rooms.delivery.wake_child("one")
@@ -261,17 +273,16 @@ def test_without_a_key_an_uncertain_part_is_held_where_the_operator_wants_it():
 
 def test_a_group_has_the_limits_of_groups_from_its_first_message_on():
     adapter = ScriptedAdapter()
-    adapter.caps = CapsTable(Caps(rates=(Rate(100, 1.0),)), {"group": Caps(rates=(Rate(2, 0.2),))})
+    adapter.caps = CapsTable(Caps(rates=(Rate(100, 1.0),)), {"group": Caps(rates=(Rate(2, 0.1),))})
     rooms = Rooms(MemoryStore(), adapter=adapter)
+    times, began = timed(rooms), rooms.clock.monotonic()
     for number in range(3):
         part = NewPart(Peer("one", "g", "group"), {"text": f"g{number}"})
         rooms.store.enqueue(f"g{number}", "d", "one", [part], rooms.clock.wall())
     rooms.delivery.wake("one", "g")
     put(rooms, "a", "b", "c", "d")
-    eventually(lambda: len(rooms.texts) == 6)
-    gevent.sleep(0.03)
-    assert "g2" not in rooms.texts
-    eventually(lambda: "g2" in rooms.texts)
+    eventually(lambda: len(rooms.texts) == 7)
+    assert rooms.texts[-1] == "g2" and times["g2"] - began >= 0.1
     rooms.close()
 
 

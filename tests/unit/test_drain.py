@@ -71,10 +71,10 @@ def test_turns_have_most_of_a_drain_however_short_it_is(scene, monkeypatch, seco
 
 
 def test_a_drain_in_which_nothing_answers_any_more_is_over_in_time(scene, monkeypatch):
-    monkeypatch.setattr(house, "DRAIN_TAIL", 0.1)
-    monkeypatch.setattr(house, "CLOSE_TAIL", 0.3)
+    monkeypatch.setattr(house, "DRAIN_TAIL", 0.05)
+    monkeypatch.setattr(house, "CLOSE_TAIL", 0.25)
     for place in (house, delivery):
-        monkeypatch.setattr(place, "LAST", 0.1)
+        monkeypatch.setattr(place, "LAST", 0.05)
     rooms, store, now = scene.rooms, scene.store, scene.clock.wall()
     eventually(lambda: scene.child.state is State.READY)
     store.enqueue("k", "d", "one", [NewPart(Peer("one", "c", "dm"), {"text": "a"})], now)
@@ -89,5 +89,5 @@ def test_a_drain_in_which_nothing_answers_any_more_is_over_in_time(scene, monkey
     scene.house._counts.touch()
     gevent.sleep(0.01)
     began = scene.clock.monotonic()
-    scene.house.drain(0.1, Deadline(scene.clock, 0.9))
-    assert scene.clock.monotonic() - began < 0.9 - 0.1, "the rest of the process has to end as well"
+    scene.house.drain(0.05, Deadline(scene.clock, 0.5))
+    assert scene.clock.monotonic() - began < 0.5 - 0.05, "the rest of the process has to end as well"

@@ -197,7 +197,7 @@ def test_queue_as_a_command_waits_in_every_mode_and_is_joined_to_nothing(open_ro
     rooms = working(open_rooms(Gated(takes=True), mode=mode))
     rooms.say("/queue later")
     rooms.say("/queue last")
-    gevent.sleep(0.02)
+    gevent.sleep(0.005)
     assert rooms.agent.asked() == ["first"] and rooms.agent.steered == []
     rooms.agent.let()
     eventually(lambda: rooms.texts == ["re: first", "re: later", "re: last"])
@@ -224,7 +224,7 @@ def test_steer_as_a_command_to_an_idle_agent_is_an_ordinary_message(open_rooms):
 def test_commands_on_the_conversation_wait_for_their_turn_in_every_mode(open_rooms, mode):
     rooms = working(open_rooms(Gated(takes=True), mode=mode))
     rooms.say("/new")
-    gevent.sleep(0.02)
+    gevent.sleep(0.005)
     assert rooms.agent.running == 1 and rooms.texts == []
     rooms.agent.let()
     eventually(lambda: rooms.texts == ["re: first", "A new conversation begins."])
@@ -235,20 +235,20 @@ def test_commands_on_the_conversation_wait_for_their_turn_in_every_mode(open_roo
 
 @pytest.mark.parametrize("mode", MODES)
 def test_in_every_mode_a_burst_within_the_window_becomes_one_turn(open_rooms, mode):
-    rooms = open_rooms(mode=mode, policy={"merge_window": 0.1})
+    rooms = open_rooms(mode=mode, policy={"merge_window": 0.05})
     rooms.agent.let()
     for text in "abc":
         rooms.say(text)
-        gevent.sleep(0.01)
+        gevent.sleep(0.005)
     assert rooms.agent.asked() == []
     eventually(lambda: rooms.texts == ["re: a\nb\nc"])
     settled(rooms)
 
 
 def test_with_a_window_queue_still_answers_apart_what_came_apart(open_rooms):
-    rooms = working(open_rooms(policy={"merge_window": 0.05}))
+    rooms = working(open_rooms(policy={"merge_window": 0.02}))
     rooms.say("a")
-    gevent.sleep(0.15)
+    gevent.sleep(0.06)
     rooms.say("b")
     rooms.agent.let()
     eventually(lambda: rooms.texts == ["re: first", "re: a", "re: b"])
@@ -256,10 +256,10 @@ def test_with_a_window_queue_still_answers_apart_what_came_apart(open_rooms):
 
 def test_a_burst_without_end_is_begun_with_all_the_same(open_rooms, monkeypatch):
     monkeypatch.setattr("hermes_green.runtime.lanes.BURST", 3)
-    rooms = open_rooms(policy={"merge_window": 0.05})
+    rooms = open_rooms(policy={"merge_window": 0.02})
     for number in range(20):
         rooms.say(str(number))
-        gevent.sleep(0.02)
+        gevent.sleep(0.008)
         if rooms.agent.turns:
             break
     assert rooms.agent.turns, "after three windows"
@@ -293,7 +293,8 @@ def test_what_waits_or_was_steered_when_the_process_dies_is_answered_by_the_next
     rooms = working(open_rooms(Gated(takes=True), mode=mode, store=store))
     for text in ("a", "b"):
         rooms.say(text)
-    gevent.sleep(0.05)
+    eventually(lambda: mode != "interrupt" or rooms.agent.asked() == ["first", "a\nb"])
+    eventually(lambda: mode != "steer" or not store.sessions_waiting())
     die(rooms)
     before = rooms.agent.turns[-1]
     store.recover(rooms.clock.wall())

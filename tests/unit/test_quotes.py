@@ -92,7 +92,7 @@ def test_what_cannot_be_told_costs_no_answer(make, trouble):
 
 
 def test_a_platform_that_is_slow_to_tell_is_not_waited_for(make, monkeypatch):
-    monkeypatch.setattr(quotes, "TIMEOUT", 0.03)
+    monkeypatch.setattr(quotes, "TIMEOUT", 0.01)
     rooms = make()
     rooms.adapter.quoted = lambda ref: gevent.sleep(30)
     say(rooms, "x", THREAD)
@@ -101,7 +101,7 @@ def test_a_platform_that_is_slow_to_tell_is_not_waited_for(make, monkeypatch):
 
 
 def test_messages_that_are_one_turn_come_each_after_what_it_quotes(make):
-    rooms = make(mode="merge", agent=ScriptedAgent(lambda turn: gevent.sleep(0.05)))
+    rooms = make(mode="merge", agent=ScriptedAgent(lambda turn: gevent.sleep(0.02)))
     say(rooms, "first", None)
     eventually(lambda: rooms.agent.turns)
     say(rooms, "a", Quote("one"), 2)
