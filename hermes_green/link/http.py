@@ -90,7 +90,9 @@ class Answer:
         if not isinstance(value, dict):
             kind = self.headers.get("Content-Type", "no content type")
             raise BadAnswer(
-                f"HTTP {self.status} without a JSON object ({kind}, {len(self.body)} bytes)", status=self.status
+                f"HTTP {self.status} without a JSON object ({kind}, {len(self.body)} bytes)",
+                status=self.status,
+                code="bad_answer",
             )
         return value
 
@@ -240,7 +242,7 @@ class Http:
             fair.breathe()
             size += len(piece)
             if size > self._limit:
-                raise AnswerLost(f"the answer exceeds {self._limit} bytes", status=response.status)
+                raise AnswerLost(f"the answer exceeds {self._limit} bytes", status=response.status, code="too_big")
             pieces.append(piece)
         return b"".join(pieces)
 

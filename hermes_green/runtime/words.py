@@ -20,6 +20,8 @@ class Reason:
 
 _DIALS = "无需处理：网关会自动重连。"
 _CONF = "请修改配置后保存。"
+_NETWORK = "Look at network, DNS and proxy: hermes-green doctor."
+_NETWORK_ZH = "请检查网络、DNS 和代理：hermes-green doctor。"
 
 # Codes of our own; what is special to the case follows in brackets.
 GENERAL: Mapping[str, Help] = {
@@ -36,9 +38,7 @@ GENERAL: Mapping[str, Help] = {
     "store_away": Help("存储暂不可用", "请检查磁盘空间和权限。", "Look at the disk's space and permissions."),
     "ledger_away": Help("无法写入拨号记录", "请释放磁盘空间，或使目录可写。"),
     "intake_full": Help("接收队列已满", "请检查磁盘是否过慢。", "See whether the disk is too slow."),
-    "timeout": Help(
-        "连接超时", "请检查网络、DNS 和代理：hermes-green doctor。", "Look at network, DNS and proxy: hermes-green doctor."
-    ),
+    "timeout": Help("连接超时", _NETWORK_ZH, _NETWORK),
     "tls": Help("TLS 握手失败", "若服务器使用私有证书机构，请设置 ca_file。"),
     "gaierror": Help("域名解析失败", "请检查 DNS：hermes-green doctor。", "Look at the DNS: hermes-green doctor."),
     "ConnectionRefusedError": Help("连接被拒绝", "请检查地址、防火墙和代理。", "Look at address, firewall and proxy."),
@@ -51,7 +51,11 @@ GENERAL: Mapping[str, Help] = {
     "upgrade": Help("平台拒绝了 WebSocket 连接", _DIALS),
     "bad_answer": Help("平台的应答无法读取", _DIALS),
     "no_url": Help("平台未给出连接地址", _DIALS),
-    "no_endpoint": Help("平台未给出连接地址", _DIALS),
+    "not_sent": Help("无法连接平台", _NETWORK_ZH, _NETWORK),
+    "connect_timeout": Help("连接超时", _NETWORK_ZH, _NETWORK),
+    "answer_lost": Help("平台未完整应答", _DIALS),
+    "not_ready": Help("平台未及时确认连接", _DIALS),
+    "http": Help("地址或凭证含有无法发送的字符", _CONF),
     "proxy": Help("代理地址有误", "请修改 proxy。"),
     "ca_file": Help("证书文件不可用", "请把 ca_file 设为可读的 PEM 文件，或留空。"),
     "url": Help("地址有误", _CONF),

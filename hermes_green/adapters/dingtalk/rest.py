@@ -64,7 +64,7 @@ class Rest(Api):
             raise dial_error("a connection", said)
         endpoint, ticket = address_in(said, "endpoint"), said.data.get("ticket")
         if not isinstance(ticket, str):
-            raise LinkLost("the platform gave no ticket to dial with", code="no_ticket")
+            raise LinkLost("the platform gave no ticket to dial with", code="no_url")
         mark = "&" if "?" in endpoint else "?"
         return rebased(f"{endpoint}{mark}ticket={quote_plus(ticket)}", settings.ws_base)
 

@@ -118,7 +118,7 @@ class Conversation(Dialogue):
         if frame.t == "READY":
             session = Session.of_ready(frame.d, self._settings.app_id, self._asked)
             if session is None:
-                raise LinkLost("READY without session_id", code="ready")
+                raise LinkLost("READY without session_id", code="bad_answer")
             self._cursor.open(session, frame.s)
             self._on_ready(session)
             return

@@ -100,7 +100,7 @@ def interval_of(hello: Frame) -> float:
     except (TypeError, ValueError, OverflowError):
         seconds = 0.0
     if not 0 < seconds < math.inf:
-        raise LinkLost("hello without heartbeat_interval", code="hello")
+        raise LinkLost("hello without heartbeat_interval", code="bad_answer")
     return seconds
 
 
