@@ -276,7 +276,7 @@ class Delivery:
                 receipt = place.adapter.send(part, place.link)
             return Settled("delivered", receipt=receipt)
         except SendRefused as error:
-            return refused.settled(place.adapter, part, error, self._rules().locale)
+            return refused.settled(place.adapter, part, error, self._rules().locale, self._log)
         except SendError as error:
             return self._after(lease, error)
         except Exception as error:  # border: child exit; a bug in send must not stop the lane

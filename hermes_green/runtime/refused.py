@@ -14,14 +14,19 @@ _MIB = 1024 * 1024
 NAME = 80
 
 
-def settled(adapter: Adapter, part: Part, error: SendRefused, locale: str) -> Settled:
+def settled(adapter: Adapter, part: Part, error: SendRefused, locale: str, log: Any) -> Settled:
     """A dead letter; in place of a file goes one line that names it, and the limit where that is why."""
     media = part.payload.get("media")
     if not isinstance(media, Mapping):
         return Settled("dead", reason=str(error))
     name = str(media.get("name") or "") or os.path.basename(str(media.get("path") or ""))
     shown = " ".join(name.split())[:NAME] or str(media.get("kind") or "?")
-    return Settled("replaced", reason=str(error), payload=_line(adapter, part, _said(shown, error, locale)))
+    try:
+        line = _line(adapter, part, _said(shown, error, locale))
+    except Exception:  # border: a renderer that fails must not keep the lane with a part that is over
+        log.exception("the line about a refused file could not be rendered: this is a bug")
+        return Settled("dead", reason=str(error))
+    return Settled("replaced", reason=str(error), payload=line)
 
 
 def _said(name: str, error: SendRefused, locale: str) -> str:

@@ -130,6 +130,16 @@ def test_a_refused_file_is_said_in_its_place_and_kept_with_its_reason(rooms, loc
     assert [letter.reason for letter in rooms.store.dead()] == ["x"]
 
 
+def test_a_refused_file_whose_line_cannot_be_made_holds_nothing_up(rooms, monkeypatch):
+    rooms.adapter.fail = [SendRefused("x")]
+    monkeypatch.setattr(rooms.adapter, "render", lambda reply: 1 / 0)
+    file = NewPart(Peer("one", "c", "dm"), {"media": {"kind": "image", "path": "/x/a.png", "name": ""}})
+    rooms.store.enqueue("k", "d", "one", [file, NewPart(Peer("one", "c", "dm"), {"text": "after"})], rooms.clock.wall())
+    rooms.delivery.wake("one", "c")
+    eventually(lambda: rooms.texts == ["after"])
+    assert [letter.reason for letter in rooms.store.dead()] == ["x"]
+
+
 def test_a_chat_that_takes_nothing_ends_the_line_about_its_file_too(rooms):
     rooms.adapter.fail = [SendRefused("gone"), SendRefused("gone")]
     file = NewPart(Peer("one", "c", "dm"), {"media": {"kind": "image", "path": "/x/a.png", "name": ""}})
