@@ -12,15 +12,16 @@ _CHUNK = 64 * 1024
 class Multipart:
     """A multipart/form-data body (RFC 7578) for ``Http.request(data=...)``, of known length; used once.
 
-    ``file`` is open for reading and has ``size`` bytes; ``mime`` "" is guessed from ``name``. Its
-    ``content_type`` goes into the request's headers.
+    ``file`` is open for reading and has ``size`` bytes; a ``mime`` that is "" or no line is guessed from
+    ``name``. Its ``content_type`` goes into the request's headers.
     """
 
     def __init__(
         self, fields: Mapping[str, str], field: str, name: str, file: BinaryIO, size: int, mime: str = ""
     ) -> None:
         self._border = secrets.token_hex(16)
-        mime = mime or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        if not mime or not mime.isprintable():
+            mime = mimetypes.guess_type(name)[0] or "application/octet-stream"
         head = [self._part(key) + value for key, value in fields.items()]
         head.append(self._part(field, f'; filename="{_quoted(name)}"\r\nContent-Type: {mime}'))
         self._head = "\r\n".join(head).encode("utf-8", "replace")

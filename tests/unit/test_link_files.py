@@ -1,9 +1,12 @@
 """A file that an agent hands over is opened only if the platform would take it."""
 
+import io
+
 import pytest
 
 from hermes_green.core.errors import SendRefused
 from hermes_green.link.files import outgoing
+from hermes_green.link.multipart import Multipart
 
 
 def test_a_file_is_handed_over_open_with_its_size_and_name(tmp_path):
@@ -29,3 +32,9 @@ def test_what_cannot_be_read_is_refused(media):
     with pytest.raises(SendRefused, match="cannot be read"):
         with outgoing(media, 5):
             pass
+
+
+@pytest.mark.parametrize("told", ["", "text/plain\r\nContent-Disposition: form-data; name=chat_id", "image/png\n"])
+def test_a_kind_of_file_that_is_no_line_is_guessed_from_the_name(told):
+    form = b"".join(Multipart({}, "file", "a.png", io.BytesIO(b"x"), 1, told))
+    assert form.count(b"Content-Type: image/png\r\n\r\nx") == 1 and b"chat_id" not in form
