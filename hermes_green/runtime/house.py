@@ -248,12 +248,13 @@ class House:
         if parked:
             self._log.info("{} turns are parked and go on at the next start", parked)
         self.delivery.drain(usual.left() or end.left(LAST))
-        self.supervisor.stop_all(end.left(3.0, leaving=CLOSE_TAIL + 0.5))
-        releases = {id: partial(self._release, member) for id, member in self.members.items()}
-        side_by_side(end.left(1.5, leaving=CLOSE_TAIL), counts=self._counts.close, **releases)
+        # What still asks platforms of its own accord ends before the adapters do.
         self._reactions.close()
         if self._media is not None:
             self._media.close()
+        self.supervisor.stop_all(end.left(3.0, leaving=CLOSE_TAIL + 0.5))
+        releases = {id: partial(self._release, member) for id, member in self.members.items()}
+        side_by_side(end.left(1.5, leaving=CLOSE_TAIL), counts=self._counts.close, **releases)
         self.supervisor.close()
 
     def _release(self, member: Member) -> None:

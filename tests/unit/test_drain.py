@@ -91,3 +91,13 @@ def test_a_drain_in_which_nothing_answers_any_more_is_over_in_time(scene, monkey
     began = scene.clock.monotonic()
     scene.house.drain(0.05, Deadline(scene.clock, 0.5))
     assert scene.clock.monotonic() - began < 0.5 - 0.05, "the rest of the process has to end as well"
+
+
+def test_nothing_is_asked_of_an_adapter_any_more_when_it_is_closed(scene, monkeypatch):
+    ended: list[str] = []
+    monkeypatch.setattr(scene.house.supervisor, "stop_all", lambda timeout: ended.append("links"))
+    scene.house._media = SimpleNamespace(close=lambda: ended.append("media"))
+    scene.house._reactions = SimpleNamespace(close=lambda: ended.append("reactions"))
+    monkeypatch.setattr(scene.rooms.adapter, "close", lambda: ended.append("adapter"))
+    scene.house.drain(0.0, Deadline(scene.clock, 2.5))
+    assert ended == ["reactions", "media", "links", "adapter"]
