@@ -172,7 +172,7 @@ def test_counts_are_saved_once_for_many_changes_and_at_the_end():
         saves.append(1)
         return len(saves)
 
-    later = Later(store, Clock(), logger, "limits", state, every=0.05)
+    later = Later(store, Clock(), logger, "limits", state, every=0.02)
     for _ in range(100):
         later.touch()
     eventually(lambda: store.memo("@access", "limits") == 1)

@@ -40,7 +40,7 @@ class Case:
 
     def probe(self, child):
         self.probed += 1
-        gevent.sleep(0.01)
+        gevent.sleep(0.004)
         return self.answer
 
     def restart(self):

@@ -51,7 +51,7 @@ def test_one_that_fails_leaves_the_others_of_its_batch_alone(scene):
     express.later(held.wait)
     for row in rows:
         express.do(row, (lambda lease: 1 / 0) if row == rows[7] else close)
-    gevent.sleep(0.02)
+    gevent.sleep(0.008)
     assert store.counts(0.0).inbox == MANY, "they wait for what was queued before them"
     held.set()
     eventually(lambda: store.counts(0.0).inbox == 0)

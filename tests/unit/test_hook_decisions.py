@@ -80,7 +80,7 @@ def test_what_means_none_is_a_failure_that_allows(answer: Any) -> None:
 @pytest.mark.parametrize(("bad", "outcome"), [(raising, "failed"), (sleeping, "late")])
 def test_a_hook_that_fails_or_is_late_is_named_and_counted_and_the_next_one_decides(bad: Any, outcome: str) -> None:
     log = Log()
-    hooks = Hooks([hook(bad, "bad", timeout=0.05), hook({"decision": "answer", "text": "yes"}, "good")], log)
+    hooks = Hooks([hook(bad, "bad", timeout=0.02), hook({"decision": "answer", "text": "yes"}, "good")], log)
     assert hooks.decide(EVENT, {"text": "hi"}) == Decision("answer", "yes", "good")
     assert "hook bad for message:received" in log.lines[0]
     assert hooks.tallies()[0][outcome] == 1 and hooks.tallies()[1]["calls"] == 1
@@ -159,7 +159,7 @@ def test_what_a_hook_is_told_of_one_chat_comes_in_order_and_chats_do_not_wait_fo
     told: list[tuple[str, int]] = []
 
     def slower_at_first(context: Mapping[str, Any]) -> None:
-        gevent.sleep(0.03 if context["number"] == 0 and context["chat_id"] == "a" else 0)
+        gevent.sleep(0.01 if context["number"] == 0 and context["chat_id"] == "a" else 0)
         told.append((context["chat_id"], context["number"]))
 
     hooks = Hooks([hook(slower_at_first, event="agent:*")], Log())

@@ -98,12 +98,13 @@ def test_tickets_in_addresses_and_headers_are_hidden_unannounced(text, shown):
     assert log.Redactor()(text) == shown
 
 
-def test_short_lived_tokens_are_hidden_and_forgotten_in_time():
+def test_short_lived_tokens_are_hidden_and_forgotten_in_time(monkeypatch):
+    monkeypatch.setattr(log, "MAX_TOKENS", 40)
     redact = log.Redactor()
     redact.add(["the-fixed-one"])
     for n in range(log.MAX_TOKENS + 1):
         redact.add([f"token-{n:04}"], short_lived=True)
-    assert redact("token-0200 the-fixed-one") == "*** ***"
+    assert redact("token-0040 the-fixed-one") == "*** ***"
     assert redact("token-0000") == "token-0000"
 
 

@@ -146,7 +146,7 @@ def test_what_was_fetched_ahead_is_there_when_the_links_have_ended_and_in_the_ne
 
 
 def test_a_turn_waits_for_what_is_being_fetched_and_fetches_it_once(media):
-    source = Fleeting(pause=0.03)
+    source = Fleeting(pause=0.01)
     media.expect(source, sent())
     gevent.sleep(0)
     assert media.of(source, sent())[0].path and source.calls == 1
@@ -154,7 +154,7 @@ def test_a_turn_waits_for_what_is_being_fetched_and_fetches_it_once(media):
 
 def test_few_are_fetched_at_a_time_and_what_is_too_much_is_left_to_the_turns(media, monkeypatch):
     monkeypatch.setattr(media_module, "WAITING", 12)
-    source = Fleeting(pause=0.01)
+    source = Fleeting(pause=0.005)
     for number in range(20):
         media.expect(source, sent(number))
     eventually(lambda: not media._ahead)
@@ -175,7 +175,7 @@ def test_messages_of_two_chats_have_files_of_their_own():
 
 
 def test_only_messages_that_will_have_a_turn_are_expected():
-    agent, access = ScriptedAgent(lambda turn: gevent.sleep(0.02)), Access(dm="allowlist", users=["u"])
+    agent, access = ScriptedAgent(lambda turn: gevent.sleep(0.008)), Access(dm="allowlist", users=["u"])
     rooms, expected = Rooms(MemoryStore(), agent, access=access), []
     rooms.desk._expected = expected.append
     rooms.say("hello", user_id="u")

@@ -106,7 +106,7 @@ def told_of(inbound, adapter, listens=True):
     teller = Reactions(hooks, Bus(SystemClock()), logger, lambda child: place, lambda peer: f"one:{peer.chat_id}")
     teller.tell(inbound)
     for _ in range(3):
-        gevent.sleep(0.005)
+        gevent.sleep(0.002)
     teller.close()
     return told
 

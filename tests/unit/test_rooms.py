@@ -39,7 +39,7 @@ def test_a_message_is_answered_and_remembered(open_rooms):
 
 
 def test_a_session_has_one_turn_at_a_time_in_the_order_of_commit(open_rooms):
-    agent = ScriptedAgent(lambda turn: gevent.sleep(0.005))
+    agent = ScriptedAgent(lambda turn: gevent.sleep(0.002))
     rooms = open_rooms(agent, queue=50)
     for number in range(10):
         rooms.say(f"n{number}")
@@ -71,7 +71,7 @@ def test_of_chats_that_were_answered_nothing_is_kept_but_what_has_a_bound(open_r
     for number in range(200):
         rooms.say("hi", chat=f"c{number}")
         if not number % 20:
-            gevent.sleep(0.01)
+            gevent.sleep(0.005)
     eventually(lambda: len(rooms.texts) == 200)
     rooms.say("last")
     eventually(lambda: len(rooms.texts) == 201 and not rooms.lanes._lanes and not rooms.delivery._workers)
@@ -82,7 +82,7 @@ def test_of_chats_that_were_answered_nothing_is_kept_but_what_has_a_bound(open_r
 
 
 def test_sessions_run_side_by_side_up_to_the_limit(open_rooms):
-    agent = ScriptedAgent(lambda turn: gevent.sleep(0.02))
+    agent = ScriptedAgent(lambda turn: gevent.sleep(0.008))
     rooms = open_rooms(agent, max_parallel=3)
     for number in range(9):
         rooms.say("hi", chat=f"c{number}")
@@ -118,7 +118,7 @@ def test_an_agent_that_fails_costs_one_apology_and_the_chat_goes_on(open_rooms, 
 
 
 def test_an_agent_beyond_its_deadline_is_cut_off(open_rooms):
-    rooms = open_rooms(ScriptedAgent(lambda turn: gevent.sleep(30)), timeout=0.05)
+    rooms = open_rooms(ScriptedAgent(lambda turn: gevent.sleep(30)), timeout=0.02)
     rooms.say("slow")
     eventually(lambda: rooms.texts)
     assert "too long" in rooms.texts[0] and rooms.agent.running == 0
@@ -194,7 +194,7 @@ def test_a_turn_parked_before_its_first_step_is_not_lost(open_rooms):
     store.lease_session = lease_and_drain
     rooms.say("x")
     eventually(lambda: leased)
-    gevent.sleep(0.05)
+    gevent.sleep(0.02)
     assert rooms.texts == ["re: x"] or store.sessions_waiting() == {"one:c": 1}
 
 
@@ -227,7 +227,7 @@ def test_a_turn_that_kills_the_process_again_and_again_is_given_up(open_rooms):
 
 def test_turns_cut_before_run_again_one_at_a_time(open_rooms):
     store = MemoryStore()
-    agent = ScriptedAgent(lambda turn: gevent.sleep(0.01))
+    agent = ScriptedAgent(lambda turn: gevent.sleep(0.004))
     rooms = open_rooms(agent, store=store)
     for number in range(5):
         rooms.say("x", chat=f"c{number}", route=False)

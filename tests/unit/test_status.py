@@ -34,7 +34,7 @@ class Disk:
 
 
 def test_a_status_does_not_wait_for_disks_and_shows_what_it_knew(tmp_path, monkeypatch):
-    monkeypatch.setattr(gateway, "STATUS_WAITS", 0.05)
+    monkeypatch.setattr(gateway, "STATUS_WAITS", 0.02)
     bench, disk, clock = Bench(MemoryStore()), Disk(), SystemClock()
     members = {}
     for name in ("one", "two", "three"):
@@ -67,7 +67,7 @@ def test_a_status_does_not_wait_for_disks_and_shows_what_it_knew(tmp_path, monke
         lag_ms=lambda: 0.0,
         told=lambda: {"config": {}, "hooks": []},
     )
-    gevent.sleep(0.05)
+    gevent.sleep(0.02)
     fresh = subject.status()
     assert fresh["inbox"] == 7
     assert [child["dials"] for child in fresh["children"]] == [[{"window": 120.0, "used": 1, "limit": 4}]] * 3
