@@ -110,13 +110,13 @@ def test_a_child_that_is_halted_while_it_waits_for_its_next_dial_does_not_dial_t
         raise LinkLost("refused")
 
     dials = FreeDials()
-    child = bench.child(ScriptedAdapter(script), dials=dials, pace=Pace(backoff_min=0.03, backoff_max=0.03))
+    child = bench.child(ScriptedAdapter(script), dials=dials, pace=Pace(backoff_min=0.02, backoff_max=0.02))
     child._redial._backoff._draw = lambda low, high: high
     eventually(lambda: child.state is State.WAITING)
     made = len(dials.dials)
     bench.supervisor.halt("one", AuthRejected("revoked"))
     eventually(lambda: child.state is State.HALTED)
-    gevent.sleep(0.06)
+    gevent.sleep(0.04)
     assert child.state is State.HALTED and len(dials.dials) == made
 
 

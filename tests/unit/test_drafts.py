@@ -105,7 +105,7 @@ def test_a_bubble_that_opens_late_is_the_one_that_holds_the_answer(make, monkeyp
 
     def slow(*args):
         handle = opened(*args)
-        gevent.sleep(0.08)
+        gevent.sleep(0.06)
         return handle
 
     rooms.adapter.draft_open = slow
@@ -217,7 +217,7 @@ def test_no_draft_opens_before_an_earlier_reply_has_arrived(make):
 
 def test_the_final_text_does_not_leave_before_a_throttled_draft_may(make):
     rooms = make(Talker(words=4))
-    send, after, times = rooms.adapter.send, 0.1, []
+    send, after, times = rooms.adapter.send, 0.06, []
 
     def update(*args):
         times.append(rooms.clock.monotonic())

@@ -77,7 +77,7 @@ def test_an_at_tag_of_the_agent_calls_nobody():
         '<at user_id="all">all</at>',
         "**x** <AT id=all></at>",
         '&lt;at user_id="all"&gt; **x** `</at>`',
-        f"**x** {'x' * 23}<at></at> " * 2000,
+        f"**x** {'x' * 23}<at></at> " * 800,
     ):
         payload = payloads(text)[-1]
         content = body_of(payload)[1].lower()
@@ -130,5 +130,5 @@ def test_a_long_plain_text_comes_in_few_parts():
 
 
 def test_the_parts_of_one_reply_are_all_of_one_kind():
-    parts = payloads("**bold** first\n\n" + "word " * 20_000)
+    parts = payloads("**bold** first\n\n" + "word " * 10_000)
     assert len(parts) > 1 and all("rows" in part for part in parts)

@@ -165,7 +165,7 @@ def test_the_file_stays_bounded_and_keeps_what_windows_and_fingerprints_need(boo
     print_of_old = book.fingerprint("old secret")
     book.note("ready", fp=print_of_old)
     clock.advance(86_400 * 2)
-    for _ in range(200):
+    for _ in range(120):
         book.note("boot")
         clock.advance(1)
     book.book("dial", BUDGET)

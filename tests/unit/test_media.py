@@ -79,17 +79,17 @@ def test_a_disk_that_becomes_full_costs_the_file_and_not_its_end(tmp_path):
 def test_a_write_that_outlives_its_fetch_reaches_no_other_file(tmp_path):
     def slowly(fn, *args):
         """As a thread does: what has begun goes on, whoever waits for it."""
-        return gevent.spawn(lambda: (gevent.sleep(0.01), fn(*args))[1]).get()
+        return gevent.spawn(lambda: (gevent.sleep(0.004), fn(*args))[1]).get()
 
     media = Media(tmp_path / "media", slowly, logger)
     fetch = gevent.spawn(media.bring, Source(), [Attachment("file", {}, "a")], "t1")
     eventually(lambda: list(tmp_path.rglob("*.part")))
-    gevent.sleep(0.005)
+    gevent.sleep(0.002)
     fetch.kill(block=False)
     gevent.sleep(0)
     with open(tmp_path / "other", "wb"):
         fetch.join()
-        gevent.sleep(0.02)
+        gevent.sleep(0.008)
     assert (tmp_path / "other").read_bytes() == b""
     assert not list(tmp_path.rglob("*.part"))
 

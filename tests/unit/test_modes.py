@@ -235,20 +235,20 @@ def test_commands_on_the_conversation_wait_for_their_turn_in_every_mode(open_roo
 
 @pytest.mark.parametrize("mode", MODES)
 def test_in_every_mode_a_burst_within_the_window_becomes_one_turn(open_rooms, mode):
-    rooms = open_rooms(mode=mode, policy={"merge_window": 0.05})
+    rooms = open_rooms(mode=mode, policy={"merge_window": 0.03})
     rooms.agent.let()
     for text in "abc":
         rooms.say(text)
-        gevent.sleep(0.005)
+        gevent.sleep(0.003)
     assert rooms.agent.asked() == []
     eventually(lambda: rooms.texts == ["re: a\nb\nc"])
     settled(rooms)
 
 
 def test_with_a_window_queue_still_answers_apart_what_came_apart(open_rooms):
-    rooms = working(open_rooms(policy={"merge_window": 0.02}))
+    rooms = working(open_rooms(policy={"merge_window": 0.015}))
     rooms.say("a")
-    gevent.sleep(0.06)
+    gevent.sleep(0.045)
     rooms.say("b")
     rooms.agent.let()
     eventually(lambda: rooms.texts == ["re: first", "re: a", "re: b"])

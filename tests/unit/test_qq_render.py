@@ -38,16 +38,16 @@ GROUP = Peer("qq", "G", "group", extra={"kind": "group"})
 
 
 def test_what_exceeds_the_parts_is_left_out_and_the_last_part_says_how_much():
-    found = texts("\n\n".join([PARAGRAPH] * 60))
+    found = texts("\n\n".join([PARAGRAPH] * 40))
     assert len(found) == C2C_PARTS == 4, "the working sign is the fifth"
-    found = [each["content"] for each in render(Reply("\n\n".join([PARAGRAPH] * 60), GROUP))]
+    found = [each["content"] for each in render(Reply("\n\n".join([PARAGRAPH] * 40), GROUP))]
     assert len(found) == PARTS == 5 and all(len(text) <= LIMIT for text in found)
     missing = int(re.search(r"\[… (\d+) more characters left out / 余下 (\d+) 字未发送\]$", found[-1]).group(1))
-    assert sum(map(len, found)) + missing >= 60 * len(PARAGRAPH.strip())
+    assert sum(map(len, found)) + missing >= 40 * len(PARAGRAPH.strip())
 
 
 def test_parts_already_spent_on_a_message_leave_fewer():
-    whole = "\n\n".join([PARAGRAPH] * 60)
+    whole = "\n\n".join([PARAGRAPH] * 40)
     found = texts(whole, seq_used=2)
     assert len(found) == 2 and "left out" in found[-1]
 
