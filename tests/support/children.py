@@ -20,7 +20,7 @@ from hermes_green.runtime.redial import Pace
 from hermes_green.runtime.supervisor import Supervisor
 from hermes_green.runtime.witness import Witness
 
-QUICK = Pace(backoff_min=0.01, backoff_max=0.05, healthy_after=0.05, crashes=3, crash_window=60)
+QUICK = Pace(backoff_min=0.005, backoff_max=0.02, healthy_after=0.05, crashes=3, crash_window=60)
 
 
 class NoMeters:

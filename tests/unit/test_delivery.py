@@ -176,23 +176,23 @@ def test_replies_wait_while_the_child_is_halted_and_go_when_it_is_not(rooms):
 
 
 def test_a_rate_gate_holds_a_burst_back_and_counts_no_attempt():
-    rooms = Rooms(MemoryStore(), adapter=ScriptedAdapter(caps=Caps(rates=(Rate(2, 0.06),))))
+    rooms = Rooms(MemoryStore(), adapter=ScriptedAdapter(caps=Caps(rates=(Rate(2, 0.03),))))
     times, began = timed(rooms), rooms.clock.monotonic()
     put(rooms, "a", "b", "c")
     eventually(lambda: rooms.texts == ["a", "b", "c"])
-    assert times["c"] - began >= 0.06
+    assert times["c"] - began >= 0.03
     assert rooms.adapter.sent[2].attempt == 1
     rooms.close()
 
 
 def test_an_account_that_must_wait_holds_back_every_chat(rooms):
-    rooms.adapter.fail = [SendRetry("slow down", after=0.05, scope="account")]
+    rooms.adapter.fail = [SendRetry("slow down", after=0.03, scope="account")]
     times, began = timed(rooms), rooms.clock.monotonic()
     put(rooms, "a", chat="c1")
     eventually(lambda: not rooms.adapter.fail)
     put(rooms, "b", chat="c2")
     eventually(lambda: sorted(rooms.texts) == ["a", "b"])
-    assert min(times.values()) - began >= 0.05
+    assert min(times.values()) - began >= 0.03
 
 
 def test_what_cannot_be_delivered_for_hours_is_given_up(rooms):
@@ -240,7 +240,7 @@ def test_a_child_that_can_send_gives_up_its_own_parts(rooms):
 
 @pytest.mark.parametrize("table", [False, True])
 def test_a_chat_that_needs_the_link_waits_for_it_and_writes_nothing_meanwhile(monkeypatch, table):
-    monkeypatch.setattr(delivery, "LINK_AGAIN", 0.004)
+    monkeypatch.setattr(delivery, "LINK_AGAIN", 0.003)
     adapter = ScriptedAdapter(caps=Caps(send_needs_link=True))
     if table:
         # Which kind of chat it is, is known from the first part on.
@@ -248,9 +248,9 @@ def test_a_chat_that_needs_the_link_waits_for_it_and_writes_nothing_meanwhile(mo
     writes = []
     rooms = Rooms(MemoryStore(lambda: writes.append(1)), adapter=adapter)
     put(rooms, "a")
-    gevent.sleep(0.012)
+    gevent.sleep(0.009)
     before = len(writes)
-    gevent.sleep(0.04)
+    gevent.sleep(0.03)
     assert len(writes) == before and rooms.texts == []
     rooms.child.link = object()
     rooms.delivery.wake_child("one")
@@ -283,7 +283,7 @@ def test_without_a_key_an_uncertain_part_is_held_where_the_operator_wants_it():
 
 def test_a_group_has_the_limits_of_groups_from_its_first_message_on():
     adapter = ScriptedAdapter()
-    adapter.caps = CapsTable(Caps(rates=(Rate(100, 1.0),)), {"group": Caps(rates=(Rate(2, 0.1),))})
+    adapter.caps = CapsTable(Caps(rates=(Rate(100, 1.0),)), {"group": Caps(rates=(Rate(2, 0.06),))})
     rooms = Rooms(MemoryStore(), adapter=adapter)
     times, began = timed(rooms), rooms.clock.monotonic()
     for number in range(3):
@@ -292,7 +292,7 @@ def test_a_group_has_the_limits_of_groups_from_its_first_message_on():
     rooms.delivery.wake("one", "g")
     put(rooms, "a", "b", "c", "d")
     eventually(lambda: len(rooms.texts) == 7)
-    assert rooms.texts[-1] == "g2" and times["g2"] - began >= 0.1
+    assert rooms.texts[-1] == "g2" and times["g2"] - began >= 0.06
     rooms.close()
 
 

@@ -20,7 +20,7 @@ class Screen(ScriptedAdapter):
     """An adapter that shows drafts; ``refuse`` raises at the next call."""
 
     def __init__(self) -> None:
-        super().__init__(caps=Caps(streaming=True, draft_every=0.004, key_lifetime=60))
+        super().__init__(caps=Caps(streaming=True, draft_every=0.003, key_lifetime=60))
         self.opened = []
         self.updates = []
         self.refuse = []
@@ -40,7 +40,7 @@ class Screen(ScriptedAdapter):
 class Talker(ScriptedAgent):
     """Says words one by one; ``stop`` may raise or wait in the middle."""
 
-    def __init__(self, words=8, pause=0.004, stop=None) -> None:
+    def __init__(self, words=8, pause=0.003, stop=None) -> None:
         super().__init__()
         self.words, self.pause, self.stop = words, pause, stop
 

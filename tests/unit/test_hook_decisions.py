@@ -106,7 +106,7 @@ def test_a_denial_is_the_last_word() -> None:
 
 def test_a_hook_that_never_answers_in_time_is_not_asked_for_a_while() -> None:
     log, clock = Log(), Clock()
-    hooks = Hooks([hook(sleeping, "slow", timeout=0.01)], log, clock)
+    hooks = Hooks([hook(sleeping, "slow", timeout=0.005)], log, clock)
     for _ in range(PATIENCE + 5):
         assert hooks.decide(EVENT, {"text": "hi"}) == Decision()
     assert hooks.tallies()[0]["late"] == PATIENCE

@@ -101,7 +101,7 @@ def test_a_platform_that_is_slow_to_tell_is_not_waited_for(make, monkeypatch):
 
 
 def test_messages_that_are_one_turn_come_each_after_what_it_quotes(make):
-    rooms = make(mode="merge", agent=ScriptedAgent(lambda turn: gevent.sleep(0.02)))
+    rooms = make(mode="merge", agent=ScriptedAgent(lambda turn: gevent.sleep(0.008)))
     say(rooms, "first", None)
     eventually(lambda: rooms.agent.turns)
     say(rooms, "a", Quote("one"), 2)

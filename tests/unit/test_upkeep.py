@@ -41,7 +41,7 @@ class Deaf:
 
 @pytest.fixture
 def keep(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(upkeep, "STORE_DEADLINE", 0.01)
+    monkeypatch.setattr(upkeep, "STORE_DEADLINE", 0.008)
     kept: list[Upkeep] = []
 
     def start(store: Store, patience: float) -> tuple[Upkeep, list[int]]:
@@ -70,7 +70,7 @@ def keep(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_store_that_is_late_is_called_away_and_lives(keep: Any) -> None:
-    made, alive = keep(Store(0.03), 1.0)
+    made, alive = keep(Store(0.024), 1.0)
     eventually(lambda: made.store_state.startswith("away: no answer"))
     eventually(lambda: alive and made.store_state == "ok")
 
@@ -81,7 +81,7 @@ def test_a_store_that_says_it_is_away_lives(keep: Any) -> None:
 
 
 def test_a_store_that_says_nothing_at_all_does_not_live(keep: Any) -> None:
-    made, alive = keep(Store(600), 0.02)
+    made, alive = keep(Store(600), 0.012)
     eventually(lambda: made.store_state.startswith("away: no answer"))
-    gevent.sleep(0.06)
+    gevent.sleep(0.036)
     assert not alive
