@@ -26,6 +26,9 @@ COURTESY = 0.0015
 # Seconds of work on one batch before the others have their turn, and a pause that lets timers run too.
 SLICE = 0.001
 TURN = 1e-9
+# Seconds before a store that is away is asked again, and the bounds of the back-off on top of them.
+AGAIN = 0.05
+AGAIN_MORE = (0.1, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,7 @@ class Intake:
         gevent.killall([self._writer, self._acker], block=True, timeout=2)
 
     def _write(self) -> None:
-        backoff = Backoff(0.1, 2.0)
+        backoff = Backoff(*AGAIN_MORE)
         while True:
             self._more.wait()
             head = [self._offers[i] for i in range(min(BATCH, len(self._offers)))]
@@ -139,13 +142,13 @@ class Intake:
                 if not self.away:
                     self._log.warning("the store is away, intake waits: {}", error)
                 self.away = str(error)
-                gevent.sleep(0.05 + backoff.next())
+                gevent.sleep(AGAIN + backoff.next())
                 continue
             except Exception as error:  # border: one message that cannot be written must not stop the others
                 self._log.exception("a message could not be written: this is a bug")
                 batch, rows = self._set_aside(head, error)
                 if not batch:
-                    gevent.sleep(0.05 + backoff.next())
+                    gevent.sleep(AGAIN + backoff.next())
                     continue
             backoff.reset()
             self.away = ""
