@@ -6,6 +6,7 @@ import random
 import re
 import time
 import unicodedata
+from typing import Any
 
 import pytest
 
@@ -37,6 +38,11 @@ def test_a_text_within_the_limit_stays_as_it_is() -> None:
     assert split("", 20) == [""]
 
 
+def seeds(most: int) -> list[Any]:
+    """The first ten at every run, the others where many cases are asked for."""
+    return [*range(10), *(pytest.param(seed, marks=pytest.mark.thorough) for seed in range(10, most))]
+
+
 @pytest.mark.parametrize("unit, length", [(Unit.CHARS, 2), (Unit.UTF16, 3), (Unit.BYTES, 5)])
 def test_length_is_counted_in_the_platforms_unit(unit: Unit, length: int) -> None:
     assert measure("a👍", unit) == length
@@ -48,7 +54,7 @@ def test_a_limit_into_which_a_character_may_not_fit_is_refused() -> None:
 
 
 @pytest.mark.parametrize("unit", list(Unit))
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", seeds(40))
 def test_every_piece_keeps_the_limit_and_nothing_is_lost(unit: Unit, seed: int) -> None:
     draw = random.Random(seed)
     text = "".join(draw.choice(draw.choice(ALPHABETS)) for _ in range(draw.randint(1, 1500)))
@@ -63,7 +69,7 @@ def test_every_piece_keeps_the_limit_and_nothing_is_lost(unit: Unit, seed: int) 
     assert len(kept) >= len(letters)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", seeds(30))
 @pytest.mark.parametrize("unit", list(Unit))
 def test_plain_text_without_white_space_comes_back_whole(seed: int, unit: Unit) -> None:
     draw = random.Random(seed)
