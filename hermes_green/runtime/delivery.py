@@ -103,7 +103,7 @@ class Delivery:
         self._draw = draw
         self._session = session
         self.gates = Gates(clock)
-        self._turnstile = Turnstile(clock)
+        self._turnstile = Turnstile()
         self._lanes: dict[tuple[str, str], Event] = {}
         self._workers: dict[tuple[str, str], gevent.Greenlet] = {}
         self._sleeping: set[tuple[str, str]] = set()

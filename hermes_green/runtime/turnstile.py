@@ -9,24 +9,25 @@ from __future__ import annotations
 import gevent
 from gevent.lock import BoundedSemaphore
 
-from hermes_green.core.clock import Clock
-
-# Who comes this many seconds after the one before need not wait for a round of the hub.
-CLOSE = 0.002
 _ROUND = 1e-9  # not 0: that would not let timers run
 
 
 class Turnstile:
     """``enter`` returns at once for who comes alone, and once a round of the hub in a crowd."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._one = BoundedSemaphore(1)
-        self._last = float("-inf")
+        # Whether timers have had no turn since somebody entered, which our own timer tells.
+        self._crowd = False
+        self._timer = gevent.get_hub().loop.timer(_ROUND)
 
     def enter(self) -> None:
         """Wait for the own turn; in order of arrival."""
         with self._one:
-            if self._clock.monotonic() - self._last < CLOSE:
+            if self._crowd:
                 gevent.sleep(_ROUND)
-            self._last = self._clock.monotonic()
+            self._crowd = True
+            self._timer.start(self._timers_ran)
+
+    def _timers_ran(self) -> None:
+        self._crowd = False
