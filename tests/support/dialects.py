@@ -92,6 +92,66 @@ next **注意：**请看[文档](https://x.test/a(b))吧。***both* bold**
 <http://auto.test> ![alt](http://img.test/i.png) [rel](file.py)
 """
 
+# Passages of it as more than one markup shows them: the lists and the quote in Markdown, ...
+LISTS_AND_QUOTE = """\
+- a
+    - b **bold**
+        1. deep
+- code:
+```py
+def f(x):
+
+    return x < 1
+```
+- c
+
+3. x
+
+4. y
+
+    more
+
+> q
+>
+> - qq
+>
+> > deeper
+>
+> ```
+> code
+> ```"""
+
+# ... its first table where there are only columns of letters, ...
+COLUMNS = """\
+```
+名称 |   b
+-----+----
+你好 | x|y
+1    |  22
+```"""
+
+# ... and all from the last item to that table, in words with bullets.
+ITEM_TO_COLUMNS = f"""\
+• c
+
+3. x
+
+4. y
+
+   more
+
+> q
+>
+> • qq
+>
+> > deeper
+>
+> ```
+> code
+> ```
+
+{COLUMNS}"""
+
 
 class _Tags(HTMLParser):
     def __init__(self) -> None:

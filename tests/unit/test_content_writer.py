@@ -10,7 +10,7 @@ from hermes_green.content import markdown, plain, tables
 from hermes_green.content.columns import width_of
 from hermes_green.content.pack import join
 from hermes_green.content.writer import MARKDOWN, write
-from tests.support.dialects import HTML, JOINT, PLAIN, RICH, STARS, faults_of
+from tests.support.dialects import HTML, ITEM_TO_COLUMNS, JOINT, LISTS_AND_QUOTE, PLAIN, RICH, STARS, faults_of
 
 IN_HTML = """\
 <b>Title b</b>
@@ -56,7 +56,7 @@ link: words
 
 <a href="http://auto.test">http://auto.test</a> <a href="http://img.test/i.png">alt</a> rel (file.py)"""
 
-IN_STARS = """\
+IN_STARS = f"""\
 *Title b*
 
 a _i_ ~s~ `c|d` x &lt; y &amp; z
@@ -71,30 +71,7 @@ def f(x):
 
     return x &lt; 1
 ```
-• c
-
-3. x
-
-4. y
-
-   more
-
-> q
->
-> • qq
->
-> > deeper
->
-> ```
-> code
-> ```
-
-```
-名称 |   b
------+----
-你好 | x|y
-1    |  22
-```
+{ITEM_TO_COLUMNS}
 
 a: *r1*
 link: <http://y.test|x>
@@ -106,38 +83,13 @@ link: words
 
 <http://auto.test|http://auto.test> <http://img.test/i.png|alt> rel (file.py)"""
 
-IN_MARKDOWN = """\
+IN_MARKDOWN = f"""\
 # Title **b**
 
 a *i* ~~s~~ `c|d` x < y & z
 next **注意：**请看[文档](https://x.test/a%28b%29)吧。***both* bold**
 
-- a
-    - b **bold**
-        1. deep
-- code:
-```py
-def f(x):
-
-    return x < 1
-```
-- c
-
-3. x
-
-4. y
-
-    more
-
-> q
->
-> - qq
->
-> > deeper
->
-> ```
-> code
-> ```
+{LISTS_AND_QUOTE}
 
 | 名称 | b |
 | :--- | ---: |
@@ -153,7 +105,7 @@ def f(x):
 
 [http://auto.test](http://auto.test) [alt](http://img.test/i.png) rel (file.py)"""
 
-IN_PLAIN = """\
+IN_PLAIN = f"""\
 Title b
 
 a i ~s~ c|d x < y & z
@@ -168,30 +120,7 @@ def f(x):
 
     return x < 1
 ```
-• c
-
-3. x
-
-4. y
-
-   more
-
-> q
->
-> • qq
->
-> > deeper
->
-> ```
-> code
-> ```
-
-```
-名称 |   b
------+----
-你好 | x|y
-1    |  22
-```
+{ITEM_TO_COLUMNS}
 
 a: r1
 link: x (http://y.test)

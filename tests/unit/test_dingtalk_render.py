@@ -10,47 +10,17 @@ from hermes_green.adapters.dingtalk.settings import Settings, api_of, check, oap
 from hermes_green.core.errors import AuthRejected, LinkLost, SendRefused, SendRetry, SendUnknown, Throttled
 from hermes_green.core.model import Attachment, Peer, Reply, Secret
 from hermes_green.link.http import Answer
-from tests.support.dialects import RICH
+from tests.support.dialects import COLUMNS, LISTS_AND_QUOTE, RICH
 
-GOLDEN = """\
+GOLDEN = f"""\
 # Title **b**
 
 a *i* ~~s~~ `c|d` x < y & z\x20\x20
 next **注意：**请看[文档](https://x.test/a%28b%29)吧。***both* bold**
 
-- a
-    - b **bold**
-        1. deep
-- code:
-```py
-def f(x):
+{LISTS_AND_QUOTE}
 
-    return x < 1
-```
-- c
-
-3. x
-
-4. y
-
-    more
-
-> q
->
-> - qq
->
-> > deeper
->
-> ```
-> code
-> ```
-
-```
-名称 |   b
------+----
-你好 | x|y
-1    |  22
-```
+{COLUMNS}
 
 a: **r1**\x20\x20
 link: [x](http://y.test)
