@@ -13,7 +13,6 @@ card_update, upload, rest_refused.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any, Callable
 
 from hermes_green.sim import dingtalk_frames as frames
@@ -25,18 +24,9 @@ from hermes_green.sim.dingtalk_rules import CLIENT_ID, CLIENT_SECRET
 from hermes_green.sim.dingtalk_users import Users
 from hermes_green.sim.dingtalk_webhooks import PATH as WEBHOOK, Webhooks
 from hermes_green.sim.kit import Answer, Link, Request
+from hermes_green.sim.kit_told import Told
 
 __all__ = ["CLIENT_ID", "CLIENT_SECRET", "DingTalkSim"]
-
-
-@dataclass(slots=True)
-class _ApiError:
-    """A refusal told by a fault."""
-
-    answer: Answer
-    path: str
-    until: float
-    left: int | None
 
 
 class DingTalkSim(DingTalkGate):
@@ -49,7 +39,7 @@ class DingTalkSim(DingTalkGate):
         self.cards = Cards(self)
         self.rest = Rest(self)
         self.users = Users(self)
-        self._api_error: _ApiError | None = None
+        self._told = Told()
 
     # -- control
 
@@ -69,8 +59,7 @@ class DingTalkSim(DingTalkGate):
         if name == "api_error":
             path, status = str(args.pop("path", "")), int(args.pop("status", 400))
             answer = refused(status, str(args.get("code", "")), str(args.get("message", "")))
-            until = time.monotonic() + seconds if seconds is not None else float("inf")
-            self._api_error = _ApiError(answer, path, until, count)
+            self._told.set(answer, path, seconds, count)
         elif name in own:
             own[name](**args)
         else:
@@ -81,7 +70,7 @@ class DingTalkSim(DingTalkGate):
     def clear(self, name: str = "") -> None:
         """End the fault ``name``, or all of them."""
         if name in ("", "api_error"):
-            self._api_error = None
+            self._told.clear()
         if name in ("", "stuck"):
             self.stuck_until = 0.0
         super().clear(name)
@@ -98,12 +87,8 @@ class DingTalkSim(DingTalkGate):
 
     def api_error(self, path: str) -> Answer | None:
         """What the fault ``api_error`` says about a call."""
-        told = self._api_error
-        if told is None or time.monotonic() > told.until or told.left == 0 or told.path not in path:
-            return None
-        if told.left is not None:
-            told.left -= 1
-        return told.answer
+        answer: Answer | None = self._told.take(path)
+        return answer
 
     def note_send(self, chat: str, text: str, via: str, **more: Any) -> None:
         """A message of the robot reached a conversation. Nothing tells a repeat from a second message."""
