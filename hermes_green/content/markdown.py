@@ -13,26 +13,7 @@ from typing import Callable, Iterator, Sequence
 
 from markdown_it.token import Token
 
-from hermes_green.content.blocks import (
-    Alignment,
-    Block,
-    Bold,
-    Break,
-    Code,
-    CodeSpan,
-    Heading,
-    Image,
-    Italic,
-    Link,
-    List,
-    Paragraph,
-    Quote,
-    Rule,
-    Span,
-    Strike,
-    Table,
-    Text,
-)
+from hermes_green.content import blocks as doc
 from hermes_green.content.parser import parser
 
 # An answer beyond these is not read by people, and walking it would take a second; it passes as text.
@@ -45,7 +26,7 @@ _BR = re.compile(r"\s*<br\s*/?>\s*", re.IGNORECASE)
 _PARAGRAPHS = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 
 
-def blocks(text: str) -> tuple[Block, ...]:
+def blocks(text: str) -> tuple[doc.Block, ...]:
     """The blocks of a Markdown text; linear in its length and raises nothing."""
     text = storable(text)
     if len(text) > LONGEST or text.count("\n") > LINES:
@@ -62,32 +43,32 @@ def storable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def as_text(text: str) -> tuple[Block, ...]:
+def as_text(text: str) -> tuple[doc.Block, ...]:
     """The paragraphs of a text in which no mark means anything."""
     found = (part.strip("\n") for part in _PARAGRAPHS.split(text))
-    return tuple(Paragraph(_lines(part.split("\n"))) for part in found if part.strip())
+    return tuple(doc.Paragraph(_lines(part.split("\n"))) for part in found if part.strip())
 
 
-def is_plain(found: Sequence[Block]) -> bool:
+def is_plain(found: Sequence[doc.Block]) -> bool:
     """Whether nothing but paragraphs of unmarked words was found."""
     return all(
-        isinstance(block, Paragraph) and all(isinstance(span, (Text, Break)) for span in block.spans)
+        isinstance(block, doc.Paragraph) and all(isinstance(span, (doc.Text, doc.Break)) for span in block.spans)
         for block in found
     )
 
 
-def unmarked(text: str, found: Sequence[Block]) -> bool:
+def unmarked(text: str, found: Sequence[doc.Block]) -> bool:
     """Whether ``found``, the blocks of ``text``, say no more than the text as it stands: it may be sent so."""
     if not is_plain(found):
         return False
-    said = "".join(span.text for block in found for span in block.spans if isinstance(span, Text))  # type: ignore
+    said = "".join(span.text for block in found for span in block.spans if isinstance(span, doc.Text))  # type: ignore
     return "".join(said.split()) == "".join(storable(text).split())
 
 
-def _lines(lines: Sequence[str]) -> tuple[Span, ...]:
-    spans: list[Span] = []
+def _lines(lines: Sequence[str]) -> tuple[doc.Span, ...]:
+    spans: list[doc.Span] = []
     for line in lines:
-        spans += [Break(), Text(line)] if spans else [Text(line)]
+        spans += [doc.Break(), doc.Text(line)] if spans else [doc.Text(line)]
     return tuple(spans)
 
 
@@ -97,7 +78,7 @@ class _Reader:
     def __init__(self, tokens: Sequence[Token]) -> None:
         self._tokens = iter(tokens)
 
-    def blocks(self, closing: str = "") -> Iterator[Block]:
+    def blocks(self, closing: str = "") -> Iterator[doc.Block]:
         """The blocks up to the token ``closing``."""
         for token in self._tokens:
             kind = token.type
@@ -106,29 +87,29 @@ class _Reader:
             if kind == "paragraph_open":
                 spans = self._spans("paragraph_close")
                 if spans:
-                    yield Paragraph(spans)
+                    yield doc.Paragraph(spans)
             elif kind == "heading_open":
-                yield Heading(int(token.tag[1:]), self._spans("heading_close"))
+                yield doc.Heading(int(token.tag[1:]), self._spans("heading_close"))
             elif kind in ("fence", "code_block"):
                 yield _code(token.info.strip(), token.content.removesuffix("\n"))
             elif kind == "blockquote_open":
-                yield Quote(tuple(self.blocks("blockquote_close")))
+                yield doc.Quote(tuple(self.blocks("blockquote_close")))
             elif kind in ("bullet_list_open", "ordered_list_open"):
                 yield self._list(token)
             elif kind == "table_open":
                 yield self._table()
             elif kind == "hr":
-                yield Rule()
+                yield doc.Rule()
 
-    def _spans(self, closing: str) -> tuple[Span, ...]:
-        spans: tuple[Span, ...] = ()
+    def _spans(self, closing: str) -> tuple[doc.Span, ...]:
+        spans: tuple[doc.Span, ...] = ()
         for token in self._tokens:
             if token.type == closing:
                 break
             spans += _spans_of(token.children or ())
         return spans
 
-    def _list(self, opening: Token) -> List:
+    def _list(self, opening: Token) -> doc.List:
         ordered = opening.type == "ordered_list_open"
         items, tight = [], True
         for token in self._tokens:
@@ -138,12 +119,12 @@ class _Reader:
                 tight = tight and not reader.loose
             else:
                 break
-        return List(ordered, int(opening.attrGet("start") or 1) if ordered else 1, tuple(items), tight)
+        return doc.List(ordered, int(opening.attrGet("start") or 1) if ordered else 1, tuple(items), tight)
 
-    def _table(self) -> Table:
-        rows: list[tuple[tuple[Span, ...], ...]] = []
-        row: list[tuple[Span, ...]] = []
-        alignments: list[Alignment] = []
+    def _table(self) -> doc.Table:
+        rows: list[tuple[tuple[doc.Span, ...], ...]] = []
+        row: list[tuple[doc.Span, ...]] = []
+        alignments: list[doc.Alignment] = []
         for token in self._tokens:
             if token.type == "table_close":
                 break
@@ -154,12 +135,12 @@ class _Reader:
             elif token.type == "tr_close":
                 rows.append(tuple(row))
                 row = []
-        return Table(rows[0], tuple(rows[1:]), tuple(alignments))
+        return doc.Table(rows[0], tuple(rows[1:]), tuple(alignments))
 
 
-def _code(info: str, text: str) -> Code:
+def _code(info: str, text: str) -> doc.Code:
     """Code, in which what is too much for the name of a language is the first line."""
-    return Code(info, text) if len(info) <= _LONGEST_INFO else Code("", f"{info}\n{text}")
+    return doc.Code(info, text) if len(info) <= _LONGEST_INFO else doc.Code("", f"{info}\n{text}")
 
 
 class _Item(_Reader):
@@ -179,19 +160,19 @@ class _Item(_Reader):
             yield token
 
 
-def _alignment(token: Token) -> Alignment:
+def _alignment(token: Token) -> doc.Alignment:
     for side in ("left", "center", "right"):
         if str(token.attrGet("style") or "").endswith(side):
             return side
     return ""
 
 
-_MARKS: dict[str, Callable[[tuple[Span, ...]], Span]] = {"strong": Bold, "em": Italic, "s": Strike}
+_MARKS: dict[str, Callable[[tuple[doc.Span, ...]], doc.Span]] = {"strong": doc.Bold, "em": doc.Italic, "s": doc.Strike}
 
 
-def _spans_of(tokens: Sequence[Token]) -> tuple[Span, ...]:
+def _spans_of(tokens: Sequence[Token]) -> tuple[doc.Span, ...]:
     """Spans of inline tokens. Marks nested too deep to mean anything are left out, their words are not."""
-    stack: list[tuple[Callable[[tuple[Span, ...]], Span] | None, list[Span]]] = [(None, [])]
+    stack: list[tuple[Callable[[tuple[doc.Span, ...]], doc.Span] | None, list[doc.Span]]] = [(None, [])]
     in_link = 0
     for token in tokens:
         here = stack[-1][1]
@@ -209,9 +190,9 @@ def _spans_of(tokens: Sequence[Token]) -> tuple[Span, ...]:
             elif inside is not outside:
                 outside.extend(inside)
         elif token.type in ("softbreak", "hardbreak"):
-            here.append(Break())
+            here.append(doc.Break())
         elif token.type == "code_inline":
-            here.append(CodeSpan(token.content))
+            here.append(doc.CodeSpan(token.content))
         elif token.type == "image":
             here.append(_image(token))
         else:
@@ -219,29 +200,29 @@ def _spans_of(tokens: Sequence[Token]) -> tuple[Span, ...]:
     return tuple(stack[0][1])
 
 
-def _opening(token: Token) -> Callable[[tuple[Span, ...]], Span]:
+def _opening(token: Token) -> Callable[[tuple[doc.Span, ...]], doc.Span]:
     if token.type != "link_open":
         return _MARKS[token.tag]
     href, title = str(token.attrGet("href") or ""), str(token.attrGet("title") or "")
 
-    def link(spans: tuple[Span, ...]) -> Span:
+    def link(spans: tuple[doc.Span, ...]) -> doc.Span:
         # A chat shows no tooltips; what one would say belongs to the words.
-        return Link((*spans, Text(f" ({title})")) if title else spans, href)
+        return doc.Link((*spans, doc.Text(f" ({title})")) if title else spans, href)
 
     return link
 
 
-def _image(token: Token) -> Image:
+def _image(token: Token) -> doc.Image:
     words = "".join(" " if child.type == "softbreak" else child.content for child in token.children or ())
     title = str(token.attrGet("title") or "")
-    return Image(f"{words} ({title})".strip() if title else words, str(token.attrGet("src") or ""))
+    return doc.Image(f"{words} ({title})".strip() if title else words, str(token.attrGet("src") or ""))
 
 
-def _append_text(spans: list[Span], text: str) -> None:
+def _append_text(spans: list[doc.Span], text: str) -> None:
     for number, part in enumerate(_BR.split(text)):
         if number:
-            spans.append(Break())
-        if part and spans and isinstance(spans[-1], Text):
-            spans[-1] = Text(spans[-1].text + part)
+            spans.append(doc.Break())
+        if part and spans and isinstance(spans[-1], doc.Text):
+            spans[-1] = doc.Text(spans[-1].text + part)
         elif part:
-            spans.append(Text(part))
+            spans.append(doc.Text(part))

@@ -8,27 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Callable, Sequence
 
-from hermes_green.content import tables
-from hermes_green.content.blocks import (
-    Block,
-    Bold,
-    Break,
-    Code,
-    CodeSpan,
-    Heading,
-    Image,
-    Italic,
-    Link,
-    List,
-    Paragraph,
-    Quote,
-    Rule,
-    Span,
-    Strike,
-    Table,
-    Text,
-    words_of,
-)
+from hermes_green.content import blocks as doc, tables
 from hermes_green.content.pack import BLOCK, GLUED, LINE, SENTENCE, WORD, Piece, Wrap, join, same
 
 _SCHEMES = ("https://", "http://", "mailto:", "tel:")
@@ -109,7 +89,7 @@ class Dialect:
     quote: Wrap = field(default=Wrap())
     quote_lead: str = "> "
     rule: str = "———"
-    table: Callable[[Table], Sequence[Block]] | None = tables.auto
+    table: Callable[[doc.Table], Sequence[doc.Block]] | None = tables.auto
 
 
 # What a Markdown of the common kind looks like; platforms replace what theirs does otherwise.
@@ -126,7 +106,7 @@ MARKDOWN = Dialect(
 )
 
 
-def write(blocks: Sequence[Block], dialect: Dialect) -> tuple[Piece, ...]:
+def write(blocks: Sequence[doc.Block], dialect: Dialect) -> tuple[Piece, ...]:
     """The pieces of a document, for ``pack`` or ``join``."""
     writer = _Writer(dialect)
     writer.blocks(blocks, "", (), dialect.block)
@@ -153,28 +133,28 @@ class _Writer:
         self._rank = BLOCK
         self._depth = 0  # of lists
 
-    def blocks(self, blocks: Sequence[Block], rest: str, outer: tuple[Wrap, ...], between: str) -> None:
+    def blocks(self, blocks: Sequence[doc.Block], rest: str, outer: tuple[Wrap, ...], between: str) -> None:
         """Write blocks one after the other; ``rest`` begins each of their lines."""
         for number, block in enumerate(blocks):
             if number:
-                rank = SENTENCE if isinstance(blocks[number - 1], Heading) else LINE if self._depth else BLOCK
+                rank = SENTENCE if isinstance(blocks[number - 1], doc.Heading) else LINE if self._depth else BLOCK
                 self._end_line(between, rest, rank)
             self._block(block, rest, outer)
 
-    def _block(self, block: Block, rest: str, outer: tuple[Wrap, ...]) -> None:
-        if isinstance(block, Paragraph):
+    def _block(self, block: doc.Block, rest: str, outer: tuple[Wrap, ...]) -> None:
+        if isinstance(block, doc.Paragraph):
             self._spans(block.spans, rest, outer, ())
-        elif isinstance(block, Heading):
+        elif isinstance(block, doc.Heading):
             self._spans(block.spans, rest, outer, _with((), self._dialect.heading(block.level)))
-        elif isinstance(block, Code):
+        elif isinstance(block, doc.Code):
             self._code(block, rest, outer)
-        elif isinstance(block, Quote):
+        elif isinstance(block, doc.Quote):
             self._quote(block, rest, outer)
-        elif isinstance(block, List):
+        elif isinstance(block, doc.List):
             self._list(block, rest, outer)
-        elif isinstance(block, Table):
+        elif isinstance(block, doc.Table):
             self._table(block, rest, outer)
-        elif isinstance(block, Rule):
+        elif isinstance(block, doc.Rule):
             self._put(self._dialect.rule, rest, outer, (), solid=True)
 
     def _put(
@@ -221,24 +201,24 @@ class _Writer:
         self._lead, self._rank = rest, rank
 
     def _spans(
-        self, spans: Sequence[Span], rest: str, outer: tuple[Wrap, ...], inner: tuple[Wrap, ...]
+        self, spans: Sequence[doc.Span], rest: str, outer: tuple[Wrap, ...], inner: tuple[Wrap, ...]
     ) -> None:
         dialect = self._dialect
         for span in spans:
-            if isinstance(span, Text):
+            if isinstance(span, doc.Text):
                 self._words(span.text, rest, outer, inner)
-            elif isinstance(span, CodeSpan):
+            elif isinstance(span, doc.CodeSpan):
                 self._put(span.text, rest, outer, self._code_marks(span, inner), escape=dialect.code_escape)
-            elif isinstance(span, Break):
+            elif isinstance(span, doc.Break):
                 self._end_line(dialect.line, rest, LINE)
-            elif isinstance(span, Link):
-                self._link(span.spans or (Text(span.href),), span.href, rest, outer, inner)
-            elif isinstance(span, Image) and dialect.image and dialect.linkable(span.href):
+            elif isinstance(span, doc.Link):
+                self._link(span.spans or (doc.Text(span.href),), span.href, rest, outer, inner)
+            elif isinstance(span, doc.Image) and dialect.image and dialect.linkable(span.href):
                 self._put(dialect.image(span.href, span.alt), rest, outer, inner, solid=True)
-            elif isinstance(span, Image):
-                self._link((Text(span.alt or span.href),), span.href, rest, outer, inner)
+            elif isinstance(span, doc.Image):
+                self._link((doc.Text(span.alt or span.href),), span.href, rest, outer, inner)
             else:
-                mark = {Bold: dialect.bold, Italic: dialect.italic, Strike: dialect.strike}[type(span)]
+                mark = {doc.Bold: dialect.bold, doc.Italic: dialect.italic, doc.Strike: dialect.strike}[type(span)]
                 self._spans(span.spans, rest, outer, _with(inner, mark))
 
     def _words(self, text: str, rest: str, outer: tuple[Wrap, ...], inner: tuple[Wrap, ...]) -> None:
@@ -253,9 +233,9 @@ class _Writer:
                 self._gap, self._rank = text[start + len(words) :], WORD
 
     def _link(
-        self, spans: Sequence[Span], href: str, rest: str, outer: tuple[Wrap, ...], inner: tuple[Wrap, ...]
+        self, spans: Sequence[doc.Span], href: str, rest: str, outer: tuple[Wrap, ...], inner: tuple[Wrap, ...]
     ) -> None:
-        text = words_of(tuple(spans))
+        text = doc.words_of(tuple(spans))
         if self._dialect.linkable(href):
             self._spans(spans, rest, outer, _with(inner, self._dialect.link(href, text)))
             return
@@ -263,14 +243,14 @@ class _Writer:
         if href and href != text:
             self._words(f" ({href})", rest, outer, inner)
 
-    def _code_marks(self, span: CodeSpan, inner: tuple[Wrap, ...]) -> tuple[Wrap, ...]:
+    def _code_marks(self, span: doc.CodeSpan, inner: tuple[Wrap, ...]) -> tuple[Wrap, ...]:
         mark = self._dialect.code(span.text)
         if not self._dialect.code_alone:
             return _with(inner, mark)
         links = tuple(wrap for wrap in inner if wrap.spare)  # an address says more than a fount
         return links or _with((), mark)
 
-    def _code(self, block: Code, rest: str, outer: tuple[Wrap, ...]) -> None:
+    def _code(self, block: doc.Code, rest: str, outer: tuple[Wrap, ...]) -> None:
         if self._lead != rest:  # a fence begins a line of its own
             self._put("", rest, outer, ())
             self._end_line("\n", rest, LINE)
@@ -286,12 +266,12 @@ class _Writer:
                 self._end_line("\n", lead, LINE)
             self._put(line, lead, (*outer, mark), (), escape=self._dialect.code_escape, code=True)
 
-    def _quote(self, block: Quote, rest: str, outer: tuple[Wrap, ...]) -> None:
+    def _quote(self, block: doc.Quote, rest: str, outer: tuple[Wrap, ...]) -> None:
         self._lead += self._dialect.quote_lead
         mark = replace(self._dialect.quote)  # a mark of its own, so that two quotes in a row stay two
         self.blocks(block.blocks, rest + self._dialect.quote_lead, _with(outer, mark), self._dialect.block)
 
-    def _list(self, block: List, rest: str, outer: tuple[Wrap, ...]) -> None:
+    def _list(self, block: doc.List, rest: str, outer: tuple[Wrap, ...]) -> None:
         dialect = self._dialect
         between = dialect.item if block.tight else dialect.block
         bullet = dialect.bullets[min(self._depth, len(dialect.bullets) - 1)]
@@ -306,7 +286,7 @@ class _Writer:
                 self._put("", rest + dialect.indent, outer, ())
         self._depth -= 1
 
-    def _table(self, block: Table, rest: str, outer: tuple[Wrap, ...]) -> None:
+    def _table(self, block: doc.Table, rest: str, outer: tuple[Wrap, ...]) -> None:
         if self._dialect.table is not None:
             self.blocks(self._dialect.table(block), rest, outer, self._dialect.block)
             return
@@ -324,9 +304,9 @@ class _Writer:
             self._end_line("\n", lead, LINE if self.pieces[-1].outer is again else GLUED)
             self._put(self._row(row), lead, again, (), solid=True)
 
-    def _row(self, cells: Sequence[Sequence[Span]]) -> str:
+    def _row(self, cells: Sequence[Sequence[doc.Span]]) -> str:
         dialect = replace(self._dialect, line=" ")
-        written = (join(write((Paragraph(tuple(cell)),), dialect)).replace("|", "\\|") for cell in cells)
+        written = (join(write((doc.Paragraph(tuple(cell)),), dialect)).replace("|", "\\|") for cell in cells)
         return "| " + " | ".join(written) + " |"
 
 
