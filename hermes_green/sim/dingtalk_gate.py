@@ -11,13 +11,14 @@ import gevent
 
 from hermes_green.sim import dingtalk_frames as frames
 from hermes_green.sim.dingtalk_rules import DingTalkRules
-from hermes_green.sim.kit import Answer, Link, Request, Simulator
+from hermes_green.sim.kit import Answer, Link, Request
+from hermes_green.sim.kit_watch import Watchful
 
 OPEN = "/v1.0/gateway/connections/open"
 XML = b"<?xml version='1.0'?><connection/>"
 
 
-class DingTalkGate(Simulator):
+class DingTalkGate(Watchful):
     """The half of the platform that keeps links; the other half is `dingtalk.DingTalkSim`."""
 
     platform = "dingtalk"
@@ -30,7 +31,6 @@ class DingTalkGate(Simulator):
         self._tickets: dict[str, tuple[float, frozenset[tuple[str, str]]]] = {}
         self._subscribed: dict[str, frozenset[tuple[str, str]]] = {}
         self._opens: deque[float] = deque()
-        self._watch: gevent.Greenlet | None = None
 
     # -- asking for a connection
 
@@ -123,28 +123,14 @@ class DingTalkGate(Simulator):
 
     # -- its own clock
 
-    def started(self) -> None:
-        """Watch the connections."""
-        self._watch = gevent.spawn(self._watching)
-
-    def stopping(self) -> None:
-        """Stop watching."""
-        if self._watch is not None:
-            self._watch.kill(timeout=2)
-
-    def _watching(self) -> None:
+    def look_every(self) -> float:
+        """Often enough for what is due soonest."""
         rules = self.options
-        step = min([every for every in (rules.ping_every, rules.keepalive_every) if every] + [0.5]) / 4
-        while True:
-            gevent.sleep(step)
-            now = time.monotonic()
-            for link in [link for link in self.links if link.usable]:
-                self._tend(link, now)
+        return float(min([every for every in (rules.ping_every, rules.keepalive_every) if every] + [0.5]) / 4)
 
-    def _tend(self, link: Link, now: float) -> None:
+    def look(self, link: Link, now: float) -> None:
+        """Pings that were not answered, pings and signs of life that are due, and a life that is over."""
         rules, memo = self.options, link.memo
-        if link.stalled:
-            memo["stalled"] = True
         asked: dict[str, tuple[str, float]] = memo["asked"]
         if asked and now - min(at for _, at in asked.values()) > rules.ping_within:
             if not memo.get("stalled"):

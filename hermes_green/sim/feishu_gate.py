@@ -7,13 +7,12 @@ import uuid
 from typing import Any
 from urllib.parse import urlencode
 
-import gevent
-
 from hermes_green.sim import feishu_frames as frames
 from hermes_green.sim.feishu_events import new_id
 from hermes_green.sim.feishu_push import Pushes
 from hermes_green.sim.feishu_rules import FeishuRules
-from hermes_green.sim.kit import Answer, Link, Request, Simulator
+from hermes_green.sim.kit import Answer, Link, Request
+from hermes_green.sim.kit_watch import Watchful
 
 DISCOVERY = "/callback/ws/endpoint"
 APP_ID = "cli_a1b2c3d4e5f60718"
@@ -25,7 +24,7 @@ _TICKET_LIFE = 60.0
 _PONG_WITHIN = 10.0
 
 
-class FeishuGate(Simulator):
+class FeishuGate(Watchful):
     """The half of the platform that keeps links; the other half is `feishu.FeishuSim`."""
 
     platform = "feishu"
@@ -50,7 +49,6 @@ class FeishuGate(Simulator):
         self.service_id = 33554678
         self.courier = Pushes(self)
         self._tickets: dict[str, float] = {}
-        self._watch: gevent.Greenlet | None = None
 
     # -- discovery
 
@@ -152,29 +150,26 @@ class FeishuGate(Simulator):
 
     # -- its own clock
 
-    def started(self) -> None:
-        """Watch the heartbeats."""
-        self._watch = gevent.spawn(self._watching)
-
     def stopping(self) -> None:
         """Stop watching and pushing."""
-        if self._watch is not None:
-            self._watch.kill(timeout=2)
+        super().stopping()
         self.courier.stop()
 
-    def _watching(self) -> None:
-        limit = self.rules.heartbeat_timeout or self.rules.ping_interval * 3
-        while True:
-            gevent.sleep(min(0.25, limit / 10))
-            now = time.monotonic()
-            for link in [link for link in self.links if link.usable]:
-                if link.stalled:
-                    link.memo["stalled"] = True
-                self._native(link, now)
-                if now - link.memo["beat"] > limit:
-                    if not link.memo.get("stalled"):
-                        self.violation(f"no ping for {limit:g} s", link=link)
-                    link.close(1001, "heartbeat timeout")
+    def look_every(self) -> float:
+        """Some times in the silence that a link may keep."""
+        return min(0.25, self._silence() / 10)
+
+    def look(self, link: Link, now: float) -> None:
+        """Pings of the platform's own, and a link that has been silent for too long."""
+        self._native(link, now)
+        limit = self._silence()
+        if now - link.memo["beat"] > limit:
+            if not link.memo.get("stalled"):
+                self.violation(f"no ping for {limit:g} s", link=link)
+            link.close(1001, "heartbeat timeout")
+
+    def _silence(self) -> float:
+        return self.rules.heartbeat_timeout or self.rules.ping_interval * 3
 
     def _native(self, link: Link, now: float) -> None:
         every, memo = self.rules.native_ping, link.memo

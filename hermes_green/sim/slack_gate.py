@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 
 import gevent
 
-from hermes_green.sim.kit import Answer, Link, Request, Simulator
+from hermes_green.sim.kit import Answer, Link, Request
+from hermes_green.sim.kit_watch import Watchful
 from hermes_green.sim.slack_events import APP_ID
 from hermes_green.sim.slack_push import Envelopes
 
@@ -50,7 +51,7 @@ class Options:
     silent: bool = False
 
 
-class SlackGate(Simulator):
+class SlackGate(Watchful):
     """The half of the platform that keeps links; the other half is `slack.SlackSim`."""
 
     platform = "slack"
@@ -65,7 +66,6 @@ class SlackGate(Simulator):
         self.courier = Envelopes(self, waits, self.options.ack_deadline, self.options.hold_order)
         self.pings = True
         self._tickets: dict[str, float] = {}
-        self._watch: gevent.Greenlet | None = None
 
     # -- dialling
 
@@ -142,27 +142,21 @@ class SlackGate(Simulator):
 
     # -- its own clock
 
-    def started(self) -> None:
-        """Ping and watch."""
-        self._watch = gevent.spawn(self._watching)
-
     def stopping(self) -> None:
         """Stop watching and pushing."""
-        if self._watch is not None:
-            self._watch.kill(timeout=2)
+        super().stopping()
         self.courier.stop()
 
-    def _watching(self) -> None:
-        while True:
-            gevent.sleep(min(0.25, self.options.ping_interval / 5))
-            now = time.monotonic()
-            for link in [link for link in self.links if link.usable]:
-                if link.stalled:
-                    link.memo["stalled"] = True
-                self._ping(link, now)
-                life = self.options.link_life
-                if life and now - link.opened > life and not link.memo.get("noticed"):
-                    self.disconnect(link, "refresh_requested", 10.0)
+    def look_every(self) -> float:
+        """Some times between two pings."""
+        return min(0.25, self.options.ping_interval / 5)
+
+    def look(self, link: Link, now: float) -> None:
+        """Pings, and a life that is over."""
+        self._ping(link, now)
+        life = self.options.link_life
+        if life and now - link.opened > life and not link.memo.get("noticed"):
+            self.disconnect(link, "refresh_requested", 10.0)
 
     def _ping(self, link: Link, now: float) -> None:
         """Ask for a pong; the link's memo knows when the last one came."""
