@@ -89,7 +89,7 @@ class Router:
         return True
 
     def again(self) -> None:
-        """Push un-acknowledged events at once, and the last robot messages a second time."""
+        """Push un-acknowledged events at once, and the last robot messages a second time, but for lost ones."""
         for push in [*self._events.values(), *self._recent]:
             self._fly(push)
 
@@ -175,6 +175,7 @@ class Router:
 
     def _lose(self, push: Push, reason: str) -> None:
         self.lost += 1
+        self._recent = deque((each for each in self._recent if each is not push), self._recent.maxlen)
         text = push.data.get("text", {}).get("content", "") if isinstance(push.data, dict) else ""
         self._sim.log.add("lost", chat=push.chat, message_id=push.message_id, reason=reason, text=text)
         self._next_after(push)

@@ -125,14 +125,18 @@ class Users:
         for message_id, (said, over) in list(self.pending.items()):
             if over == link:
                 self._sim.log.add("uncertain", message_id=message_id, chat=said.chat)
+                self._forget(said)
                 self._next_after(said)
 
     def again(self) -> None:
-        """Push the last callbacks once more, as they were."""
+        """Push the last callbacks once more, as they were, but for what may have been lost."""
         for said in self._recent:
             self._sim.gate.push(said.frame)
 
     # -- inside
+
+    def _forget(self, said: Said) -> None:
+        self._recent = [each for each in self._recent if each is not said]
 
     def _content(self, kind: str, text: str, data: str, name: str) -> dict[str, Any]:
         if kind in ("text", "voice"):
@@ -161,6 +165,7 @@ class Users:
             link = sim.gate.push(said.frame)
         if link is None:
             sim.log.add("lost", **fields)
+            self._forget(said)
             self._next_after(said)
             return
         sim.log.add("push", link=link.id, req_id=said.req_id, **fields)

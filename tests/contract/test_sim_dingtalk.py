@@ -231,6 +231,16 @@ def test_what_was_not_subscribed_is_not_pushed(sim: DingTalkSim) -> None:
     assert sim.wait("lost")["reason"] == "no connection"
 
 
+def test_what_was_lost_is_not_among_what_comes_a_second_time(sim: DingTalkSim) -> None:
+    sim.say(text="nobody is there")
+    client = Client(sim)
+    wait_for(lambda: sim.links)
+    sim.say(text="heard")
+    sim.fault("redeliver")
+    texts = [json.loads(client.frame("CALLBACK")["data"])["text"]["content"] for _ in range(2)]
+    assert texts == ["heard", "heard"]
+
+
 def test_a_chat_s_next_message_waits_for_the_one_before() -> None:
     with DingTalkSim(hold_order=True, ping_every=0.0) as sim:
         client = Client(sim)

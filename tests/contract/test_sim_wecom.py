@@ -305,6 +305,8 @@ def test_nothing_is_pushed_again_to_a_client_that_comes_back(sim: WeComSim) -> N
     client = Client(sim)
     assert [entry["event"] for entry in sim.record(kind="lost")] == [""]
     assert client.hear(text="in time")["body"]["text"]["content"] == "in time"
+    sim.fault("redeliver")
+    assert client.read()["body"]["text"]["content"] == "in time", "not even when what was heard comes a second time"
 
 
 def test_in_order_means_that_the_next_waits_for_the_answer_or_the_end_of_the_link(make: Make) -> None:
