@@ -17,6 +17,7 @@ OURS = (".venv/bin/hermes-green ", "curl ")
 # Installing, tests, benches, service managers, upgrades and `try` have runs of their own.
 ELSEWHERE = (
     "scripts/",
+    "HERMES_GREEN_FAULTS=long scripts/",
     ".venv/bin/python tests/bench/",
     "python3 -m venv",
     ".venv/bin/hermes-green try",

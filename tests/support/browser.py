@@ -188,14 +188,23 @@ class Page:
             gevent.sleep(0.05)
 
     def click(self, selector: str) -> None:
-        """Scroll an element into sight and click into its middle with the mouse, whatever covers it."""
-        box = self.eval(
-            f"(() => {{ const element = document.querySelector({json.dumps(selector)});"
-            " element.scrollIntoView({block: 'nearest'}); const r = element.getBoundingClientRect();"
-            " return [r.x + r.width / 2, r.y + r.height / 2] })()"
-        )
-        for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+        """Scroll an element into sight and click into its middle with the mouse. One that moved away in
+        between is aimed at anew, and what was hit in its place is not told of it."""
+        deadline = time.monotonic() + ANSWER
+        while True:
+            x, y = self.eval(
+                f"(() => {{ const element = document.querySelector({json.dumps(selector)}); window.hit = null;"
+                " document.addEventListener('click', (event) => { window.hit = element.contains(event.target);"
+                " if (!window.hit) { event.stopImmediatePropagation(); event.preventDefault() } },"
+                " {capture: true, once: true});"
+                " element.scrollIntoView({block: 'nearest'}); const r = element.getBoundingClientRect();"
+                " return [r.x + r.width / 2, r.y + r.height / 2] })()"
+            )
+            for kind in ("mousePressed", "mouseReleased"):
+                self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+            if self.eval("window.hit") is not False:  # null: a button that is disabled, or another document by now
+                return
+            assert time.monotonic() < deadline, f"something lies over {selector}"
 
     def type(self, text: str) -> None:
         """Type into what has the focus."""
