@@ -401,6 +401,7 @@ class TestDingTalk(AdapterContract):
         good = [f"good {number}" for number in range(0, 500, 25)]
         for number in range(500):
             bench.sim.say(kind="raw", frame=mutated(number, draw))
+            gevent.sleep(0)  # heartbeats go on meanwhile
             if number % 25 == 0:
                 bench.sim.say(text=f"good {number}", chat="good")
         pushed = {entry["message_id"] for entry in bench.sim.record(kind="push")}

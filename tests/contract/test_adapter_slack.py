@@ -255,6 +255,7 @@ class TestSlack(AdapterContract):
         good = [f"good {number}" for number in range(0, 500, 25)]
         for number in range(500):
             bench.sim.links[0].send(mutated(number, draw))
+            gevent.sleep(0)  # heartbeats go on meanwhile
             if number % 25 == 0:
                 bench.sim.say(text=f"good {number}", chat=f"D0GOOD{number}")
         wait_for(lambda: not bench.sim.courier.unacked(), what="every good frame acknowledged")
