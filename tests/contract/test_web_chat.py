@@ -112,6 +112,17 @@ def test_a_listener_that_returns_gets_what_it_missed_and_nothing_twice(site, lis
     assert listen("/api/events?chat=main&since=gone").next()["data"]["text"] == "1"
 
 
+def test_who_asks_first_and_listens_then_hears_the_answer_once(site, listen, monkeypatch):
+    site.reply("already there", key="a")
+    first = listen("/api/events?chat=main")
+    assert first.next()["data"]["text"] == "already there"
+    monkeypatch.setattr(streams, "KEEPALIVE", 0.05)
+    assert listen("/api/events?chat=main").next() == {}, "it has been heard"
+    for number in range(module.UNHEARD_CHATS + 5):
+        site.mailbox.publish(module.line_of("x", f"c{number}", "assistant", "to nobody"))
+    assert len(site.mailbox._unheard) == module.UNHEARD_CHATS
+
+
 def test_a_silent_stream_is_kept_alive(site, listen, monkeypatch):
     monkeypatch.setattr(streams, "KEEPALIVE", 0.05)
     assert listen("/api/events?chat=main").next() == {}

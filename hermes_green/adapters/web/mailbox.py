@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections import deque
 from typing import Any, Mapping
 
 from gevent import Timeout
@@ -17,6 +18,8 @@ from hermes_green.core.ports import Port
 
 COMMIT_WAIT = 10.0  # seconds a post waits for its commit
 FEED_BOUND = 256
+# So many answers to nobody are kept for who listens next, in so many chats.
+UNHEARD, UNHEARD_CHATS = 32, 128
 USER = "web"
 
 _CHAT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}")
@@ -80,6 +83,7 @@ class Mailbox:
         self._port: Port | None = None
         self._waiting: set[AsyncResult] = set()
         self._feeds: dict[str, set[Feed]] = {}
+        self._unheard: dict[str, deque[Mapping[str, Any]]] = {}
 
     # --- the page ---
 
@@ -123,9 +127,12 @@ class Mailbox:
         return id
 
     def listen(self, chat: str = "main") -> Feed:
-        """A feed of the chat's lines from now on; its owner closes it. Raises UnknownChat."""
+        """A feed of the chat's lines from now on, after the answers that nobody has heard: who asks first and
+        listens then must not miss what came in between. Its owner closes it. Raises UnknownChat."""
         feed = Feed(self, chat_peer(self.child, chat).chat_id)
         self._feeds.setdefault(feed.chat, set()).add(feed)
+        for line in self._unheard.pop(feed.chat, ()):
+            feed.offer(line)
         return feed
 
     def drop(self, feed: Feed) -> None:
@@ -154,7 +161,12 @@ class Mailbox:
                 )
 
     def publish(self, line: Mapping[str, Any]) -> None:
-        """An answer for whoever listens to its chat; the store keeps it for those who come later."""
+        """An answer for whoever listens to its chat, or does so next; the store keeps it for those who come later."""
+        chat = line["chat"]
+        if not self._feeds.get(chat):
+            self._unheard.setdefault(chat, deque(maxlen=UNHEARD)).append(line)
+            if len(self._unheard) > UNHEARD_CHATS:
+                del self._unheard[next(iter(self._unheard))]
         self._tell(line)
 
     def _tell(self, line: Mapping[str, Any]) -> None:
