@@ -83,11 +83,11 @@ def table_of(text: str, *more: type[HermesError]) -> Table:
         if line.startswith("["):
             section = line.strip("[]")
         elif section == "remedies":
-            name, english, chinese = _columns(line, 3)
+            name, english, chinese = columns(line, 3)
             remedies[name] = (english, chinese)
         elif not line[0].isspace():
-            keys, kind, said, said_zh, name = _columns(line, 5)
-            english, chinese = _columns(following, 2) if following[:1].isspace() else remedies[name]
+            keys, kind, said, said_zh, name = columns(line, 5)
+            english, chinese = columns(following, 2) if following[:1].isspace() else remedies[name]
             carried = "" if english.startswith(NOT_CARRIED) else english
             told = english.removeprefix(NOT_CARRIED) if not carried else ""
             for key in map(_key, keys.split(", ")):
@@ -102,8 +102,8 @@ def table_of(text: str, *more: type[HermesError]) -> Table:
     return Table(frozen, MappingProxyType(help), {name: english for name, (english, _) in remedies.items()})
 
 
-def _columns(line: str, most: int) -> list[str]:
-    """The columns of a row; those left out are empty."""
+def columns(line: str, most: int) -> list[str]:
+    """The columns of a row between bars; those left out are empty. Raises ValueError: there are more."""
     found = [column.strip() for column in line.split("|")]
     if len(found) > most:
         raise ValueError(f"more than {most} columns: {line}")

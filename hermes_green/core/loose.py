@@ -23,6 +23,16 @@ def list_of(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def objects_of(value: Any) -> list[dict[str, Any]]:
+    """The objects in the array, without what else is in it."""
+    return [each for each in list_of(value) if isinstance(each, dict)]
+
+
+def objects_of(value: Any) -> list[dict[str, Any]]:
+    """The objects in the array, without what else is in it."""
+    return [each for each in list_of(value) if isinstance(each, dict)]
+
+
 def text_of(value: Any) -> str:
     """A string that can be stored, or "": JSON may escape half a surrogate pair, UTF-8 has no place for it."""
     return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""
@@ -41,11 +51,16 @@ def need(holder: Mapping[str, Any], name: str, kind: type = str) -> Any:
     return text_of(value) if kind is str else value
 
 
-def number_of(value: Any) -> int | None:
-    """The whole number, which may be written as a string; None for anything else."""
-    if isinstance(value, str) and value.isascii() and value.removeprefix("-").isdigit() and len(value) <= 15:
+def number_of(value: Any, digits: int = 15) -> int | None:
+    """The whole number, which may be written as a string of so many characters; None for anything else."""
+    if isinstance(value, str) and value.isascii() and value.removeprefix("-").isdigit() and len(value) <= digits:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def count_of(value: Any) -> int | None:
+    """The number of things or bytes; None for anything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def seconds_of(value: Any, parts: int = 1) -> float | None:

@@ -14,6 +14,8 @@ from typing import Any, Literal, Mapping
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 ChatType = Literal["dm", "group", "channel"]
+MediaKind = Literal["image", "file", "audio", "video"]
+_BY_MIME: Mapping[str, MediaKind] = {"image": "image", "audio": "audio", "voice": "audio", "video": "video"}
 
 
 class Secret:
@@ -71,12 +73,17 @@ def lane_of(peer: Peer) -> str:
 class Attachment:
     """A piece of media: ``ref`` is what the platform needs to fetch it, ``path`` where it lies once fetched."""
 
-    kind: Literal["image", "file", "audio", "video"]
+    kind: MediaKind
     ref: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     name: str = ""
     mime: str = ""
     size: int | None = None
     path: str | None = None
+
+
+def kind_of(mime: str) -> MediaKind:
+    """What a file is to people, by its MIME type, or the platform's own that looks like one."""
+    return _BY_MIME.get(mime.partition("/")[0], "file")
 
 
 # Characters of a quotation that are handed on.
@@ -288,6 +295,7 @@ class Caps:
     send_needs_link: bool = False
     handover: bool = False
     refuse: Literal["frame", "link"] = "link"
+    resends: bool = True
     suspect: str = ""
 
 

@@ -12,8 +12,8 @@ from hermes_green.adapters.feishu import rest as feishu
 from hermes_green.adapters.qq import rest as qq
 from hermes_green.adapters.telegram import rest as telegram
 from hermes_green.adapters.wecom import wire as wecom
-from hermes_green.core.loose import number_of
-from hermes_green.core.model import Secret
+from hermes_green.core.loose import count_of, number_of, objects_of
+from hermes_green.core.model import Secret, kind_of
 from hermes_green.link.http import Answer
 
 
@@ -27,6 +27,25 @@ def answer(body: Any, status: int = 200) -> Answer:
 )
 def test_a_whole_number_may_be_written_as_a_string(value: Any, number: int | None) -> None:
     assert number_of(value) == number
+
+
+def test_what_is_counted_is_a_number_and_never_less_than_none() -> None:
+    assert [count_of(value) for value in (7, 0, -1, True, "7", 1.5, None)] == [7, 0, None, None, None, None, None]
+
+
+def test_of_an_array_the_objects_are_read() -> None:
+    assert objects_of([{"a": 1}, 7, None, {}, []]) == [{"a": 1}, {}]
+    assert objects_of(None) == objects_of("x") == objects_of({"a": {}}) == []
+
+
+def test_a_file_s_mime_type_says_what_it_is_to_people() -> None:
+    given = ("image/png", "audio/ogg", "voice", "video/mp4", "text/plain", "", "images")
+    assert [kind_of(mime) for mime in given] == ["image", "audio", "audio", "video", "file", "file", "file"]
+
+
+def test_a_number_may_have_a_bound_and_an_array_things_that_are_no_objects() -> None:
+    assert (number_of("123456789", 9), number_of("1234567890", 9), number_of("²", 9)) == (123456789, None, None)
+    assert objects_of([{"a": 1}, None, [{}], "x", {}]) == [{"a": 1}, {}] and objects_of({"a": 1}) == []
 
 
 def test_a_platforms_code_counts_in_either_form() -> None:
