@@ -28,11 +28,6 @@ def objects_of(value: Any) -> list[dict[str, Any]]:
     return [each for each in list_of(value) if isinstance(each, dict)]
 
 
-def objects_of(value: Any) -> list[dict[str, Any]]:
-    """The objects in the array, without what else is in it."""
-    return [each for each in list_of(value) if isinstance(each, dict)]
-
-
 def text_of(value: Any) -> str:
     """A string that can be stored, or "": JSON may escape half a surrogate pair, UTF-8 has no place for it."""
     return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""
