@@ -6,7 +6,7 @@ the hub), and every wait has a deadline.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, Literal, Mapping, Protocol, Sequence
+from typing import Any, Callable, Collection, Iterator, Literal, Mapping, Protocol, Sequence
 
 from hermes_green.core.model import CapsTable, Delta, Inbound, Message, Part, Peer, Receipt, Reply, Turn
 from hermes_green.core.rows import (
@@ -37,6 +37,7 @@ __all__ = [
     "DeadLetter",
     "Intake",
     "Json",
+    "Kept",
     "Lease",
     "Line",
     "NewPart",
@@ -59,6 +60,16 @@ Ack = Callable[[bool], None]
 # --- platforms ---------------------------------------------------------------------------------
 
 
+class Kept(Protocol):
+    """A frame that is kept until one of these is called."""
+
+    def done(self) -> None:
+        """What it says is committed, or says nothing."""
+
+    def leave(self) -> None:
+        """It could not be handed in: the next run shall."""
+
+
 class Port(Protocol):
     """What the runtime gives an adapter for the life of one run; numbered, void after its end."""
 
@@ -74,6 +85,10 @@ class Port(Protocol):
         Raises:
             LinkLost: the child's intake queue is full; let it end the run.
         """
+
+    def keep(self, raw: bytes | str) -> Kept | None:
+        """Keep a frame against the end of this process until what it says is committed; returns at once. None:
+        there is no need (the platform sends it again, see ``Caps.resends``) or no way."""
 
     def quarantine(self, raw: bytes | str, error: Exception, ack: Ack | None = None) -> None:
         """Hand in a frame that could not be parsed: stored, counted, then acknowledged. A full queue is met
@@ -142,8 +157,9 @@ class Adapter(Protocol):
     Optional abilities are called only where the caps of the chat's kind say so: ``find(part) ->
     Receipt | None`` (lookup), ``draft_open(peer, ref, key, seq, link) -> handle`` and
     ``draft_update(handle, text, n, link)`` (streaming), ``typing(peer, link)`` (typing),
-    ``fetch(ref) -> Iterator[bytes]`` (media) and ``quoted(ref) -> Quote`` (quotes), which raises a HermesError
-    where it cannot be told.
+    ``fetch(ref) -> Iterator[bytes]`` (media), ``quoted(ref) -> Quote`` (quotes), which raises a HermesError
+    where it cannot be told, and ``replay(port, raw)`` (not ``resends``): hand in a frame that was kept, before
+    there is a link; it raises what ``accept`` raises.
     """
 
     caps: CapsTable
@@ -243,6 +259,11 @@ class Store(Protocol):
     def join(self, lease: Lease, row: int, now: float) -> bool:
         """Make a waiting row part of a turn that runs: it ends with it, and stays with it if it must
         run again. False: the row does not wait any more. Raises LeaseLost."""
+
+    def detach(self, lease: Lease, rows: Collection[int], now: float) -> Sequence[Lease]:
+        """Take rows that were leased together apart: the lease of those that are left, one at least and the
+        last of them answered, and then one for each of ``rows``, in order, as ``lease_row`` gives it. Raises
+        LeaseLost."""
 
     def lease_row(self, row: int, worker: str, ttl: float, now: float) -> Lease | None:
         """One given waiting row, past its session's queue and not counted as an attempt (commands,

@@ -37,7 +37,8 @@ class Audit(Engine):
 
 def _audit(connection: sqlite3.Connection, since: float, limit: int, contents: bool) -> Sequence[AuditLine]:
     parts = {row[0]: row for row in connection.execute(_PARTS, (since,))}
-    lines = list(_messages(connection, since, limit, parts))
+    # Those of one batch have one time, and stay in their order.
+    lines = list(_messages(connection, since, limit, parts))[::-1]
     lines += [_send(row) for row in parts.values() if row[1] is not None]
     lines.sort(key=lambda line: line.at)
     kept = lines[-limit:] if limit > 0 else []

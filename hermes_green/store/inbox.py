@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import replace
-from typing import Any, Mapping, Sequence
+from functools import partial
+from typing import Any, Collection, Mapping, Sequence
 
 from hermes_green.core.ports import Intake, Lease, Resets, TurnEnd
 from hermes_green.store import codec, leasing, rules
@@ -68,6 +69,13 @@ class Inbox(Engine):
         """See ``Store.join``."""
         self._now = now
         return bool(self._writer.submit(leasing.join, lease, row))
+
+    def detach(self, lease: Lease, rows: Collection[int], now: float) -> Sequence[Lease]:
+        """See ``Store.detach``."""
+        self._now = now
+        back = partial(leasing.attach, lease)
+        leases: Sequence[Lease] = self._writer.submit(leasing.detach, lease, frozenset(rows), undo=back)
+        return leases
 
     def lease_row(self, row: int, worker: str, ttl: float, now: float) -> Lease | None:
         """See ``Store.lease_row``; such a lease does not keep the session's turn waiting."""

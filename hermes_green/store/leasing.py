@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import replace
-from typing import Any, Mapping, Sequence
+from typing import Any, Collection, Mapping, Sequence
 
 from hermes_green.core.errors import LeaseLost
 from hermes_green.core.model import Inbound
@@ -119,6 +119,46 @@ def join(connection: sqlite3.Connection, lease: Lease, row: int) -> bool:
     return changed == 1
 
 
+def detach(connection: sqlite3.Connection, lease: Lease, rows: Collection[int]) -> Sequence[Lease]:
+    """See ``Store.detach``. No attempt is counted for those that are taken out: they were nobody's turn."""
+    query = f"{_ROWS}{_OURS} ORDER BY id"
+    found = connection.execute(query, (lease.row, lease.token)).fetchall()
+    left = [row for row in found if row[0] not in rows]
+    if not left:
+        raise lost(lease)
+    head = next((row for row in left if row[0] == lease.row), left[-1])
+    connection.execute(f"UPDATE inbox SET joined = ? WHERE {_OURS}", (head[0], lease.row, lease.token))
+    rest = replace(
+        lease,
+        row=head[0],
+        inbound=_inbound(head),
+        accepted_at=head[8],
+        seq_used=_used(connection, head[1], head[4]),
+        messages=tuple(map(_inbound, left)),
+        rows=tuple(row[0] for row in left),
+    )
+    return rest, *(_alone(connection, row, lease.until) for row in found if row[0] in rows)
+
+
+def _alone(connection: sqlite3.Connection, found: codec.Row, until: float) -> Lease:
+    """One of several rows, as if it had been leased by itself."""
+    ((worker,),) = connection.execute(
+        "UPDATE inbox SET attempt = attempt - 1, joined = NULL WHERE id = ? RETURNING worker", found[:1]
+    ).fetchall()
+    return _lease(connection, (*found[:9], found[9] - 1, None, None, None), worker, until, counted=0)
+
+
+def attach(lease: Lease, connection: sqlite3.Connection, leases: Sequence[Lease]) -> None:
+    """The greenlet that took a lease apart has gone before it knew: its rows are together again."""
+    connection.execute(f"UPDATE inbox SET joined = ? WHERE {_OURS}", (lease.row, lease.row, lease.token))
+    for each in leases[1:]:
+        connection.execute(
+            "UPDATE inbox SET token = ?, until = ?, attempt = ?, express = 0, turn_id = ?, joined = ? "
+            f"WHERE id = ? AND state = {LEASED} AND token = ?",
+            (lease.token, lease.until, lease.attempt, lease.turn_id, lease.row, each.row, each.token),
+        )
+
+
 def _inbound(found: codec.Row) -> Inbound:
     _, child, _, chat_id, message_id, text, body, sent_at, *_ = found
     return codec.inbound_from(child, chat_id, message_id, text, body, sent_at)
@@ -146,9 +186,6 @@ def _lease(connection: sqlite3.Connection, found: codec.Row, worker: str, until:
         "turn_id = ? WHERE id = ?",
         (token, until, worker, counted, 1 - counted, turn_id, row),
     )
-    used = connection.execute(
-        "SELECT used FROM reply_number WHERE child = ? AND message_id = ?", (child, message_id)
-    ).fetchone()
     return Lease(
         row=row,
         token=token,
@@ -158,9 +195,16 @@ def _lease(connection: sqlite3.Connection, found: codec.Row, worker: str, until:
         session_id=session_id,
         inbound=_inbound(found),
         accepted_at=accepted_at,
-        seq_used=0 if used is None else used[0],
+        seq_used=_used(connection, child, message_id),
         draft=codec.parsed(draft),
     )
+
+
+def _used(connection: sqlite3.Connection, child: str, message_id: str) -> int:
+    """How many reply numbers to a message are allotted."""
+    query = "SELECT used FROM reply_number WHERE child = ? AND message_id = ?"
+    found = connection.execute(query, (child, message_id)).fetchone()
+    return 0 if found is None else int(found[0])
 
 
 def lost(lease: Lease) -> LeaseLost:

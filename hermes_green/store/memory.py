@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Collection, Mapping, Sequence
 
 from hermes_green.core.errors import LeaseLost
 from hermes_green.core.model import Inbound
@@ -112,6 +112,30 @@ class MemoryInbox(MemoryOutbox, MemoryLines):
         found.turn_id, found.joined, head.joined = head.turn_id, head.row, head.row
         return True
 
+    def detach(self, lease: Lease, rows: Collection[int], now: float) -> Sequence[Lease]:
+        """See ``Store.detach``."""
+        self._begin(now)
+        ours = self._ours(lease)
+        left = [row for row in ours if row.row not in rows]
+        if not left:
+            raise _lost(lease)
+        head = next((row for row in left if row.row == lease.row), left[-1])
+        for row in left:
+            row.joined = head.row
+        rest = replace(
+            lease,
+            row=head.row,
+            inbound=head.inbound,
+            accepted_at=head.accepted_at,
+            seq_used=self._used(head),
+            messages=tuple(row.inbound for row in left),
+            rows=tuple(row.row for row in left),
+        )
+        alone = [row for row in ours if row.row in rows]
+        for row in alone:
+            row.attempt, row.joined, row.turn_id, row.draft = row.attempt - 1, None, None, None
+        return rest, *(self._lease(row, lease.until, counted=0) for row in alone)
+
     def lease_row(self, row: int, worker: str, ttl: float, now: float) -> Lease | None:
         """See ``Store.lease_row``."""
         self._begin(now)
@@ -132,14 +156,18 @@ class MemoryInbox(MemoryOutbox, MemoryLines):
             session_id=row.session_id,
             inbound=row.inbound,
             accepted_at=row.accepted_at,
-            seq_used=self._numbers.get((row.child, row.inbound.message_id), (0, 0.0))[0],
+            seq_used=self._used(row),
             draft=plain(row.draft),
         )
+
+    def _used(self, row: InRow) -> int:
+        """How many reply numbers to a message are allotted."""
+        return self._numbers.get((row.child, row.inbound.message_id), (0, 0.0))[0]
 
     def _leased(self, lease: Lease) -> InRow:
         row = self._inbox.get(lease.row)
         if row is None or row.state != "leased" or row.token != lease.token:
-            raise LeaseLost(f"row {lease.row}: the lease of turn {lease.turn_id} is not the row's any more")
+            raise _lost(lease)
         return row
 
     def _ours(self, lease: Lease) -> list[InRow]:
@@ -195,6 +223,10 @@ class MemoryInbox(MemoryOutbox, MemoryLines):
             self._remember(row.session_id, row.child, inbound.peer.chat_id, end.history, now)
         assert row.turn_id is not None
         return self._bear(parts, row.turn_id, inbound.message_id, inbound.sent_at, row.accepted_at, now)
+
+
+def _lost(lease: Lease) -> LeaseLost:
+    return LeaseLost(f"row {lease.row}: the lease of turn {lease.turn_id} is not the row's any more")
 
 
 def _together(waiting: list[InRow], join: float | None) -> list[InRow]:

@@ -178,6 +178,59 @@ def test_a_row_of_another_session_joins_nothing(store):
     assert store.sessions_waiting() == {"t": 1}
 
 
+# --- rows that leave a turn before it has begun ---
+
+
+def test_rows_that_leave_a_turn_have_leases_of_their_own_and_ends_of_their_own(store):
+    rows = say(store, "a", "b", "c", "d")
+    whole = lease(store, ALL)
+    rest, second, last = store.detach(whole, [rows[1], rows[3]], NOW)
+    assert told(rest) == ["a", "c"] and rest.rows == (rows[0], rows[2]) and rest.turn_id == whole.turn_id
+    assert (rest.row, rest.inbound.text, rest.attempt) == (rows[2], "c", 1), "the last that is left is answered"
+    assert [second.inbound.text, last.inbound.text] == ["b", "d"] and second.attempt == last.attempt == 0
+    assert len({rest.turn_id, second.turn_id, last.turn_id}) == 3
+    store.commit_turn(second, TurnEnd("refused", "too much"), NOW)
+    store.put_draft(rest, None, NOW)
+    assert store.renew(rest, 60, NOW) and lease(store) is None, "the turn goes on"
+    with pytest.raises(LeaseLost):
+        store.commit_turn(whole, TurnEnd("done"), NOW)
+    store.commit_turn(rest, TurnEnd("done", parts=(NewPart(rest.inbound.peer, {"text": "re"}),)), NOW)
+    store.commit_turn(last, TurnEnd("refused", "too much"), NOW)
+    assert store.counts(NOW).inbox == 0
+    found = [(line.message_id, line.state, line.undelivered) for line in store.audit(0)]
+    assert found == [("m-a", "done", 0), ("m-b", "refused", 0), ("m-c", "done", 1), ("m-d", "refused", 0)]
+
+
+def test_who_is_answered_stays_the_same_where_another_row_leaves(store):
+    rows = say(store, "a", "b")
+    whole = lease(store, ALL)
+    rest, first = store.detach(whole, rows[:1], NOW)
+    assert (rest.row, rest.inbound.text) == (rows[1], "b") and first.inbound.text == "a"
+    store.release(rest, NOW)
+    assert told(lease(store)) == ["b"], "it is the turn that it was"
+
+
+def test_rows_that_left_a_turn_and_met_a_crash_wait_alone_and_were_no_attempt(store):
+    rows = say(store, "a", "b")
+    store.detach(lease(store, ALL), rows[1:], NOW)
+    store.recover(NOW)
+    assert store.sessions_cut() == {"s"}
+    again = lease(store, ALL)
+    assert told(again) == ["a"] and again.attempt == 2
+    store.commit_turn(again, TurnEnd("done"), NOW)
+    assert store.sessions_cut() == frozenset() and lease(store).attempt == 1
+
+
+def test_no_row_leaves_a_turn_that_is_lost_and_something_is_left_of_it(store):
+    rows = say(store, "a", "b")
+    old = lease(store, ALL)
+    with pytest.raises(LeaseLost):
+        store.detach(old, rows, NOW)
+    lease(store, now=NOW + 61)
+    with pytest.raises(LeaseLost):
+        store.detach(old, rows[1:], NOW + 61)
+
+
 # --- generations, resets, undo ---
 
 

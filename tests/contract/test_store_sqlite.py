@@ -429,6 +429,23 @@ def test_a_lease_whose_asker_was_killed_is_taken_back(path):
     store.close()
 
 
+def test_rows_taken_apart_by_a_greenlet_that_is_gone_are_together_again(path):
+    pauses = []
+    store = SqliteStore(path, before_commit=lambda: native_sleep(pauses.pop() if pauses else 0))
+    fill(store)
+    whole = store.lease_session("s", "w", 600, NOW, join=float("inf"))
+    assert len(whole.rows) == 3
+    pauses.append(0.1)
+    asker = gevent.spawn(store.detach, whole, whole.rows[2:], NOW)
+    gevent.sleep(0.05)
+    asker.kill()
+    assert store.renew(whole, 600, NOW)
+    store.release(whole, NOW)
+    again = store.lease_session("s", "w", 600, NOW)
+    assert (again.rows, again.attempt, again.turn_id) == (whole.rows, 1, whole.turn_id)
+    store.close()
+
+
 # --- the hub ---
 
 
