@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from typing import Callable
+from typing import Callable, Sequence
 
 
 class Backoff:
@@ -99,3 +99,12 @@ class Bucket:
     def idle(self, now: float) -> bool:
         """True when the gate holds no memory and may be forgotten."""
         return self.wait(now) <= 0 and not self._spent
+
+
+def enter(buckets: Sequence[Bucket], now: float) -> float:
+    """Book one send in each of them and answer 0, or book nothing and answer the seconds until one is allowed."""
+    wait = max((bucket.wait(now) for bucket in buckets), default=0.0)
+    if wait <= 0:
+        for bucket in buckets:
+            bucket.spend(now)
+    return wait

@@ -8,11 +8,14 @@ from typing import Any, Callable, Iterator, Mapping, TypeVar
 import gevent
 
 from hermes_green.core.errors import ConfError, HermesError, LinkError, LinkLost, SendRefused, SendRetry
+from hermes_green.core.model import EMPTY
 from hermes_green.core.options import PlatformOptions
 from hermes_green.link.http import Answer, Http, Streamed, TokenCache, as_send_error
 from hermes_green.link.said import MENDED, Said
 
 Rest = TypeVar("Rest", bound="Api")
+# Bytes of an answer that says why a file is not given.
+_REFUSAL = 64 * 1024
 
 
 def unless_ok(answer: Streamed) -> str:
@@ -103,22 +106,63 @@ class Api:
             return said.data
         raise self._refusal(said)
 
+    # --- with a token ----------------------------------------------------------------------------
+
+    def _signed(self, token: str) -> dict[str, str]:
+        """The header that carries a token."""
+        return {"Authorization": f"Bearer {token}"}
+
+    def _asked(self, method: str, path: str, **how: Any) -> Said:
+        """One question that nothing is sent with, as ``Http.request``. Raises LinkError: no answer, or no token."""
+        return self._renewing(
+            self._tokens.get, lambda token: self._ask(method, path, headers=self._signed(token), **how)
+        )
+
+    def _file(self, path: str, *, pause: float = 20.0, total: float = 300.0) -> Iterator[bytes]:
+        """The bytes behind an address of the API, piece by piece; why it is none is told as other answers are.
+        Raises LinkError: they could not be had, or no token."""
+        answer: Streamed
+
+        def ask(token: str) -> Said:
+            nonlocal answer
+            answer = self._http.stream("GET", path, headers=self._signed(token), first=pause, pause=pause, total=total)
+            if answer.status == 200:
+                return Said(200, True)
+            with closing(answer):
+                return self._take(Answer(answer.status, answer.headers, answer.read(_REFUSAL)))
+
+        said = self._renewing(self._tokens.get, ask)
+        yield from delivered(answer, lambda answer: "" if said.good else str(said))
+
+    def _sent(self, method: str, path: str, headers: Mapping[str, str] = EMPTY, **how: Any) -> Mapping[str, Any]:
+        """What one call for something that is being sent brought, as ``Http.request``. Raises as ``_with_token``."""
+        return self._with_token(
+            lambda token: self._tell(method, path, headers={**headers, **self._signed(token)}, **how)
+        )
+
     def _with_token(self, ask: Callable[[str], Said]) -> Mapping[str, Any]:
-        """What ``ask`` was told with a token; one that turns out to be refused is replaced once.
+        """What ``ask``, which sends something, was told.
 
         Raises:
             SendError: see ``core.errors``.
             AuthRejected: the credentials were refused.
         """
-        token = self._tokens.for_send()
+        said = self._renewing(self._tokens.for_send, ask)
+        if said.stale:
+            text = f"a fresh token was refused ({said})"
+            raise SendRetry(text, after=MENDED, scope="account", code=str(said.code or said.status))
+        return self._told(said)
+
+    def _renewing(self, get: Callable[[], str], ask: Callable[[str], Said]) -> Said:
+        """What ``ask`` is told with a token; one that turns out to be refused is replaced once."""
+        token = get()
         said = ask(token)
         if said.stale:
             self._tokens.drop(token)
-            said = ask(self._tokens.for_send())
-            if said.stale:
-                text = f"a fresh token was refused ({said})"
-                raise SendRetry(text, after=MENDED, scope="account", code=str(said.code or said.status))
-        return self._told(said)
+            said = ask(get())
+        return said
+
+    # --- without one -----------------------------------------------------------------------------
 
     def _pieces(
         self,

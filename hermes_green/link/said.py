@@ -21,7 +21,8 @@ from hermes_green.core.errors import (
     Throttled,
 )
 from hermes_green.core.model import EMPTY
-from hermes_green.link.http import Answer, BadAnswer
+from hermes_green.link.http import Answer, BadAnswer, retry_after
+from hermes_green.link.tokens import life_of
 
 # Seconds until a human may have mended refused credentials.
 MENDED = 60.0
@@ -62,9 +63,10 @@ def body_of(answer: Answer) -> Mapping[str, Any]:
         return EMPTY
 
 
-def wait_of(answer: Answer) -> float | None:
-    """Seconds that an answer asks us to wait, at most an hour."""
-    asked = answer.retry_after
+def wait_of(answer: Answer, header: str = "Retry-After") -> float | None:
+    """Seconds that an answer asks us to wait, in a platform's own ``header`` or the usual one; at most an hour."""
+    asked = retry_after({"Retry-After": answer.headers.get(header, "")})
+    asked = answer.retry_after if asked is None else asked
     return None if asked is None else min(asked, LONGEST_WAIT)
 
 
@@ -74,6 +76,17 @@ def address_in(said: Said, name: str) -> str:
     if not isinstance(url, str) or not url.startswith(("ws://", "wss://")):
         raise LinkLost("the platform gave no address to dial", code="no_url")
     return url
+
+
+def token_in(
+    said: Said, name: str, seconds: str, refusal: Callable[[str, Said], HermesError]
+) -> tuple[str, float]:
+    """A token and how long it lives, in an answer's fields of these names. Raises what ``refusal`` says, where
+    there is none."""
+    token = said.data.get(name)
+    if not said.good or not isinstance(token, str) or not token:
+        raise refusal("an access token", said)
+    return token, life_of(said.data.get(seconds))
 
 
 def undialled(what: str, said: Said, known: Code | None, *, again: float = 0.0) -> LinkError:
@@ -109,9 +122,13 @@ def unsent(said: Said, known: Code | None) -> SendError | AuthRejected:
     return SendRetry(f"the request did not reach the platform ({said})", after=5.0, scope="account", code=code)
 
 
-def alone(error: SendRetry) -> SendRetry:
-    """The same for its chat alone: what has limits of its own holds back no other chat."""
-    return SendRetry(error.text, after=error.after, code=error.code, action=error.action)
+@contextmanager
+def alone() -> Iterator[None]:
+    """For calls that have limits of their own: a wait holds for their chat alone, and holds back no other."""
+    try:
+        yield
+    except SendRetry as error:
+        raise SendRetry(error.text, after=error.after, code=error.code, action=error.action) from error
 
 
 @contextmanager

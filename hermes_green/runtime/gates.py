@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import SendRetry
-from hermes_green.core.pacing import Bucket
+from hermes_green.core.pacing import Bucket, enter
 from hermes_green.core.ports import Adapter
 
 # Beyond this many chats, gates without memory are forgotten.
@@ -47,13 +47,10 @@ class Gates:
         until one is allowed."""
         now = self._clock.monotonic()
         buckets = [bucket for bucket in self._of(adapter, child, lane) if bucket.drafts or not draft]
-        wait = max((bucket.wait(now) for bucket in buckets), default=0.0)
-        if wait <= 0:
-            for bucket in buckets:
-                bucket.spend(now)
-            if len(self._buckets) > REMEMBER and now >= self._forget_at:
-                self._forget(now)
-        return max(0.0, wait)
+        wait = enter(buckets, now)
+        if wait <= 0 and len(self._buckets) > REMEMBER and now >= self._forget_at:
+            self._forget(now)
+        return wait
 
     def leave(self, child: str, lane: str) -> None:
         """What was booked last was not sent after all."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from hermes_green.core.pacing import Backoff, Bucket, Window
+from hermes_green.core.pacing import Backoff, Bucket, Window, enter
 
 
 def longest(low: float, high: float) -> float:
@@ -90,3 +90,10 @@ def test_a_bucket_may_be_forgotten_once_it_holds_no_memory() -> None:
     assert bucket.idle(2)
     bucket.close(2, 5)
     assert not bucket.idle(3)
+
+
+def test_a_send_is_booked_in_all_buckets_or_in_none():
+    buckets = [Bucket(3, 10), Bucket(1, 1)]
+    assert enter(buckets, 0) == 0 and enter(buckets, 0.25) == 0.75
+    assert enter(buckets, 1) == 0 and enter(buckets, 2) == 0, "what had to wait was not booked"
+    assert enter(buckets, 3) == 7 and enter([], 3) == 0

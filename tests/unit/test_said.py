@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hermes_green.core.codes import Code
@@ -15,7 +17,8 @@ from hermes_green.core.errors import (
     Throttled,
 )
 from hermes_green.core.remembered import Remembered
-from hermes_green.link.said import Said, alone, halting, undialled, unseen, unsent
+from hermes_green.link.http import Answer
+from hermes_green.link.said import LONGEST_WAIT, Said, alone, halting, token_in, undialled, unseen, unsent, wait_of
 from tests.support.port import FakeContext
 
 BUSY = Code(SendRetry, "busy", after=3.0, scope="account")
@@ -83,8 +86,27 @@ def test_a_refused_dial(
 def test_what_nobody_sees_leaves_no_doubt_and_limits_of_its_own_hold_back_no_other_chat() -> None:
     with pytest.raises(SendRetry, match="the upload broke off"), unseen("the upload"):
         raise SendUnknown("gone")
-    held = alone(SendRetry("busy", after=2.0, scope="account", code="7"))
-    assert (held.after, held.scope, held.code) == (2.0, "chat", "7")
+    with pytest.raises(SendRetry) as held, alone():
+        raise SendRetry("busy", after=2.0, scope="account", code="7")
+    assert (held.value.after, held.value.scope, held.value.code) == (2.0, "chat", "7")
+
+
+def test_a_wait_is_read_from_the_platforms_own_header_or_the_usual_one() -> None:
+    answers = [Answer(429, headers, b"") for headers in ({"x-wait": "7", "Retry-After": "3"}, {"x-wait": "soon"}, {})]
+    assert [wait_of(answer, "x-wait") for answer in answers] == [7.0, None, None]
+    assert wait_of(answers[0]) == 3.0 and wait_of(Answer(429, {"Retry-After": "3", "x-wait": "?"}, b""), "x-wait") == 3
+    assert wait_of(Answer(429, {"x-wait": "1e9"}, b""), "x-wait") == LONGEST_WAIT
+
+
+def test_an_answer_without_a_token_is_refused() -> None:
+    def refusal(what: str, said: Said) -> HermesError:
+        return LinkLost(what)
+
+    good = Said(200, True, data={"t": "token", "life": "60"})
+    assert token_in(good, "t", "life", refusal) == ("token", 60.0)
+    for said in (replace(good, good=False), replace(good, data={"t": 7}), replace(good, data={"t": ""})):
+        with pytest.raises(LinkLost, match="an access token"):
+            token_in(said, "t", "life", refusal)
 
 
 def test_refused_credentials_halt_the_child_and_the_message_waits() -> None:

@@ -20,7 +20,7 @@ from hermes_green.adapters.feishu.rest import MESSAGES, Rest
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import SendError, SendRefused, SendRetry, SendUnknown
 from hermes_green.core.model import Part, Peer
-from hermes_green.core.pacing import Bucket
+from hermes_green.core.pacing import Bucket, enter
 from hermes_green.core.ports import Context
 from hermes_green.core.remembered import Remembered
 from hermes_green.link.said import alone, unseen
@@ -61,23 +61,22 @@ class Cards:
 
     # --- while it grows --------------------------------------------------------------------------
 
+    @alone()
     def open(self, peer: Peer, ref: Mapping[str, Any], key: str) -> Mapping[str, Any]:
         """Put an empty card into the chat: ``{card, key, message_id}``. ``message_id`` is "" when the
         message's answer was lost; the end asks again, with the same key."""
-        if not self._room():
+        if enter(self._buckets, self._clock.monotonic()) > 0:
             raise SendRetry("the app shows too many growing answers", after=1.0)
+        if key not in self._made:
+            self._made[key] = self._make()
+        handle = {"card": self._made[key], "key": key, "message_id": ""}
         try:
-            if key not in self._made:
-                self._made[key] = self._make()
-            handle = {"card": self._made[key], "key": key, "message_id": ""}
-            try:
-                return self._placed(peer, ref, handle)
-            except SendUnknown as error:
-                self._ctx.log.info("whether the card stands in the chat is not known yet: {}", error)
-                return handle
-        except SendRetry as error:
-            raise alone(error) from error
+            return self._placed(peer, ref, handle)
+        except SendUnknown as error:
+            self._ctx.log.info("whether the card stands in the chat is not known yet: {}", error)
+            return handle
 
+    @alone()
     def show(self, handle: Mapping[str, Any], text: str, n: int) -> None:
         """Show the text so far. What comes too soon after the last update is left to the next."""
         card, now = str(handle["card"]), self._clock.monotonic()
@@ -85,7 +84,7 @@ class Cards:
         if not text.strip() or now - shown.at < SLOWER * max(0, len(text) - QUICK) / 1000:
             return
         content = bodies.shown(text)
-        if content == shown.content or not self._room():
+        if content == shown.content or enter(self._buckets, now) > 0:
             return
         try:
             self._write(card, content, STRIDE * n)
@@ -94,8 +93,6 @@ class Cards:
                 raise
             self._grow(card, True, STRIDE * n + 1)
             self._write(card, content, STRIDE * n + 2)
-        except SendRetry as error:
-            raise alone(error) from error
         self._shown[card] = _Shown(content, now)
 
     # --- its end ---------------------------------------------------------------------------------
@@ -177,15 +174,6 @@ class Cards:
         settings = json.dumps({"config": {"streaming_mode": on, "summary": {"content": summary}}}, ensure_ascii=False)
         path = f"{CARDS}/{quote(card, safe='')}/settings"
         self._rest.call("PATCH", path, {"settings": settings, **_marks(card, sequence)})
-
-    def _room(self) -> bool:
-        """Whether an update may go; it is booked if so."""
-        now = self._clock.monotonic()
-        if any(bucket.wait(now) > 0 for bucket in self._buckets):
-            return False
-        for bucket in self._buckets:
-            bucket.spend(now)
-        return True
 
 
 def _card(content: str, *, growing: bool) -> str:
