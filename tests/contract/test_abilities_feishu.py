@@ -198,6 +198,20 @@ def test_a_draft_that_must_wait_holds_back_its_own_chat_alone(
 # --- files -----------------------------------------------------------------------------------------
 
 
+def test_who_the_bot_is_is_asked_again_with_a_fresh_token(bench: Bench) -> None:
+    assert bench.adapter._rest.bot().name == bench.adapter._rest.bot().name != ""
+    bench.driver.expire_tokens(bench.sim)
+    assert bench.adapter._rest.bot().open_id
+
+
+@pytest.mark.parametrize("kind", ["image", "file"])
+def test_a_fresh_token_that_is_refused_too_gives_no_file(bench: Bench, kind: str) -> None:
+    (attachment,) = bench.hear(bench.ready(), "x", message_type=kind, data="AAAA").attachments
+    bench.sim.fault("api_error", status=400, code=99991663, path="/resources/")
+    with pytest.raises(LinkLost, match="99991663"):
+        list(bench.adapter.fetch(attachment.ref))
+
+
 def test_what_a_user_sent_is_fetched(bench: Bench) -> None:
     run = bench.ready()
     data = bytes(range(256)) * 900
@@ -207,9 +221,9 @@ def test_what_a_user_sent_is_fetched(bench: Bench) -> None:
         assert attachment.kind == named
         assert b"".join(bench.adapter.fetch(attachment.ref)) == data
         bench.driver.expire_tokens(bench.sim)
-        with pytest.raises(LinkLost):
-            list(bench.adapter.fetch(attachment.ref))
         assert b"".join(bench.adapter.fetch(attachment.ref)) == data
+        with pytest.raises(LinkLost):
+            list(bench.adapter.fetch({**attachment.ref, "key": "no such file"}))
     assert bench.hear(run, "x", message_type="sticker").attachments == ()
 
 

@@ -11,7 +11,6 @@ from hermes_green.adapters.feishu.codes import CODES
 from hermes_green.adapters.feishu.conversation import SLOWEST, pace_of, refusal
 from hermes_green.adapters.feishu.parse import Bot
 from hermes_green.adapters.feishu.rest import dial_error, endpoint_of, send_error, take
-from hermes_green.adapters.feishu.wire import ClientConfig
 from hermes_green.core.errors import (
     AuthRejected,
     HermesError,
@@ -120,10 +119,10 @@ def test_the_address_keeps_its_ticket_when_the_operator_moves_the_socket():
 
 
 def test_the_operators_pace_wins_over_the_servers_and_ours_is_never_slower_than_20_s():
-    assert pace_of(None, ClientConfig(120), SLOWEST) == SLOWEST == 20
-    assert pace_of(None, ClientConfig(5), SLOWEST) == 5
-    assert pace_of(None, ClientConfig(), 7) == 7
-    assert pace_of(50, ClientConfig(5), SLOWEST) == 50
+    assert pace_of(None, 120, SLOWEST) == SLOWEST == 20
+    assert pace_of(None, 5, SLOWEST) == 5
+    assert pace_of(None, None, 7) == 7
+    assert pace_of(50, 5, SLOWEST) == 50
 
 
 class Answers:

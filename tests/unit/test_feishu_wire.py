@@ -32,7 +32,7 @@ def test_a_pong_is_read_with_its_configuration():
     frame = wire.decode(PONG)
     assert frame.method == wire.CONTROL
     assert wire.headers_of(frame)["type"] == wire.PONG
-    assert wire.client_config(frame.payload).ping_interval == 90
+    assert wire.pace_in(frame.payload) == 90
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_pong_is_read_with_its_configuration():
     [b"", b"{", b"[]", None, *({"PingInterval": value} for value in (0, True, "9", float("nan"), 10**400))],
 )
 def test_a_configuration_that_makes_no_sense_counts_as_unsaid(said):
-    assert wire.client_config(said).ping_interval is None
+    assert wire.pace_in(said) is None
 
 
 def test_an_acknowledgement_is_the_same_frame_with_our_verdict():
@@ -148,6 +148,6 @@ def test_twenty_thousand_mutated_frames_never_raise_anything_but_bad_frame():
             frame = wire.decode(bytes(raw))
             parts.add(frame)
             wire.acknowledgement(wire.echo_of(bytes(raw)), 0)
-            wire.client_config(frame.payload)
+            wire.pace_in(frame.payload)
         except BadFrame:
             pass

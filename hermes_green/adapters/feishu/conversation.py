@@ -12,6 +12,7 @@ from hermes_green.adapters.feishu.rest import Endpoint
 from hermes_green.adapters.feishu.settings import Settings
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import BadFrame, HermesError, LinkLost
+from hermes_green.core.loose import number_of
 from hermes_green.core.ports import Context, Port
 from hermes_green.link.dialogue import Dialogue
 from hermes_green.link.websocket import UpgradeRefused, WebSocket, dial
@@ -36,7 +37,7 @@ class Conversation(Dialogue):
         """The socket at ``address``; a refused upgrade says why in its headers."""
         self._service = address.service
         # How soon a live platform is heard is told by our slowest pace, whatever it asks for.
-        self._pace = pace_of(self._settings.ping_interval, address.config, SLOWEST)
+        self._pace = pace_of(self._settings.ping_interval, address.pace, SLOWEST)
         try:
             return dial(address.url, self._dialling)
         except UpgradeRefused as refused:
@@ -80,28 +81,26 @@ class Conversation(Dialogue):
     def _on_pong(self, frame: Any) -> None:
         assert self._heart is not None
         self._answered()
-        pace = pace_of(self._settings.ping_interval, wire.client_config(frame.payload), self._pace)
+        pace = pace_of(self._settings.ping_interval, wire.pace_in(frame.payload), self._pace)
         if pace != self._pace:
             self._pace = pace
             self._heart.reconfigure(pace, self._timeout)
         self._now_ready(self._bot().name or self._settings.app_id)
 
 
-def pace_of(own: float | None, config: wire.ClientConfig, current: float) -> float:
+def pace_of(own: float | None, asked: float | None, current: float) -> float:
     """Seconds between beats, after the server has spoken; ``own`` is the operator's wish."""
     if own is not None:
         return own
-    return current if config.ping_interval is None else min(config.ping_interval, SLOWEST)
+    return current if asked is None else min(asked, SLOWEST)
 
 
 def refusal(headers: Mapping[str, str], refused: LinkLost) -> HermesError:
     """What a refused upgrade means (lark-oapi 1.7.5 ``ws/client.py``): 403 is final, 514 is what its
     auth code says, everything else passes."""
-    status, auth = headers.get("handshake-status", ""), headers.get("handshake-autherrcode", "")
-    detail = headers.get("handshake-msg", "")[:300]
-    if status == "403":
-        return CODES[403].build(403, detail)
-    if status == "514" and auth.isascii() and auth.isdigit() and int(auth[:12]) in CODES:
-        return CODES[int(auth[:12])].build(auth, detail)
-    said = " ".join(part for part in (status, auth, detail) if part)
+    status, auth, detail = (headers.get(f"handshake-{name}", "")[:300] for name in ("status", "autherrcode", "msg"))
+    code = number_of(auth if status == "514" else status if status == "403" else "") or 0
+    if code in CODES:
+        return CODES[code].build(code, detail)
+    said = " ".join(filter(None, (status, auth, detail)))
     return LinkLost(f"{refused.text} {said}".rstrip(), status=refused.status, code=auth or status or refused.code)

@@ -7,7 +7,7 @@ Sources: lark-oapi 1.7.5 ``ws/client.py`` (discovery), ``core/token/manager.py``
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, Iterator, Mapping
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -20,10 +20,9 @@ from hermes_green.core.errors import AuthRejected, HermesError, LinkLost
 from hermes_green.core.loose import number_of
 from hermes_green.link.api import Api
 from hermes_green.link.dial import rebased
-from hermes_green.link.http import Answer, Streamed, TokenCache
+from hermes_green.link.http import Answer, TokenCache
 from hermes_green.link.multipart import Multipart
-from hermes_green.link.said import LONGEST_WAIT, Said, address_in, body_of, undialled, unsent, wait_of
-from hermes_green.link.tokens import life_of
+from hermes_green.link.said import Said, address_in, body_of, token_in, undialled, unsent, wait_of
 
 ENDPOINT = "/callback/ws/endpoint"
 TOKEN = "/open-apis/auth/v3/tenant_access_token/internal"
@@ -34,19 +33,17 @@ DIAL_READ = 15.0  # the official Node SDK's timeout of the endpoint call
 AHEAD = 600.0  # seconds before its end at which a token is replaced; the official Python SDK's choice
 # A file may take its time: each piece, and the whole; below the minute and a half that a send may last.
 FILE_READ, FILE_TOTAL = 30.0, 80.0
-_REFUSAL = 64 * 1024
+_JSON = {"Content-Type": "application/json; charset=utf-8"}
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to dial, once: the address holds a ticket and is a secret. ``service`` goes into pings."""
+    """Where to dial, once: the address holds a ticket and is a secret. ``service`` goes into pings; ``pace``:
+    seconds between them that the server asks for."""
 
-    url: str
+    url: str = field(repr=False)
     service: int
-    config: wire.ClientConfig
-
-    def __repr__(self) -> str:
-        return f"Endpoint(service={self.service})"
+    pace: float | None
 
 
 class Rest(Api):
@@ -76,7 +73,7 @@ class Rest(Api):
 
     def who(self) -> Said:
         """What the platform says of the bot. Raises LinkError."""
-        return self._ask("GET", BOT, headers=_bearer(self._tokens.get()), read=DIAL_READ)
+        return self._asked("GET", BOT, read=DIAL_READ)
 
     def bot(self) -> Bot:
         """Who we are on the platform. Raises LinkError."""
@@ -90,9 +87,7 @@ class Rest(Api):
         settings = self._settings
         body = {"app_id": settings.app_id, "app_secret": settings.app_secret.reveal()}
         said = self._ask("POST", TOKEN, json=body, read=DIAL_READ)
-        token, seconds = said.data.get("tenant_access_token"), life_of(said.data.get("expire"))
-        if not said.good or not isinstance(token, str) or not token:
-            raise dial_error("an access token", said)
+        token, seconds = token_in(said, "tenant_access_token", "expire", dial_error)
         return token, seconds - min(AHEAD, seconds / 2)
 
     # --- sends -----------------------------------------------------------------------------------
@@ -112,75 +107,49 @@ class Rest(Api):
         """
         # Sizes are counted in bytes of UTF-8, so it is sent as such and not as \\u escapes.
         raw = None if body is None else json.dumps(body, ensure_ascii=False).encode()
-        kind = {"Content-Type": "application/json; charset=utf-8"}
-        return self._with_token(
-            lambda token: self._tell(method, path, params=params, data=raw, headers={**kind, **_bearer(token)})
-        )
+        return self._sent(method, path, params=params, data=raw, headers=_JSON)
 
     def upload(self, path: str, form: Callable[[], Multipart]) -> Mapping[str, Any]:
         """POST a form with a file, which ``form`` makes anew for each try. Raises as ``call``."""
 
         def ask(token: str) -> Said:
             body = form()
-            headers = {"Content-Type": body.content_type, **_bearer(token)}
+            headers = {"Content-Type": body.content_type, **self._signed(token)}
             return self._tell("POST", path, data=body, headers=headers, read=FILE_READ, total=FILE_TOTAL)
 
         return self._with_token(ask)
 
     def download(self, path: str, params: Mapping[str, str]) -> Iterator[bytes]:
         """The bytes behind an address of the open API. Raises LinkError: they could not be had, or no token."""
-        token = self._tokens.get()
-
-        def why_not(answer: Streamed) -> str:
-            if answer.status == 200:
-                return ""
-            said = take(Answer(answer.status, answer.headers, answer.read(_REFUSAL)))
-            if said.stale:
-                self._tokens.drop(token)
-            return str(said)
-
-        target = f"{path}?{urlencode(params)}"
-        yield from self._pieces(target, _bearer(token), pause=FILE_READ, total=FILE_TOTAL, why_not=why_not)
+        yield from self._file(f"{path}?{urlencode(params)}", pause=FILE_READ, total=FILE_TOTAL)
 
 
 def endpoint_of(url: str, ws_base: str, config: Any) -> Endpoint:
     """The address to dial; ``ws_base`` replaces its host, and its path where it has one of its own."""
     service = parse_qs(urlsplit(url).query).get("service_id", ["0"])[0]
-    number = int(service) if service.isascii() and service.isdigit() and len(service) < 10 else 0
-    return Endpoint(rebased(url, ws_base), number, wire.client_config(config))
+    return Endpoint(rebased(url, ws_base), number_of(service, 9) or 0, wire.pace_in(config))
 
 
 def take(answer: Answer) -> Said:
     """Take an answer apart, whatever it is. Token and bot info have their fields beside ``code``."""
     body = body_of(answer)
     code = number_of(body.get("code"))
-    data = body.get("data")
-    if not isinstance(data, Mapping):
-        inner = body.get("bot")
-        data = inner if isinstance(inner, Mapping) else body
+    data = body.get("data") or body.get("bot")
     return Said(
         status=answer.status,
         good=code == 0 and answer.status < 300,
         code=code,
         text=str(body.get("msg") or ""),
-        data=data,
-        wait=_wait(answer),
+        data=data if isinstance(data, Mapping) else body,
+        wait=wait_of(answer, "x-ogw-ratelimit-reset"),
         stale=code in STALE_TOKEN,
     )
-
-
-def _wait(answer: Answer) -> float | None:
-    """Seconds the platform asks us to wait, at most an hour."""
-    try:
-        return min(LONGEST_WAIT, max(0.0, float(answer.headers["x-ogw-ratelimit-reset"])))
-    except (KeyError, ValueError):
-        return wait_of(answer)
 
 
 def dial_error(what: str, said: Said) -> HermesError:
     """The error for a refused request on the way to a link: what is neither busy nor known is final,
     as for the official Python SDK."""
-    error = undialled(what, said, CODES.get(said.code) if said.code else None)
+    error = undialled(what, said, CODES.get(said.code or 0))
     if type(error) is LinkLost and said.status == 200 and said.code and said.code not in CODES:
         return AuthRejected(f"{what} was refused ({said})", code=str(said.code), action=ALLOW)
     return error
@@ -188,8 +157,4 @@ def dial_error(what: str, said: Said) -> HermesError:
 
 def send_error(said: Said) -> HermesError:
     """The error for a refused send: a SendError, or AuthRejected."""
-    return unsent(said, CODES.get(said.code) if said.code else None)
-
-
-def _bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
+    return unsent(said, CODES.get(said.code or 0))

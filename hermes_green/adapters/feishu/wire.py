@@ -7,12 +7,12 @@ assembly of parts: @larksuiteoapi/node-sdk 1.74.0.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from hermes_green.core import assembler
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import BadFrame
+from hermes_green.core.loose import dict_of, number_of, object_in
 from hermes_green.core.protobuf import bytes_field, without
 from hermes_green.link.light import load_light
 
@@ -58,21 +58,14 @@ def decode(data: bytes | str) -> Any:
 
 def headers_of(frame: Any) -> dict[str, str]:
     """The frame's headers; of a repeated one the first counts, as in the SDK."""
-    headers: dict[str, str] = {}
-    for header in frame.headers:
-        headers.setdefault(header.key, header.value)
-    return headers
+    return {header.key: header.value for header in reversed(frame.headers)}
 
 
 def ping(service: int) -> bytes:
     """Our application-level heartbeat; ``service`` is the URL's ``service_id``."""
-    frame = Frame()
-    frame.SeqID = 0
-    frame.LogID = 0
-    frame.service = service
-    frame.method = CONTROL
-    _add_header(frame, "type", PING)
-    return frame.SerializeToString()
+    headers = [{"key": "type", "value": PING}]
+    beat: bytes = Frame(SeqID=0, LogID=0, service=service, method=CONTROL, headers=headers).SerializeToString()
+    return beat
 
 
 def acknowledgement(echo: bytes, milliseconds: int, code: int = 200) -> bytes:
@@ -95,30 +88,17 @@ def echo_of(raw: bytes) -> bytes:
     return without(raw, _PAYLOAD)
 
 
-def _add_header(frame: Any, key: str, value: str) -> None:
-    header = frame.headers.add()
-    header.key = key
-    header.value = value
-
-
-@dataclass(frozen=True, slots=True)
-class ClientConfig:
-    """What the server tells the client about its rhythm: the heartbeat's interval, in seconds."""
-
-    ping_interval: float | None = None
-
-
-def client_config(source: Any) -> ClientConfig:
-    """Read ``ClientConfig`` from the endpoint's answer or a pong's payload; nonsense counts as unsaid."""
-    if isinstance(source, (bytes, str)):
-        try:
-            source = json.loads(source) if source else {}
-        except (ValueError, RecursionError):
-            source = {}
-    value = source.get("PingInterval") if isinstance(source, dict) else None
+def pace_in(config: Any) -> float | None:
+    """Seconds between beats that the server asks for, in ``ClientConfig`` of the endpoint's answer or in a pong's
+    payload; nonsense counts as unsaid."""
+    try:
+        said = object_in(config) if isinstance(config, (bytes, str)) else dict_of(config)
+    except BadFrame:
+        return None
+    value = said.get("PingInterval")
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < LONGEST_BEAT:
-        return ClientConfig()
-    return ClientConfig(ping_interval=float(value))
+        return None
+    return float(value)
 
 
 class Assembler(assembler.Assembler):
@@ -136,19 +116,10 @@ class Assembler(assembler.Assembler):
             BadFrame: headers that make no sense, or more than 4 MiB.
         """
         headers = headers_of(frame)
-        total, seq = _number(headers, "sum", 1), _number(headers, "seq", 0)
-        if total <= 1:
+        total, seq = number_of(headers.get("sum") or 1, 9), number_of(headers.get("seq") or 0, 9)
+        if total in (0, 1) and seq is not None:
             return bytes(frame.payload)
         push = headers.get("message_id", "")
-        if not push or total > MAX_PARTS or not 0 <= seq < total:
+        if not push or total is None or seq is None or not 0 <= seq < total <= MAX_PARTS:
             raise BadFrame(f"part {seq} of {total} of push {push!r}")
         return self.put(push, total, seq, bytes(frame.payload))
-
-
-def _number(headers: dict[str, str], name: str, default: int) -> int:
-    value = headers.get(name, "")
-    if value == "":
-        return default
-    if not (value.isascii() and value.isdigit() and len(value) < 10):
-        raise BadFrame(f"header {name} is {value[:40]!r}")
-    return int(value)
