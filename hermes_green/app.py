@@ -155,7 +155,6 @@ class Application:
             rules=lambda: house.policy.turns,
             progress=house.progress,
             media=self._media,
-            aside=lambda lease: house.desk.take(lease),
             admit=house.door.admits,
             spent=house.door.limits.spent,
         )
@@ -167,6 +166,7 @@ class Application:
             max_parallel=config.turns.max_parallel,
             timeout=config.turns.timeout,
             manner=lambda: house.policy.manner(self._clock.wall()),
+            aside=lambda lease: house.desk.take(lease),
         )
         delivery = Delivery(**shared, rules=lambda: house.policy.delivery, session=lambda p: house.policy.session_of(p))
         house.connect(lanes, turns, delivery)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Callable, Protocol, Sequence
 
-from hermes_green.core.errors import HermesError, UnknownChild
+from hermes_green.core.errors import HermesError, LeaseLost, StoreError, UnknownChild
 from hermes_green.core.model import Inbound, Peer
 from hermes_green.core.ports import Lease, TurnEnd
 from hermes_green.runtime import texts
@@ -89,18 +88,41 @@ class Desk:
             self._aside[row] = work
 
     def take(self, lease: Lease) -> Lease | None:
-        """What is for the agent of the rows that a lane has leased before express did; None: nothing is, and
-        what was decided about them has been done. A command that an earlier process did not get to is
-        answered here, too."""
-        works = [self._aside.pop(row, None) for row in _rows(lease)]
-        left = tuple(message for message, work in zip(lease.messages, works) if work is None)
-        if left:
-            return lease if len(left) == len(works) else replace(lease, inbound=left[-1], messages=left)
-        work = works[-1] or self._left_over(lease)
+        """What is for the agent of the rows that a lane has leased before express did; None: nothing is. What
+        was decided about the others has been done, about each as if it had come alone. A command that an
+        earlier process did not get to is answered here, too.
+
+        Raises:
+            StoreError: the lease is as it was, and so is what was decided.
+        """
+        rows = _rows(lease)
+        works = {row: self._aside.pop(row) for row in rows if row in self._aside}
+        apart = list(works) if len(works) < len(rows) else list(rows[:-1])
+        if apart:
+            try:
+                lease, *others = self._turns.apart(lease, apart)
+            except StoreError:
+                self._aside.update(works)
+                raise
+            for each in others:
+                self._do(works[each.row], each)
+        work = works.get(lease.row) if len(works) == len(rows) else self._left_over(lease)
         if work is None:
             return lease
-        work(lease)
+        self._do(work, lease)
         return None
+
+    def _do(self, work: Work, lease: Lease) -> None:
+        """End a row that its lane has leased; it must not stay leased to nobody, nor keep its lane from others."""
+        try:
+            work(lease)
+        except LeaseLost as error:
+            self._log.error("row {} was taken by somebody else: {}", lease.row, error)
+        except StoreError:
+            raise
+        except Exception as error:  # border: as in a turn
+            self._log.exception("row {} could not be closed: this is a bug", lease.row)
+            self._turns.end(lease, TurnEnd("dead", reason=f"the gateway failed: {error!r}"))
 
     def _left_over(self, lease: Lease) -> Work | None:
         """What an earlier process would have done without the agent."""

@@ -11,7 +11,7 @@ from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import LeaseLost, StoreAway
+from hermes_green.core.errors import LeaseLost, StoreAway, StoreError
 from hermes_green.core.ports import Lease, Resets, Store
 
 STORE_RETRY = 0.5
@@ -53,6 +53,7 @@ class Lane:
 
 class Lanes:
     """Leases rows and runs ``turn(lease)`` for each; at most one turn a session, ``max_parallel`` in all.
+    ``aside(lease)`` ends first what is not the agent's, and answers what is left for the turn (None: nothing);
     ``cancelled(lease, interrupted)`` ends the row of a turn that was killed.
 
     Turns that were cut by a crash before (attempt 2 and more) run one at a time, so that the one
@@ -71,6 +72,7 @@ class Lanes:
         max_parallel: int,
         timeout: float,
         manner: Callable[[], Manner] = Manner,
+        aside: Callable[[Lease], Lease | None] = lambda lease: lease,
     ) -> None:
         self.timeout = timeout
         self._store = store
@@ -80,6 +82,7 @@ class Lanes:
         self._cancelled = cancelled
         self._worker = worker
         self._manner = manner
+        self._aside = aside
         self._room = BoundedSemaphore(max_parallel)
         self._alone = BoundedSemaphore(1)
         self._lanes: dict[str, Lane] = {}
@@ -108,7 +111,7 @@ class Lanes:
         lane = self._lanes.get(session_id)
         if lane is None or lane.cut:
             return 0
-        runs = max(1, len(lane.busy.messages)) if lane.busy is not None else 1
+        runs = _count(lane.busy) if lane.busy is not None else 1
         return max(0, lane.pending - lane.foreseen - max(lane.excused, runs))  # both are the oldest ones
 
     def busy(self, session_id: str) -> Lease | None:
@@ -145,7 +148,7 @@ class Lanes:
         for session_id, rows in waiting.items():
             lane = self._lanes.setdefault(session_id, Lane())
             lane.cut = session_id in cut
-            busy = max(1, len(lane.busy.messages)) if lane.busy is not None else 0
+            busy = _count(lane.busy) if lane.busy is not None else 0
             more = max(0, rows - max(0, lane.pending - busy))
             lane.excused += more
             self._add(session_id, more)
@@ -235,18 +238,40 @@ class Lanes:
             if surprise:
                 # Whoever runs alone next may wait for the room that this one has: it comes again, in that order.
                 self._park(lease, lane)
-            else:
-                self._guard(lease, lane)
+            elif self._left(lease, lane):
+                self._guard(lane.busy, lane)
         finally:
             self._active -= 1
+            self._ended(lane, _count(lane.busy))
             lane.busy, lane.cut = None, surprise
-            self._ended(lane, max(1, len(lease.messages)))
 
     @staticmethod
     def _ended(lane: Lane, rows: int) -> None:
         """So many of the lane's oldest rows wait no more."""
         lane.pending -= rows
         lane.excused = max(0, lane.excused - rows)
+
+    def _left(self, lease: Lease, lane: Lane) -> bool:
+        """Have ended what is not the agent's; whether something is left, for which the lane is busy then. Here,
+        and not in the turn's greenlet: what stops a turn must not stop this half-way."""
+        try:
+            left = self._aside(lease)
+        except LeaseLost as error:
+            self._log.error("turn {} lost its lease before it began: {}", lease.turn_id, error)
+            return False
+        except StoreAway:
+            self._park(lease, lane)
+            return False
+        except StoreError:
+            raise
+        except Exception:  # border: as a turn's; the row must not stay leased to nobody
+            self._log.exception("what is not the agent's of turn {} could not be told: this is a bug", lease.turn_id)
+            return True
+        if left is None:
+            return False
+        self._ended(lane, _count(lease) - _count(left))
+        lane.busy = left
+        return True
 
     def _guard(self, lease: Lease, lane: Lane) -> None:
         """The turn in a greenlet of its own, so that it can be killed without the lane."""
@@ -286,10 +311,15 @@ class Lanes:
                     self._log.warning("turn {} could not be parked, it is rerun as cut: {}", lease.turn_id, error)
                     return
                 gevent.sleep(STORE_RETRY)
-        rows = max(1, len(lease.messages))
+        rows = _count(lease)
         lane.pending += rows
         lane.excused += rows
         self._log.info("turn {} is parked and goes on later", lease.turn_id)
+
+
+def _count(lease: Lease) -> int:
+    """How many rows it is for."""
+    return max(1, len(lease.messages))
 
 
 class Cancelled(gevent.GreenletExit):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Callable, Literal, Mapping, Protocol
+from typing import Any, Callable, Collection, Literal, Mapping, Protocol, Sequence
 
 import gevent
 
@@ -67,8 +67,7 @@ class Meters(Protocol):
 class Turns:
     """Runs leased rows. ``place(child)`` finds the child, ``agent(turn)`` the agent that answers it;
     ``wake(child, lane)`` tells delivery of new parts; ``offhub(fn)`` runs a pure function elsewhere;
-    ``aside(lease)`` ends what is not the agent's and answers what is left; ``admit`` says whether a sender may still
-    have a turn; ``spent(peer, usage)`` is told what an answer cost."""
+    ``admit`` says whether a sender may still have a turn; ``spent(peer, usage)`` is told what an answer cost."""
 
     def __init__(
         self,
@@ -87,7 +86,6 @@ class Turns:
         progress: Callable[[Lease, Any], Progress] = lambda lease, place: Progress(),
         media: Media | None = None,
         admit: Callable[[Inbound], bool] = lambda inbound: True,
-        aside: Callable[[Lease], Lease | None] = lambda lease: lease,
         spent: Callable[[Peer, Mapping[str, Any] | None], None] = lambda peer, usage: None,
     ) -> None:
         self._store = store
@@ -104,7 +102,6 @@ class Turns:
         self._progress = progress
         self._media = media
         self._admit = admit
-        self._aside = aside
         self._spent = spent
         self._asking = Asking(log)
         self._questions = Questions(store)
@@ -124,14 +121,13 @@ class Turns:
             self._log.exception("turn {} failed outside the agent: this is a bug", lease.turn_id)
             self.end(lease, TurnEnd("dead", reason=f"the gateway failed: {error!r}"))
 
-    def _run(self, leased: Lease) -> None:
+    def _run(self, lease: Lease) -> None:
         rules, started = self._rules(), self._clock.monotonic()
-        place = self._place(leased.inbound.peer.child)
+        place = self._place(lease.inbound.peer.child)
         if place is None:
-            self.end(leased, TurnEnd("dead", reason=f"child {leased.inbound.peer.child} is no longer configured"))
-            return
-        lease = self._aside(leased)
-        if lease is None:
+            # Nobody waits for an answer to a reaction, so there is nothing that could be sent again.
+            state: Literal["dead", "refused"] = "dead" if lease.inbound.reaction is None else "refused"
+            self.end(lease, TurnEnd(state, reason=f"child {lease.inbound.peer.child} is no longer configured"))
             return
         if not self._admit(lease.inbound):
             # It waited (or was left by an earlier process) and is not welcome any more.
@@ -196,6 +192,11 @@ class Turns:
         except StoreError as error:
             self._log.debug("row {} did not join turn {}: {}", row, lease.turn_id, error)
             return False
+
+    def apart(self, lease: Lease, rows: Collection[int]) -> Sequence[Lease]:
+        """What is left of a lease without these rows, and a lease for each of them. Raises StoreError: nothing
+        has changed."""
+        return self._store.detach(lease, rows, self._clock.wall())
 
     def end(self, lease: Lease, end: TurnEnd) -> None:
         """Commit, waiting for a store that is away, and wake the delivery.

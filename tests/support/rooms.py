@@ -132,7 +132,6 @@ class Rooms:
             wake=lambda child, peer: self.delivery.wake(child, peer.chat_id),
             offhub=lambda fn, *args: fn(*args),
             rules=lambda: self.rules,
-            aside=lambda lease: self.desk.take(lease),
             admit=self.door.admits,
             spent=self.door.limits.spent,
         )
@@ -144,6 +143,7 @@ class Rooms:
             max_parallel=max_parallel,
             timeout=60,
             manner=lambda: self.policy.manner(self.clock.wall()),
+            aside=lambda lease: self.desk.take(lease),
         )
         self._express = Express("one", store, self.clock, logger, "w")
         self.reactions: list[Inbound] = []

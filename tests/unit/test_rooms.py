@@ -7,7 +7,7 @@ import pytest
 from gevent.event import Event
 
 from hermes_green.core.errors import AgentFailed, AgentTimeout, StoreAway
-from hermes_green.core.model import Caps, Inbound, Peer, Rate
+from hermes_green.core.model import Caps, Inbound, Peer, Rate, Reaction
 from hermes_green.core.options import Access
 from hermes_green.core.ports import Intake
 from hermes_green.runtime import gates
@@ -263,6 +263,30 @@ def test_a_message_of_a_child_that_was_removed_is_a_dead_letter_that_names_it(op
     eventually(lambda: store.dead())
     (letter,) = store.dead()
     assert (letter.text, letter.reason) == ("hello", "child gone is no longer configured")
+
+
+def test_what_nobody_waits_for_of_a_child_that_was_removed_ends_quietly(open_rooms):
+    store = MemoryStore()
+    rooms = open_rooms(store=store)
+    liked = Inbound(("k",), Peer("gone", "c", "dm"), "m", "", reaction=Reaction("+1"))
+    store.accept("gone", [Intake(liked, "gone:c")], rooms.clock.wall())
+    rooms.lanes.offer_all(store.sessions_waiting())
+    eventually(lambda: store.counts(rooms.clock.wall()).inbox == 0)
+    (line,) = store.audit(0)
+    assert (line.state, line.reason) == ("refused", "child gone is no longer configured")
+    assert not store.dead() and not rooms.reactions and not rooms.agent.turns
+
+
+def test_what_was_refused_before_its_child_was_removed_ends_as_refused(open_rooms):
+    store = MemoryStore()
+    rooms = open_rooms(store=store, access=Access(dm="closed"))
+    rooms.express("one").close()
+    row = rooms.say("hello")
+    rooms.child = None
+    rooms.lanes.offer_all(store.sessions_waiting())
+    eventually(lambda: store.counts(rooms.clock.wall()).inbox == 0)
+    (line,) = store.audit(0)
+    assert row and (line.state, line.reason) == ("refused", "not allowed") and not store.dead()
 
 
 @pytest.mark.parametrize("sent, stale", [(-90_000.0, True), (-80_000.0, False), (90_000.0, False), (None, False)])

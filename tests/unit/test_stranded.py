@@ -8,8 +8,10 @@ from loguru import logger
 from hermes_green.core.errors import StoreAway
 from hermes_green.core.model import Inbound, Peer
 from hermes_green.core.options import Access
+from hermes_green.runtime import loops
 from hermes_green.runtime.intake import Intake, Offer
 from hermes_green.runtime.limits import Limit, Rules
+from hermes_green.runtime.texts import say
 from hermes_green.store.memory import MemoryStore
 from hermes_green.store.sqlite import SqliteStore
 from tests.support.children import eventually
@@ -45,10 +47,10 @@ def come(store):
         )
         opened.append((rooms, intake))
 
-        def arrive(*messages, chat="g"):
+        def arrive(*messages, chat="g", **more):
             peer = Peer("one", chat, "group", user_id="u")
             for text, mentioned in messages:
-                inbound = Inbound((text,), peer, text, text, mentioned=mentioned)
+                inbound = Inbound((text,), peer, text, text, mentioned=mentioned, **more)
                 intake.offer(Offer(inbound, None, {}))
 
         return rooms, arrive
@@ -146,6 +148,88 @@ def test_a_limit_holds_for_the_messages_of_one_batch_that_would_be_one_turn(come
     nothing_waits(rooms)
     assert "\n".join(turn.text for turn in rooms.agent.turns) == "a\nb"
     assert not rooms.desk._aside and not rooms.desk._judged
+
+
+TOO_MUCH = say("over_minute", "en")
+
+
+@pytest.mark.parametrize("passes", [False, True])
+def test_who_wrote_too_much_in_one_go_is_told_so_once_whoever_gets_to_the_rows_first(come, passes):
+    rooms, arrive = come(policy={"limits": Rules(user=Limit(messages_per_minute=2))}, mode="merge")
+    event = held(rooms)
+    if passes:
+        event.set()
+    arrive(*((text, True) for text in "abcd"))
+    eventually(lambda: len(rooms.texts) == 2, 3)
+    event.set()
+    nothing_waits(rooms)
+    eventually(lambda: rooms.store.counts(rooms.clock.wall()).outbox == 0, 3)
+    assert sorted(rooms.texts) == sorted(["re: a\nb", TOO_MUCH])
+    ends = {line.message_id: (line.state, line.delivered) for line in rooms.store.audit(0)}
+    assert (ends.pop("a"), ends.pop("b")) == (("done", 0), ("done", 1))
+    assert sorted(ends.values()) == [("refused", 0), ("refused", 1)]
+    assert not rooms.desk._aside
+    eventually(lambda: not rooms.lanes.waiting("one:g"), 3)
+
+
+def test_who_wrote_nothing_but_too_much_is_told_so_once_where_the_lane_was_faster(come):
+    rooms, arrive = come(policy={"limits": Rules(user=Limit(messages_per_minute=1))}, mode="merge")
+    arrive(("a", True))
+    eventually(lambda: rooms.texts == ["re: a"], 3)
+    event = held(rooms)
+    arrive(("b", True), ("c", True), ("d", True))
+    rooms.lanes.offer("one:g", 3)
+    eventually(lambda: rooms.texts == ["re: a", TOO_MUCH], 3)
+    event.set()
+    nothing_waits(rooms)
+    assert len(rooms.agent.turns) == 1 and rooms.texts[1:] == [TOO_MUCH]
+
+
+def test_what_bots_said_too_much_of_in_one_go_is_refused_and_no_part_of_the_turn(come, monkeypatch):
+    monkeypatch.setattr(loops, "MOST", 2)
+    rooms, arrive = come(access=Access(dm="open", group="open", bots=True), mode="merge")
+    event = held(rooms)
+    arrive(*((text, True) for text in "abcd"), bot=True)
+    eventually(lambda: rooms.texts == ["re: a\nb"], 3)
+    event.set()
+    nothing_waits(rooms)
+    assert [line.state for line in rooms.store.audit(0)] == ["done", "done", "refused", "refused"]
+
+
+def test_rows_are_taken_apart_once_the_store_is_back(come, store):
+    rooms, arrive = come(policy={"limits": Rules(user=Limit(messages_per_minute=2))}, mode="merge")
+    event, detach, away = held(rooms), store.detach, [StoreAway("full")] * 2
+    store.detach = lambda *args: detach(*args) if not away else away_now(away)
+    arrive(*((text, True) for text in "abc"))
+    eventually(lambda: len(rooms.texts) == 2, 3)
+    event.set()
+    nothing_waits(rooms)
+    assert sorted(rooms.texts) == sorted(["re: a\nb", TOO_MUCH]) and not away
+    assert not rooms.desk._aside
+    eventually(lambda: not rooms.lanes.waiting("one:g"), 3)
+
+
+def test_a_bug_that_a_lane_meets_before_its_turn_leaves_no_row_to_nobody(come, monkeypatch):
+    rooms, arrive = come()
+    monkeypatch.setattr(rooms.desk, "_left_over", lambda lease: 1 / 0)
+    arrive(("a", True), ("b", True))
+    eventually(lambda: rooms.texts == ["re: a", "re: b"], 3)
+    nothing_waits(rooms)
+
+
+def away_now(errors):
+    raise errors.pop()
+
+
+def test_a_line_about_too_much_that_cannot_be_made_costs_the_others_no_answer(come):
+    rooms, arrive = come(policy={"limits": Rules(user=Limit(messages_per_minute=2))}, mode="merge")
+    event, render = held(rooms), rooms.adapter.render
+    rooms.adapter.render = lambda reply: 1 / 0 if reply.text == TOO_MUCH else render(reply)
+    arrive(*((text, True) for text in "abc"))
+    eventually(lambda: rooms.texts == ["re: a\nb"], 3)
+    event.set()
+    nothing_waits(rooms)
+    assert [line.state for line in rooms.store.audit(0)] == ["done", "done", "dead"]
 
 
 def test_to_take_up_what_waits_a_second_time_crowds_nobody(come):
