@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from hermes_green.core.codes import columns
+from hermes_green.core.loose import text_of
 from hermes_green.core.model import EMPTY
 
 # Characters of one fact.
@@ -23,7 +24,8 @@ class Kind:
 
     def shown(self, content: Mapping[str, Any] = EMPTY) -> str:
         """``[name]``, or ``[name: facts]``."""
-        said = " ".join(str(content[each])[:LONGEST_FACT] for each in self.facts if content.get(each) not in (None, ""))
+        facts = [content[each] for each in self.facts if content.get(each) not in (None, "")]
+        said = " ".join(text_of(str(fact))[:LONGEST_FACT] for fact in facts)
         return f"[{self.name}: {said}]" if said else f"[{self.name}]"
 
 

@@ -28,6 +28,7 @@ def test_a_table_says_what_becomes_of_each_kind_in_its_order() -> None:
 def test_a_kind_is_shown_with_what_its_fields_say() -> None:
     kind = Kind("words", "location", ("name", "street"))
     assert kind.shown({"name": "Cafe", "street": 5, "more": "x"}) == "[location: Cafe 5]"
+    assert kind.shown({"name": "half a pair: \ud800"}).encode() == b"[location: half a pair: ?]"
     assert kind.shown({"name": "", "street": None}) == kind.shown() == "[location]"
     assert len(kind.shown({"name": "x" * 999})) < 230
 

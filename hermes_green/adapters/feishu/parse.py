@@ -5,38 +5,21 @@ Shapes: open.feishu.cn "Receive message" (schema 2.0) and lark-oapi 1.7.5 ``api/
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Mapping
 
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.loose import bordered, dict_of, list_of, need, object_in, seconds_of, text_at, text_of
+from hermes_green.core.kinds import Kind, kinds_of
+from hermes_green.core.loose import bordered, dict_of, list_of, need, object_in, objects_of, seconds_of, text_at
 from hermes_green.core.model import Attachment, Inbound, Peer, Quote, Reaction
 
 MESSAGE = "im.message.receive_v1"
 REACTIONS: Mapping[str, bool] = {"im.message.reaction.created_v1": True, "im.message.reaction.deleted_v1": False}
 
 _MENTION = re.compile(r"(@_(?:user_\d+|all))( ?)")
-
-# What is shown for kinds that carry no text, and what stands in for their media.
-_KINDS = {
-    "image": "[image]",
-    "file": "[file]",
-    "folder": "[folder]",
-    "audio": "[audio]",
-    "media": "[video]",
-    "sticker": "[sticker]",
-    "interactive": "[card]",
-    "share_chat": "[shared chat]",
-    "share_user": "[shared contact]",
-    "merge_forward": "[forwarded messages]",
-    "location": "[location]",
-    "todo": "[task]",
-    "vote": "[vote]",
-    "video_chat": "[video call]",
-    "calendar": "[calendar event]",
-}
+KINDS = kinds_of(Path(__file__).with_name("kinds.txt").read_text("utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +34,10 @@ class Bot:
         or, where the name is unknown too, any bot: without ``im:message.group_msg`` a group's messages
         only reach the bots they mention."""
         if self.open_id:
-            return text_of(dict_of(mention.get("id")).get("open_id")) == self.open_id
-        if text_of(mention.get("mentioned_type")) != "bot":
+            return text_at(dict_of(mention.get("id")), "open_id") == self.open_id
+        if text_at(mention, "mentioned_type") != "bot":
             return False
-        return not self.name or text_of(mention.get("name")) == self.name
+        return not self.name or text_at(mention, "name") == self.name
 
 
 @bordered
@@ -69,9 +52,9 @@ def parse(payload: bytes, *, child: str, bot: Bot = Bot()) -> Inbound | None:
     """
     event = object_in(payload)
     header = dict_of(event.get("header"))
-    happened = text_of(header.get("event_type"))
+    happened = text_at(header, "event_type")
     if happened in REACTIONS:
-        return _reaction(dict_of(event.get("event")), text_of(header.get("event_id")), REACTIONS[happened], child)
+        return _reaction(dict_of(event.get("event")), text_at(header, "event_id"), REACTIONS[happened], child)
     if happened != MESSAGE:
         return None
     body = need(event, "event", dict)
@@ -79,37 +62,24 @@ def parse(payload: bytes, *, child: str, bot: Bot = Bot()) -> Inbound | None:
     message_id, chat_id = need(message, "message_id"), need(message, "chat_id")
     kind = need(message, "message_type")
     sender = dict_of(body.get("sender"))
-    user_id = text_of(dict_of(sender.get("sender_id")).get("open_id"))
-    by_bot = text_of(sender.get("sender_type")) in ("app", "bot")
+    user_id = text_at(dict_of(sender.get("sender_id")), "open_id")
+    by_bot = text_at(sender, "sender_type") in ("app", "bot")
     # Whose words a bot's are can only be told by ids: ours must not come back to us.
     ours = user_id == bot.open_id if user_id and bot.open_id else by_bot
-    if ours:
+    if ours or kind == "system":
         return None
-    if kind == "system":
-        return None
-    dm = text_of(message.get("chat_type")) == "p2p"
-    thread_id = text_of(message.get("thread_id")) or None
-    content = _content(message)
-    mentions = [entry for entry in list_of(message.get("mentions")) if isinstance(entry, dict)]
-    text, attachments = _body(kind, content, message_id)
-    text = _mentions(text, mentions, bot)
-    event_id = text_of(header.get("event_id"))
-    reply_ref: dict[str, Any] = {"message_id": message_id}
-    if thread_id:
-        reply_ref["in_thread"] = True
+    dm = text_at(message, "chat_type") == "p2p"
+    thread_id = text_at(message, "thread_id") or None
+    mentions = objects_of(message.get("mentions"))
+    text, attachments = _body(kind, _content(message), message_id)
+    event_id = text_at(header, "event_id")
     return Inbound(
         keys=(event_id, message_id) if event_id else (message_id,),
-        peer=Peer(
-            child=child,
-            chat_id=chat_id,
-            chat_type="dm" if dm else "group",
-            thread_id=thread_id,
-            user_id=user_id or None,
-        ),
+        peer=Peer(child, chat_id, "dm" if dm else "group", thread_id=thread_id, user_id=user_id or None),
         message_id=message_id,
-        text=text,
+        text=_named(text, mentions, bot),
         attachments=attachments,
-        reply_ref=reply_ref,
+        reply_ref={"message_id": message_id, **({"in_thread": True} if thread_id else {})},
         mentioned=dm or any(bot.is_me(entry) for entry in mentions),
         sent_at=seconds_of(text_at(message, "create_time"), 1000),
         quote=_answered(message, thread_id),
@@ -120,9 +90,9 @@ def parse(payload: bytes, *, child: str, bot: Bot = Bot()) -> Inbound | None:
 def _reaction(body: dict[str, Any], event_id: str, added: bool, child: str) -> Inbound | None:
     """Somebody's reaction to a message. In which chat the platform does not say: so the rules for direct
     chats hold, and the message is asked for where somebody wants to know."""
-    user_id, message_id = text_of(dict_of(body.get("user_id")).get("open_id")), text_of(body.get("message_id"))
-    emoji = text_of(dict_of(body.get("reaction_type")).get("emoji_type"))
-    if text_of(body.get("operator_type")) != "user" or not (user_id and message_id and emoji and event_id):
+    user_id, message_id = text_at(dict_of(body.get("user_id")), "open_id"), text_at(body, "message_id")
+    emoji = text_at(dict_of(body.get("reaction_type")), "emoji_type")
+    if text_at(body, "operator_type") != "user" or not (user_id and message_id and emoji and event_id):
         return None
     return Inbound(
         keys=(event_id,),
@@ -137,34 +107,31 @@ def _reaction(body: dict[str, Any], event_id: str, added: bool, child: str) -> I
 
 def _answered(message: dict[str, Any], thread_id: str | None) -> Quote | None:
     """What it answers: the frame has its id alone. In a thread that is always what opened it."""
-    parent = text_of(message.get("parent_id"))
+    parent = text_at(message, "parent_id")
     return Quote(message_id=parent, ref={"message_id": parent}, opens=thread_id is not None) if parent else None
 
 
+@bordered
 def quoted(item: Mapping[str, Any], app_id: str, bot: Bot) -> Quote:
     """A message as "Get message" tells it.
 
     Raises:
         BadFrame: it is none that says anything.
     """
-    try:
-        message_id, kind = text_of(item.get("message_id")), text_of(item.get("msg_type"))
-        content = _content(dict_of(item.get("body")))
-        if kind == "interactive" and isinstance(content.get("elements"), list):
-            # A card is told as a post is, one list of elements for each of its lines.
-            kind, content = "post", {"title": content.get("title"), "content": content["elements"]}
-        text, attachments = _body(kind, content, message_id)
-        mentions = [entry for entry in list_of(item.get("mentions")) if isinstance(entry, dict)]
-        author = text_of(dict_of(item.get("sender")).get("id"))
-        return Quote(
-            text=_mentions(text, mentions, bot),
-            author=bot.name if bot.name and author == app_id else author,
-            message_id=message_id,
-            attachments=attachments,
-            chat_id=text_of(item.get("chat_id")),
-        )
-    except Exception as error:  # parse border: whatever a stranger's JSON makes us stumble over
-        raise BadFrame(f"{type(error).__name__}: {error}") from error
+    message_id, kind = text_at(item, "message_id"), text_at(item, "msg_type")
+    content = _content(dict_of(item.get("body")))
+    if kind == "interactive" and isinstance(content.get("elements"), list):
+        # A card is told as a post is, one list of elements for each of its lines.
+        kind, content = "post", {"title": content.get("title"), "content": content["elements"]}
+    text, attachments = _body(kind, content, message_id)
+    author = text_at(dict_of(item.get("sender")), "id")
+    return Quote(
+        text=_named(text, objects_of(item.get("mentions")), bot),
+        author=bot.name if bot.name and author == app_id else author,
+        message_id=message_id,
+        attachments=attachments,
+        chat_id=text_at(item, "chat_id"),
+    )
 
 
 def _content(message: dict[str, Any]) -> dict[str, Any]:
@@ -173,27 +140,20 @@ def _content(message: dict[str, Any]) -> dict[str, Any]:
         return {}
     if not isinstance(raw, str):
         raise BadFrame("content is not a string")
-    content = json.loads(raw)
-    if not isinstance(content, dict):
-        raise BadFrame("content is not a JSON object in a string")
-    return content
+    return object_in(raw)
 
 
 def _body(kind: str, content: dict[str, Any], message_id: str) -> tuple[str, tuple[Attachment, ...]]:
     """Text and media of one message."""
     if kind == "text":
-        return text_of(content.get("text")), ()
+        return text_at(content, "text"), ()
     if kind == "post":
         return _post(content, message_id)
-    text = _KINDS.get(kind, f"[{kind[:40]}]")
-    name = text_of(content.get("file_name")) or text_of(content.get("name"))
-    if name and kind in ("file", "folder", "media", "location"):
-        text = f"{text[:-1]}: {name}]"
-    media = {"image": "image", "file": "file", "audio": "audio", "media": "video"}.get(kind)
-    if media is None:
-        return text, ()
-    key = text_of(content.get("image_key" if kind == "image" else "file_key"))
-    return text, (_attachment(media, key, message_id, name),) if key else ()
+    known = KINDS.get(kind) or Kind("", kind[:40])
+    key = text_at(content, "image_key" if kind == "image" else "file_key")
+    if not (known.becomes and key):
+        return known.shown(content), ()
+    return known.shown(content), (_attachment(known.becomes, key, message_id, text_at(content, "file_name")),)
 
 
 def _attachment(kind: Any, key: str, message_id: str, name: str = "") -> Attachment:
@@ -207,49 +167,47 @@ def _post(content: dict[str, Any], message_id: str) -> tuple[str, tuple[Attachme
     if not isinstance(content.get("content"), list):
         # As it is sent, and in some forwarded messages: one body per language.
         content = next((body for body in content.values() if isinstance(body, dict)), {})
-    lines: list[str] = []
+    title = text_at(content, "title")
+    lines = [title] if title else []
     media: list[Attachment] = []
-    if title := text_of(content.get("title")):
-        lines.append(title)
     for paragraph in list_of(content.get("content")):
-        elements = [element for element in list_of(paragraph) if isinstance(element, dict)]
-        lines.append("".join(_element(element, message_id, media) for element in elements).strip("\n"))
+        pieces = [_element(element, message_id, media) for element in objects_of(paragraph)]
+        lines.append("".join(pieces).strip("\n"))
     return "\n".join(lines), tuple(media)
 
 
 def _element(element: dict[str, Any], message_id: str, media: list[Attachment]) -> str:
-    tag = text_of(element.get("tag"))
-    text = text_of(element.get("text"))
+    tag = text_at(element, "tag")
+    text = text_at(element, "text")
     if tag == "a":
-        href = text_of(element.get("href"))
+        href = text_at(element, "href")
         return f"[{text}]({href})" if href and text and text != href else text or href
     if tag == "at":
         # ``user_id`` is the key of an entry in ``mentions``, replaced with those of a text message.
-        key = text_of(element.get("user_id"))
-        return key if _MENTION.fullmatch(key) else "@" + (text_of(element.get("user_name")) or key)
+        key = text_at(element, "user_id")
+        return key if _MENTION.fullmatch(key) else "@" + (text_at(element, "user_name") or key)
     if tag == "code_block":
-        return f"\n```{text_of(element.get('language')).lower()}\n{text.rstrip()}\n```\n"
+        return f"\n```{text_at(element, 'language').lower()}\n{text.rstrip()}\n```\n"
     if tag == "emotion":
-        return f":{text_of(element.get('emoji_type'))}:"
+        return f":{text_at(element, 'emoji_type')}:"
     if tag == "hr":
         return "---"
     if tag in ("img", "media"):
-        key = text_of(element.get("image_key" if tag == "img" else "file_key"))
-        if key:
-            media.append(_attachment("image" if tag == "img" else "video", key, message_id))
-        return "[image]" if tag == "img" else "[video]"
+        shown, found = _body({"img": "image"}.get(tag, tag), element, message_id)
+        media.extend(found)
+        return shown
     return text
 
 
-def _mentions(text: str, mentions: list[dict[str, Any]], bot: Bot) -> str:
+def _named(text: str, mentions: list[dict[str, Any]], bot: Bot) -> str:
     """Keys become names; our own mention goes, for it is an address and not a part of the message.
 
     ``@_all`` becomes ``@all``; it addresses the room, not the bot.
     """
     names: dict[str, str] = {}
     for entry in mentions:
-        name = " ".join(text_of(entry.get("name")).split())
-        names[text_of(entry.get("key"))] = "" if bot.is_me(entry) else f"@{name}"
+        name = " ".join(text_at(entry, "name").split())
+        names[text_at(entry, "key")] = "" if bot.is_me(entry) else f"@{name}"
     names["@_all"] = "@all"
 
     def shown(match: re.Match[str]) -> str:
