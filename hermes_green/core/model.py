@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Literal, Mapping
+from typing import Any, Iterable, Literal, Mapping
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -84,6 +84,11 @@ class Attachment:
 def kind_of(mime: str) -> MediaKind:
     """What a file is to people, by its MIME type, or the platform's own that looks like one."""
     return _BY_MIME.get(mime.partition("/")[0], "file")
+
+
+def wordless(media: Iterable[Attachment]) -> str:
+    """What stands for media that came without a word."""
+    return " ".join(f"[{each.kind}]" for each in media)
 
 
 # Characters of a quotation that are handed on.
@@ -268,9 +273,10 @@ class Caps:
     seconds in which a frame must be acknowledged. send_needs_link: sends only work while the link
     is up. handover: the platform announces the end of a link and a second one may be opened
     beside it. draft_every: seconds between two updates of a draft. refuse: what to do with a frame
-    that cannot be taken. suspect: where a burst of dials may leave the bot accepted but deaf, the
-    sentence that says what else helps. lookup: the platform can be
-    asked whether a part arrived (``Adapter.find``). quotes: what a message answers or quotes
+    that cannot be taken. resends: what was pushed and not acknowledged comes again; where it does not,
+    the frame is kept until it is committed (``Port.keep``). suspect: where a burst of dials may leave the
+    bot accepted but deaf, the sentence that says what else helps. lookup: the platform can be asked whether a part
+    arrived (``Adapter.find``). quotes: what a message answers or quotes
     is told, by its frame or, where ``Quote.ref`` says so, by ``Adapter.quoted``. reactions: they are
     told. media_expires: seconds after which what came with a message cannot be fetched any more.
     """

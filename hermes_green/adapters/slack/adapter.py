@@ -10,12 +10,14 @@ from hermes_green.adapters.slack.conversation import Conversation
 from hermes_green.adapters.slack.parse import Bot, quoted, seconds_of
 from hermes_green.adapters.slack.rest import Rest
 from hermes_green.adapters.slack.settings import Settings
+from hermes_green.core.address import peer_at
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import SendRefused
-from hermes_green.core.model import Caps, CapsTable, Part, Peer, Quote, Rate, Receipt, Reply
+from hermes_green.core.loose import dict_of, objects_of, text_at
+from hermes_green.core.model import Caps, CapsTable, ChatType, Part, Peer, Quote, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
 from hermes_green.link.said import halting
-from hermes_green.link.translator import Translator
+from hermes_green.link.translator import Writing
 from hermes_green.link.whoami import Whoami
 
 # docs.slack.dev/apis/web-api/rate-limits: one message a second and channel, several hundred a minute and
@@ -37,15 +39,16 @@ CAPS = Caps(
     handover=True,
     refuse="frame",
 )
-_KINDS: Mapping[str, tuple[str, str]] = {
-    "user": ("dm", "DUW"),
-    "dm": ("dm", "DUW"),
-    "group": ("group", "CG"),
-    "channel": ("channel", "CG"),
+# How people name a chat: D is a direct one, U and W are people, C and G channels.
+_CHATS: Mapping[str, ChatType] = {
+    r"(?:user:|dm:)?(?P<user>[UW][A-Za-z0-9]*)": "dm",
+    r"(?:user:|dm:)?(?P<chat>D[A-Za-z0-9]*)": "dm",
+    r"(?:channel:)?(?P<chat>[CG][A-Za-z0-9]*)": "channel",
+    r"group:(?P<chat>[CG][A-Za-z0-9]*)": "group",
 }
 
 
-class SlackAdapter(Translator):
+class SlackAdapter(Writing):
     """Translator for one app."""
 
     caps = CapsTable(default=CAPS)
@@ -53,9 +56,9 @@ class SlackAdapter(Translator):
     def __init__(self, settings: Settings, ctx: Context, clock: Clock | None = None) -> None:
         super().__init__(settings, ctx, clock)
         self._rest = Rest(settings)
-        self._chats = Chats(self._rest, ctx, self._clock)
+        self._chats: Chats = Chats(self._rest, ctx, self._clock)
         # A link works without knowing who we are, but not without a valid bot token.
-        self._who = Whoami(lambda: self._rest.bot(), Bot(), ctx, self._clock, vital=True)
+        self._who: Whoami[Bot] = Whoami(lambda: self._rest.bot(), Bot(), ctx, self._clock, vital=True)
 
     def run(self, port: Port) -> None:
         """An address, who we are, then the conversation until it ends."""
@@ -64,11 +67,6 @@ class SlackAdapter(Translator):
         url = self._rest.open()
         self._who.learn()
         talk.live(url)
-
-    @halting
-    def send(self, part: Part, link: Any) -> Receipt:
-        """Finish the draft the part carries, or post it: to its thread, else to its chat."""
-        return self._completed(part, self._chats.finish, self._chats.post, self._chats.retract)
 
     @halting
     def find(self, part: Part) -> Receipt | None:
@@ -81,16 +79,6 @@ class SlackAdapter(Translator):
         return texts.render(reply)
 
     @halting
-    def draft_open(self, peer: Peer, ref: Mapping[str, Any], key: str, seq: int, link: Any) -> Mapping[str, Any]:
-        """Post the message that will grow; where it is, for updates and for ``send``."""
-        return self._chats.open(peer, ref, key)
-
-    @halting
-    def draft_update(self, handle: Mapping[str, Any], text: str, n: int, link: Any) -> None:
-        """Show the beginning of the text so far; what does not fit into one message waits for the end."""
-        self._chats.show(handle, texts.texts_of(text)[0])
-
-    @halting
     def typing(self, peer: Peer, link: Any) -> None:
         """A line of status, which Slack knows in threads of AI apps only and takes away by itself."""
         self._chats.status(peer)
@@ -99,8 +87,8 @@ class SlackAdapter(Translator):
         """The bytes of a file that was sent along. Raises LinkLost, SendError."""
         url = str(ref.get("url") or "")
         if not url:  # files of other organisations come without their address
-            file = self._rest.call("files.info", {"file": str(ref.get("id") or "")}, form=True).get("file")
-            url = str(file.get("url_private_download") or "") if isinstance(file, dict) else ""
+            told = self._rest.call("files.info", {"file": str(ref.get("id") or "")}, form=True)
+            url = text_at(dict_of(told.get("file")), "url_private_download")
         if not url:
             raise SendRefused("Slack gives no address for the file", code="no_file")
         yield from self._rest.download(url, str(ref.get("mime") or ""))
@@ -108,28 +96,11 @@ class SlackAdapter(Translator):
     def quoted(self, ref: Mapping[str, Any]) -> Quote:
         """What opened a thread. Raises SendError, AuthRejected."""
         fields = {"channel": str(ref.get("channel") or ""), "ts": str(ref.get("ts") or ""), "limit": 1}
-        messages = self._rest.call("conversations.replies", fields, form=True).get("messages")
-        first = messages[0] if isinstance(messages, list) and messages else None
-        if not isinstance(first, dict) or first.get("ts") != fields["ts"]:
-            raise SendRefused("Slack does not show what opened the thread", code="no_thread")
-        return quoted(first, self._who.bot)
+        for first in objects_of(self._rest.call("conversations.replies", fields, form=True).get("messages")):
+            if first.get("ts") == fields["ts"]:
+                return quoted(first, self._who.bot)
+        raise SendRefused("Slack does not show what opened the thread", code="no_thread")
 
     def peer_of(self, chat: str) -> Peer | None:
-        """``user:``/``dm:``, ``group:`` or ``channel:`` before an id. Bare ids tell by their first letter:
-        D is a direct chat, U and W are people, C and G channels."""
-        prefix, colon, chat_id = chat.strip().partition(":")
-        if not colon:
-            chat_id = prefix
-            prefix = "dm" if chat_id[:1] in ("D", "U", "W") else "channel"
-        if prefix not in _KINDS or not chat_id.isascii() or not chat_id.isalnum():
-            return None
-        chat_type, letters = _KINDS[prefix]
-        if chat_id[0] not in letters:
-            return None
-        user_id = chat_id if chat_id[0] in "UW" else None
-        return Peer(self._ctx.child, chat_id, chat_type, user_id=user_id)  # type: ignore[arg-type]
-
-    def close(self) -> None:
-        """End the question who we are, and close the pooled HTTP connections."""
-        self._who.close()
-        super().close()
+        """``user:``/``dm:``, ``group:`` or ``channel:`` before an id; bare ids tell by their first letter."""
+        return peer_at(self._ctx.child, chat, _CHATS)

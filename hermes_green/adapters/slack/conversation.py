@@ -1,17 +1,21 @@
-"""Conversation: what is said on one Socket Mode link."""
+"""Conversation: what is said on one Socket Mode link.
+
+Sources: slack_sdk 3.47.0 ``socket_mode/request.py`` and ``socket_mode/client.py``, @slack/socket-mode 3.1.0,
+docs.slack.dev/apis/events-api/using-socket-mode.
+"""
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from itertools import count
-from typing import Callable
+from typing import Any, Callable, Mapping
 
-from hermes_green.adapters.slack import wire
 from hermes_green.adapters.slack.codes import ENDINGS
 from hermes_green.adapters.slack.parse import Bot, parse
 from hermes_green.adapters.slack.settings import Settings
-from hermes_green.adapters.slack.wire import Frame
 from hermes_green.core.errors import BadFrame
+from hermes_green.core.loose import dict_of, object_in, text_at
 from hermes_green.core.ports import Context, Port
 from hermes_green.link.dialogue import Dialogue
 from hermes_green.link.websocket import WebSocket
@@ -22,7 +26,9 @@ INTERVAL, TIMEOUT, SILENCE = 5.0, 20.0, 30.0
 HELLO_WITHIN = 15.0
 # A link that Slack has given notice still delivers for about ten seconds.
 GRACE = 10.0
+CLICK = "interactive"
 NO_COMMANDS = "Commands are not answered here: write to me directly, or mention me in a channel."
+Frame = Mapping[str, Any]
 
 
 class Conversation(Dialogue):
@@ -33,10 +39,10 @@ class Conversation(Dialogue):
         self._bot = bot
         self._noticed = False
         self._handlers: dict[str, Callable[[str | bytes, Frame], None]] = {
-            wire.HELLO: self._on_hello,
-            wire.DISCONNECT: self._on_disconnect,
-            wire.EVENTS: self._on_event,
-            wire.COMMAND: self._on_command,
+            "hello": self._on_hello,
+            "disconnect": self._on_disconnect,
+            "events_api": self._on_event,
+            "slash_commands": self._on_command,
         }
 
     def _begin(self, ws: WebSocket) -> None:
@@ -54,41 +60,48 @@ class Conversation(Dialogue):
     def _on_frame(self, raw: str | bytes) -> None:
         self._heard()
         try:
-            frame = wire.decode(raw)
+            frame = object_in(raw)
         except BadFrame as error:
             self._port.quarantine(raw, error)
             return
-        handler = self._handlers.get(frame.kind)
+        kind = text_at(frame, "type")
+        handler = self._handlers.get(kind)
         if handler is not None:
             handler(raw, frame)
             return
-        self._ctx.count("frames", frame.kind if frame.kind == wire.INTERACTIVE else "unknown")
-        self._acknowledge(frame.envelope, False)
+        self._ctx.count("frames", kind if kind == CLICK else "unknown")
+        self._acknowledge(frame, False)
 
     def _on_hello(self, raw: str | bytes, frame: Frame) -> None:
-        self._now_ready(self._bot().name or frame.app_id)
+        self._now_ready(self._bot().name or text_at(dict_of(frame.get("connection_info")), "app_id"))
 
     def _on_disconnect(self, raw: str | bytes, frame: Frame) -> None:
-        ending = ENDINGS.get(frame.reason)
+        reason = text_at(frame, "reason")
+        ending = ENDINGS.get(reason)
         if ending is not None:
-            raise ending.build(frame.reason)
-        self._ctx.log.info(f"Slack will end this link ({frame.reason or 'no reason'}): a successor is dialled")
+            raise ending.build(reason)
+        self._ctx.log.info(f"Slack will end this link ({reason or 'no reason'}): a successor is dialled")
         if not self._noticed:
             self._noticed = True
             self._port.retire(GRACE)
 
     def _on_event(self, raw: str | bytes, frame: Frame) -> None:
-        if frame.payload.get("type") == "app_rate_limited":
+        payload = dict_of(frame.get("payload"))
+        if payload.get("type") == "app_rate_limited":
             self._ctx.log.warning("Slack holds events back: more than 30,000 came within an hour")
             self._ctx.count("frames", "app_rate_limited")
-        acknowledge = partial(self._acknowledge, frame.envelope)
-        self._hand_in(raw, lambda: parse(frame.payload, self._ctx.child, self._bot()), acknowledge)
+        acknowledge = partial(self._acknowledge, frame)
+        self._hand_in(raw, lambda: parse(payload, self._ctx.child, self._bot()), acknowledge)
 
     def _on_command(self, raw: str | bytes, frame: Frame) -> None:
         """A command has no message that could be answered; who gave it is told, by its answer."""
         self._ctx.count("frames", "command")
-        self._acknowledge(frame.envelope, False, NO_COMMANDS if frame.answerable else "")
+        self._acknowledge(frame, False, NO_COMMANDS if frame.get("accepts_response_payload") is True else "")
 
-    def _acknowledge(self, envelope: str, taken: bool, text: str = "") -> None:
-        if envelope and self._ws is not None:
-            self._ws.send(wire.acknowledgement(envelope, text))
+    def _acknowledge(self, frame: Frame, taken: bool, text: str = "") -> None:
+        """The answer that stops Slack from sending an envelope again; ``text`` is shown to who gave a command."""
+        answer: dict[str, Any] = {"envelope_id": text_at(frame, "envelope_id")}
+        if text:
+            answer["payload"] = {"text": text}
+        if answer["envelope_id"] and self._ws is not None:
+            self._ws.send(json.dumps(answer))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal, Mapping
+from typing import Any, Mapping
 
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.loose import bordered, need, text_at
-from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote, Reaction
+from hermes_green.core.loose import bordered, count_of, dict_of, need, objects_of, text_at
+from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote, Reaction, kind_of, wordless
 
 # What people and bots write; every other subtype is an edit, a deletion, a join or the like.
 _SUBTYPES = frozenset({"", "file_share", "thread_broadcast", "bot_message"})
@@ -58,7 +58,7 @@ def parse(payload: Mapping[str, Any], child: str, bot: Bot = Bot()) -> Inbound |
         raise BadFrame("a message without its user")
     chat_type = _chat_type(text_at(event, "channel_type"), channel)
     raw = text_at(event, "text")
-    attachments = tuple(_files(event.get("files")))
+    attachments = _files(event.get("files"))
     text, forwarded = plain(raw, us), _forwarded(event.get("attachments"), us)
     # In channels each question opens a thread, which is the conversation's place from then on.
     thread = text_at(event, "thread_ts") or (ts if chat_type != "dm" else "")
@@ -68,7 +68,7 @@ def parse(payload: Mapping[str, Any], child: str, bot: Bot = Bot()) -> Inbound |
         keys=(event_id, place) if event_id else (place,),
         peer=Peer(child, channel, chat_type, thread_id=thread or None, user_id=user),
         message_id=ts,
-        text=text or " ".join(f"[{each.kind}]" for each in attachments) or ("" if forwarded else _no_words(event)),
+        text=text or wordless(attachments) or ("" if forwarded else _no_words(event)),
         attachments=attachments,
         reply_ref={"message_id": ts, "thread_ts": thread},
         mentioned=chat_type == "dm" or kind == "app_mention" or _mentions(raw, us),
@@ -80,9 +80,9 @@ def parse(payload: Mapping[str, Any], child: str, bot: Bot = Bot()) -> Inbound |
 
 def _reaction(payload: Mapping[str, Any], event: Mapping[str, Any], child: str, us: str) -> Inbound | None:
     """Somebody's reaction to a message; those to files are of before files were messages."""
-    item = event.get("item")
+    item = dict_of(event.get("item"))
     user, emoji, event_id = text_at(event, "user"), text_at(event, "reaction"), text_at(payload, "event_id")
-    if not isinstance(item, dict) or item.get("type") != "message" or user in ("", us, _SLACKBOT):
+    if item.get("type") != "message" or user in ("", us, _SLACKBOT):
         return None
     channel, ts = need(item, "channel"), need(item, "ts")
     if not emoji or not event_id:
@@ -118,8 +118,8 @@ def quoted(message: Mapping[str, Any], bot: Bot) -> Quote:
     user = text_at(message, "user") or text_at(message, "bot_id")
     ours = user != "" and user in (bot.user_id, bot.bot_id)
     author = bot.name if bot.name and ours else user or text_at(message, "username")
-    media = tuple(_files(message.get("files")))
-    text = plain(text_at(message, "text"), bot.user_id) or " ".join(f"[{each.kind}]" for each in media)
+    media = _files(message.get("files"))
+    text = plain(text_at(message, "text"), bot.user_id) or wordless(media)
     return Quote(text, author, text_at(message, "ts"), media)
 
 
@@ -171,18 +171,15 @@ def _chat_type(named: str, channel: str) -> ChatType:
 
 def _authorized(payload: Mapping[str, Any]) -> str:
     """The bot's user id, as the event itself tells for whom it is."""
-    listed = payload.get("authorizations")
-    for entry in listed if isinstance(listed, list) else ():
-        if isinstance(entry, dict) and entry.get("is_bot") is True:
-            return text_at(entry, "user_id")
-    return ""
+    bots = (each for each in objects_of(payload.get("authorizations")) if each.get("is_bot") is True)
+    return text_at(next(bots, {}), "user_id")
 
 
 def _forwarded(listed: Any, us: str) -> Quote | None:
     """Other people's messages that were shared with this one."""
     found = []
-    for each in listed if isinstance(listed, list) else ():
-        if isinstance(each, dict) and (each.get("is_share") is True or each.get("is_msg_unfurl") is True):
+    for each in objects_of(listed):
+        if each.get("is_share") is True or each.get("is_msg_unfurl") is True:
             author, words = text_at(each, "author_name"), plain(text_at(each, "text"), us)
             if words:
                 found.append(Quote(words, author, text_at(each, "ts")))
@@ -191,29 +188,16 @@ def _forwarded(listed: Any, us: str) -> Quote | None:
     return Quote("\n".join(f"{each.author}: {each.text}" if each.author else each.text for each in found))
 
 
-def _files(listed: Any) -> list[Attachment]:
+def _files(listed: Any) -> tuple[Attachment, ...]:
     """What was sent along; what is deleted or hidden by a plan's limit is none any more."""
-    found = []
-    for each in listed if isinstance(listed, list) else ():
-        if not isinstance(each, dict) or not text_at(each, "id") or text_at(each, "mode") in _GONE:
-            continue
-        url, size = text_at(each, "url_private_download") or text_at(each, "url_private"), each.get("size")
-        mime = text_at(each, "mimetype")
-        found.append(
-            Attachment(
-                kind=_media_kind(mime),
-                ref={"id": text_at(each, "id"), "url": url, "mime": mime},
-                name=text_at(each, "name"),
-                mime=mime,
-                size=size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
-            )
-        )
-    return found
+    found = (each for each in objects_of(listed) if text_at(each, "id") and text_at(each, "mode") not in _GONE)
+    return tuple(map(_file, found))
 
 
-def _media_kind(mime: str) -> Literal["image", "file", "audio", "video"]:
-    head = mime.partition("/")[0]
-    return head if head in ("image", "audio", "video") else "file"  # type: ignore[return-value]
+def _file(told: Mapping[str, Any]) -> Attachment:
+    url, mime = text_at(told, "url_private_download") or text_at(told, "url_private"), text_at(told, "mimetype")
+    ref = {"id": text_at(told, "id"), "url": url, "mime": mime}
+    return Attachment(kind_of(mime), ref, name=text_at(told, "name"), mime=mime, size=count_of(told.get("size")))
 
 
 def _no_words(event: Mapping[str, Any]) -> str:

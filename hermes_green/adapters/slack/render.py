@@ -7,14 +7,12 @@ a text, 4,000 the advice, and what chat.update takes at most; counted here as th
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Mapping
 
-from hermes_green.content import markdown
+from hermes_green.content import plain
 from hermes_green.content.media import named, payloads
 from hermes_green.content.pack import Wrap, pack
-from hermes_green.content.plain import untouched
-from hermes_green.content.writer import Dialect, write
+from hermes_green.content.writer import Dialect
 from hermes_green.core.model import Reply, Unit
 
 LIMIT = 4000
@@ -34,11 +32,7 @@ def render(reply: Reply) -> tuple[Mapping[str, Any], ...]:
 
 def texts_of(text: str) -> list[str]:
     """The text in mrkdwn, in messages of at most 4,000 characters; at least one, as Slack takes no empty one."""
-    text = markdown.storable(text)
-    found = markdown.blocks(text)
-    if markdown.unmarked(text, found):
-        return pack([replace(piece, escape=escaped) for piece in untouched(text)], LIMIT, UNIT) or ["…"]
-    return pack(write(found, DIALECT), LIMIT, UNIT) or ["…"]
+    return pack(plain.pieces(text, DIALECT), LIMIT, UNIT) or ["…"]
 
 
 def escaped(text: str) -> str:

@@ -15,6 +15,7 @@ from hermes_green.adapters.slack.parse import Bot
 from hermes_green.adapters.slack.settings import Settings
 from hermes_green.core.codes import Code
 from hermes_green.core.errors import AuthRejected, HermesError, LinkLost, SendRetry
+from hermes_green.core.loose import text_at
 from hermes_green.core.model import Secret
 from hermes_green.link.api import Api
 from hermes_green.link.dial import rebased
@@ -45,29 +46,31 @@ class Rest(Api):
             AuthRejected: the app token is refused.
             Throttled, LinkLost: not now.
         """
-        said = self._ask("POST", "/api/apps.connections.open", **_request({}, self._settings.app_token))
-        if not said.good:
-            raise dial_error("a connection", said, APP_TOKEN)
+        said = self._told_first("apps.connections.open", self._settings.app_token, "a connection", APP_TOKEN)
         return rebased(address_in(said, "url"), self._settings.ws_base)
 
     def bot(self) -> Bot:
         """Who we are in the workspace. Raises AuthRejected (the bot token is refused), Throttled, LinkLost."""
-        said = self._ask("POST", "/api/auth.test", **_request({}, self._settings.bot_token))
+        data = self._told_first("auth.test", self._settings.bot_token, "the bot's own id", BOT_TOKEN).data
+        return Bot(text_at(data, "user_id"), text_at(data, "bot_id"), text_at(data, "user"))
+
+    def _told_first(self, method: str, token: Secret, what: str, action: str) -> Said:
+        said = self._ask("POST", f"/api/{method}", **self._request({}, token))
         if not said.good:
-            raise dial_error("the bot's own id", said, BOT_TOKEN)
-        user, bot, name = (str(said.data.get(field) or "") for field in ("user_id", "bot_id", "user"))
-        return Bot(user, bot, name)
+            raise dial_error(what, said, action)
+        return said
 
     # --- while sending ---------------------------------------------------------------------------
 
     def call(self, method: str, fields: Mapping[str, Any], *, form: bool = False) -> Mapping[str, Any]:
-        """One method with the bot token, and its answer; ``form``: it takes no JSON.
+        """One method with the bot token, and its answer. Fields that are None are left out; ``form``: it takes
+        no JSON.
 
         Raises:
             SendError: see ``core.errors``.
             AuthRejected: the bot token is refused.
         """
-        said = self._tell("POST", f"/api/{method}", **_request(fields, self._settings.bot_token, form))
+        said = self._tell("POST", f"/api/{method}", **self._request(fields, self._settings.bot_token, form))
         return self._told(said if said.good else replace(said, text=f"{method} {said.text}".rstrip()))
 
     def upload(self, url: str, file: BinaryIO) -> None:
@@ -80,6 +83,15 @@ class Rest(Api):
             said = self._tell("POST", url, data=file, headers=headers, total=UPLOAD_TOTAL)
         if said.status != 200:
             raise SendRetry(f"the file could not be uploaded ({said})", after=5.0, code=str(said.status))
+
+    def _request(self, fields: Mapping[str, Any], token: Secret, form: bool = False) -> dict[str, Any]:
+        """What goes into a call."""
+        given = {name: value for name, value in fields.items() if value is not None}
+        headers = self._signed(token.reveal())
+        if form:
+            return {"data": given, "headers": headers}
+        headers["Content-Type"] = "application/json; charset=utf-8"  # without it, each answer carries a warning
+        return {"json": given, "headers": headers}
 
     # --- files that people sent ------------------------------------------------------------------
 
@@ -99,7 +111,8 @@ class Rest(Api):
             page = answer.headers.get("Content-Type", "").startswith("text/html") and not mime.startswith("text/html")
             return "" if answer.status == 200 and not page else f"HTTP {answer.status}"
 
-        headers, action = _bearer(self._settings.bot_token), "Give the app the scope files:read, and install it again."
+        headers = self._signed(self._settings.bot_token.reveal())
+        action = "Give the app the scope files:read, and install it again."
         yield from self._pieces(rebased(url, base), headers, why_not=why_not, action=action)
 
 
@@ -137,16 +150,3 @@ def send_error(said: Said) -> HermesError:
     if known is not None and issubclass(known.error, AuthRejected):
         known = replace(known, action=BOT_TOKEN)
     return unsent(said, known)
-
-
-def _request(fields: Mapping[str, Any], token: Secret, form: bool = False) -> dict[str, Any]:
-    """What goes into a call; ``form``: the method takes no JSON."""
-    headers = _bearer(token)
-    if form:
-        return {"data": dict(fields), "headers": headers}
-    headers["Content-Type"] = "application/json; charset=utf-8"  # without it, each answer carries a warning
-    return {"json": dict(fields), "headers": headers}
-
-
-def _bearer(token: Secret) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token.reveal()}"}
