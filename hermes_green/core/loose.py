@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from functools import wraps
 from typing import Any, Callable, Mapping, TypeVar
 
@@ -64,6 +65,15 @@ def seconds_of(value: Any, parts: int = 1) -> float | None:
         value = int(value)
     plain = isinstance(value, (int, float)) and not isinstance(value, bool)
     return value / parts if plain and 0 < value < _LATEST * parts else None
+
+
+def instant_of(value: Any) -> float | None:
+    """Wall seconds of an RFC 3339 stamp with its zone; None for anything else."""
+    try:
+        when = datetime.fromisoformat(text_of(value))
+    except ValueError:
+        return None
+    return when.timestamp() if when.tzinfo else None
 
 
 def object_in(raw: str | bytes) -> dict[str, Any]:

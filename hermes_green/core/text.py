@@ -16,6 +16,8 @@ _WORD = re.compile(r"(?=\s)|(?<=[，、；：])")
 _BLANK_LINES = re.compile(r"(?:[ \t]*\n)+")
 _BLANKS = re.compile(r"[ \t]+")
 _JOINER = "\u200d"
+# Characters that are kept for the line which closes a fence, and for marks that take more once they are rendered.
+_SPARE = 100
 
 
 def measure(text: str, unit: Unit) -> int:
@@ -62,6 +64,25 @@ def fit(
     head = split(last, room, unit)[0] if room >= 4 else ""
     said = note(beyond + max(0, len(last) - len(head)))
     return [*kept, f"{head}\n\n{said}" if head else split(said, limit, unit)[0]]
+
+
+def beginning(text: str, least: int, limit: int) -> tuple[str, str]:
+    """A text in two, the first of at most ``limit`` characters and with all of the first ``least`` as they are;
+    the whole of it and "" where it is not longer.
+
+    For what was shown already of a text that grows. Cut is at a paragraph, a line or a word, where there is one
+    in between; a code fence that is cut is closed and opened again.
+    """
+    if len(text) <= limit:
+        return text, ""
+    most = limit - _SPARE
+    found = (text.rfind(border, least, most) for border in ("\n\n", "\n", " "))
+    cut = next((at for at in found if at >= 0), most)
+    head, tail = text[:cut], text[cut:].strip("\n")
+    for fence in _fences(text, limit, Unit.CHARS):
+        if fence.start < cut < fence.closing:
+            return f"{head}\n{fence.closer.strip()}", f"{fence.opener.strip()}\n{tail}"
+    return head, tail
 
 
 @dataclass(frozen=True, slots=True)

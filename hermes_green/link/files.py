@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Callable, Generic, Iterator, Mapping, TypeVar
 
+from hermes_green.core.clock import Clock, SystemClock
 from hermes_green.core.errors import SendRefused
 from hermes_green.core.remembered import Remembered
 from hermes_green.link.fair import Fair
@@ -90,15 +92,21 @@ def read_file(path: str, limit: int, name: str = "") -> bytes:
 
 
 class Uploads(Generic[What]):
-    """What was uploaded for which part, so that a repeated send can use it again."""
+    """What was uploaded for which part, so that a repeated send can use it again. ``lives``: for how many
+    seconds it can, where the platform forgets."""
 
-    def __init__(self) -> None:
-        self._done: Remembered[str, What] = Remembered(REMEMBERED)
+    def __init__(self, clock: Clock | None = None, lives: Callable[[What], float] | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._lives = lives
+        self._done: Remembered[str, tuple[What, float]] = Remembered(REMEMBERED)
 
     def once(self, key: str, upload: Callable[[], What]) -> What:
         """What ``upload`` answers, asked once for a part; nobody sees a file before a message names it, so that
         an upload without an answer may be repeated. Raises SendError, never SendUnknown."""
-        if key not in self._done:
+        known = self._done.get(key)
+        if known is None or known[1] <= self._clock.monotonic():
             with unseen("the upload"):
-                self._done[key] = upload()
-        return self._done[key]
+                what = upload()
+            seconds = self._lives(what) if self._lives is not None else math.inf
+            known = self._done[key] = (what, self._clock.monotonic() + seconds)
+        return known[0]

@@ -4,8 +4,9 @@ import io
 
 import pytest
 
-from hermes_green.core.errors import SendRefused
-from hermes_green.link.files import outgoing
+from hermes_green.core.clock import ManualClock
+from hermes_green.core.errors import SendRefused, SendRetry, SendUnknown
+from hermes_green.link.files import Uploads, outgoing
 from hermes_green.link.multipart import Multipart
 
 
@@ -38,3 +39,30 @@ def test_what_cannot_be_read_is_refused(media):
 def test_a_kind_of_file_that_is_no_line_is_guessed_from_the_name(told):
     form = b"".join(Multipart({}, "file", "a.png", io.BytesIO(b"x"), 1, told))
     assert form.count(b"Content-Type: image/png\r\n\r\nx") == 1 and b"chat_id" not in form
+
+
+def test_what_was_uploaded_for_a_part_is_used_again_while_it_lives():
+    clock, brought = ManualClock(), iter("abcd")
+    uploads: Uploads[str] = Uploads(clock, lives=lambda what: 10.0 if what == "a" else 1000.0)
+    assert [uploads.once("part", lambda: next(brought)) for _ in range(2)] == ["a", "a"]
+    clock.advance(10)
+    assert uploads.once("part", lambda: next(brought)) == "b"
+    clock.advance(999)
+    assert uploads.once("part", lambda: next(brought)) == "b" and uploads.once("other", lambda: next(brought)) == "c"
+
+
+def test_where_nothing_is_forgotten_an_upload_lives_for_ever():
+    brought = iter("ab")
+    uploads: Uploads[str] = Uploads()
+    assert {uploads.once("part", lambda: next(brought)) for _ in range(3)} == {"a"}
+
+
+def test_an_upload_without_an_answer_may_be_repeated():
+    uploads: Uploads[str] = Uploads()
+
+    def lost() -> str:
+        raise SendUnknown("no answer")
+
+    with pytest.raises(SendRetry):
+        uploads.once("part", lost)
+    assert uploads.once("part", lambda: "a") == "a"

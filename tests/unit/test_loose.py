@@ -12,8 +12,8 @@ from hermes_green.adapters.feishu import rest as feishu
 from hermes_green.adapters.qq import rest as qq
 from hermes_green.adapters.telegram import rest as telegram
 from hermes_green.adapters.wecom import wire as wecom
-from hermes_green.core.loose import count_of, number_of, objects_of
-from hermes_green.core.model import Secret, kind_of
+from hermes_green.core.loose import count_of, instant_of, number_of, objects_of
+from hermes_green.core.model import Attachment, Secret, kind_of, wordless
 from hermes_green.link.http import Answer
 
 
@@ -41,6 +41,15 @@ def test_of_an_array_the_objects_are_read() -> None:
 def test_a_file_s_mime_type_says_what_it_is_to_people() -> None:
     given = ("image/png", "audio/ogg", "voice", "video/mp4", "text/plain", "", "images")
     assert [kind_of(mime) for mime in given] == ["image", "audio", "audio", "video", "file", "file", "file"]
+
+
+def test_media_without_a_word_are_named_by_their_kinds() -> None:
+    assert wordless([Attachment("image", name="a.png"), Attachment("file")]) == "[image] [file]" and wordless(()) == ""
+
+
+def test_a_stamp_is_a_moment_where_it_names_its_zone() -> None:
+    assert instant_of("2023-11-06T13:37:18+08:00") == instant_of("2023-11-06T05:37:18Z") == 1699249038.0
+    assert [instant_of(value) for value in ("2023-11-06T13:37:18", "", "yesterday", 12, None, ["x"])] == [None] * 6
 
 
 def test_a_number_may_have_a_bound_and_an_array_things_that_are_no_objects() -> None:

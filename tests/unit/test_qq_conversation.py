@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from hermes_green.adapters.qq import PLATFORM as qq
+from hermes_green.adapters.qq import PLATFORM as qq, codes
 from hermes_green.adapters.qq.conversation import Conversation, Standing
-from hermes_green.adapters.qq.cursor import Session
 from hermes_green.adapters.qq.settings import DEFAULT, NARROW
+from hermes_green.adapters.qq.wire import Session
 from hermes_green.core.errors import AuthRejected, ConfError, LinkLost, Throttled
 from hermes_green.core.model import Secret
 from hermes_green.link.websocket import Close
@@ -60,6 +60,7 @@ class Port:
         self.who: str | None = None
         self.full = False
         self.poor = False
+        self.slow: list[Any] | None = None  # what waits for its commit, where a commit takes its time
 
     def accept(self, inbound, ack=None, memo=None) -> None:
         if self.full:
@@ -68,7 +69,9 @@ class Port:
             self.taken.append(inbound)
         if memo:
             self.memo = memo["session"]
-        if ack is not None:
+        if self.slow is not None:
+            self.slow.append(ack)
+        elif ack is not None:
             ack(True)
 
     def quarantine(self, raw, error, ack=None) -> None:
@@ -138,6 +141,22 @@ def test_what_nobody_understands_is_kept_before_its_place_is_passed():
     assert [memo for _, memo in port.bad] == ["unwritten", "unwritten"] and port.memo["seq"] == 8
 
 
+def test_an_event_sent_again_or_without_a_number_is_handed_in_and_moves_nothing_back():
+    again, unnumbered = {**MESSAGE, "s": 5}, {**MESSAGE, "s": None}
+    port = talk(HELLO, MESSAGE, again, unnumbered)[0]
+    assert len(port.taken) == 3 and port.memo["seq"] == 8
+
+
+def test_a_session_that_is_forgotten_is_not_written_again_by_what_was_on_its_way():
+    port, other = Port(), {"op": 0, "s": 8, "t": "FRIEND_ADD", "d": {}}
+    port.slow = []
+    talk(HELLO, other, {**other, "s": 9}, {"op": 9, "d": False}, port=port)
+    for ack in port.slow[:]:
+        if ack is not None:
+            ack(True)
+    assert port.memo is None and len(port.slow) == 2
+
+
 def test_opcodes_of_tomorrow_are_passed_over():
     assert talk(HELLO, {"op": 42, "d": {}}, RESUMED)[0].who == "bot"
 
@@ -172,6 +191,12 @@ def test_op_9_to_an_identify_forgets_whatever_was_kept():
 def test_a_token_called_invalid_is_dropped_and_the_session_kept():
     port, _, _, dropped, end = talk(HELLO, close=Close(4004))
     assert isinstance(end, LinkLost) and dropped == ["T"] and port.memo == "unwritten"
+
+
+@pytest.mark.parametrize("code", [*sorted(set(codes.CLOSES) - {4014, codes.NOTHING_GRANTED}), 1001, 4999])
+def test_no_other_close_takes_the_token_or_the_events(code):
+    _, _, standing, dropped, end = talk(HELLO, close=Close(code))
+    assert isinstance(end, Exception) and not standing.narrow and (dropped == ["T"]) == (code == 4004)
 
 
 def test_refused_events_narrow_the_next_identify_and_then_need_a_human():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hermes_green.adapters.qq.render import C2C_PARTS, LIMIT, PARTS, SHOWN, heads, render, streamed
+from hermes_green.adapters.qq.render import C2C_PARTS, LIMIT, PARTS, render, streamed
 from hermes_green.core.model import Attachment, Peer, Reply
 from tests.support.dialects import RICH
 
@@ -80,14 +80,6 @@ def test_what_a_stream_shows_is_the_beginning_of_the_first_text_at_any_time():
         first = payloads[0]["markdown"]
         assert len(first) <= LIMIT and all(first.startswith(streamed(whole[:n])) for n in range(0, len(whole), 499))
         assert all("markdown" not in each for each in payloads[1:])
-
-
-def test_code_that_is_cut_is_closed_and_opened_again_and_no_word_is_lost():
-    text = PARAGRAPH * 3 + "\n\n```py\n" + "x = 1\n" * 400 + "```\nend"
-    head, tail = heads(text)
-    assert SHOWN <= len(head) <= LIMIT
-    assert head.count("```") == 2 and tail.startswith("```py\nx = 1") and tail.endswith("```\nend")
-    assert head.count("x = 1") + tail.count("x = 1") == 400
 
 
 def test_media_are_sent_as_far_as_the_replies_allow_and_others_are_named(tmp_path):

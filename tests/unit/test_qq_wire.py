@@ -6,10 +6,14 @@ import json
 
 import pytest
 
-from hermes_green.adapters.qq import PLATFORM as qq, wire
+from hermes_green.adapters.qq import PLATFORM as qq, codes, wire
 from hermes_green.adapters.qq.settings import DEFAULT, INTENTS, NARROW, Settings, intents_of
+from hermes_green.adapters.qq.wire import Session
 from hermes_green.core.errors import AuthRejected, BadFrame, ConfError, HermesError, LinkLost, SendRefused, Throttled
 from hermes_green.core.model import Part, Peer, Secret
+from hermes_green.runtime.words import Reason, Words
+
+SESSION = Session("S", "1024", 33, 4, "5", "bot")
 
 
 def settings(**keys) -> Settings:
@@ -52,9 +56,41 @@ def test_identify_resume_and_heartbeat_are_worded_as_documented():
         "op": 2,
         "d": {"token": "QQBot T", "intents": 1 << 25, "shard": [0, 1], "properties": {}},
     }
-    assert json.loads(wire.resume("T", "S", 9)) == {"op": 6, "d": {"token": "QQBot T", "session_id": "S", "seq": 9}}
+    assert json.loads(wire.resume("T", SESSION)) == {"op": 6, "d": {"token": "QQBot T", "session_id": "S", "seq": 4}}
     assert json.loads(wire.heartbeat(None)) == {"op": 1, "d": None}
     assert json.loads(wire.heartbeat(3)) == {"op": 1, "d": 3}
+
+
+@pytest.mark.parametrize(
+    "memo",
+    [
+        None,
+        "S",
+        {},
+        {"id": "S", "seq": 3, "app_id": "2048"},
+        {"id": "", "seq": 3, "app_id": "1024"},
+        {"id": "S", "seq": None, "app_id": "1024"},
+        {"id": "S", "seq": 3, "app_id": "1024", "asked": 1},
+    ],
+)
+def test_only_our_own_session_for_the_same_events_is_resumed(memo):
+    assert Session.of_memo(memo, "1024", 33) is None
+
+
+def test_a_session_needs_no_more_than_id_number_and_owner():
+    assert Session.of_memo({"id": "S", "seq": 3, "app_id": "1024"}, "1024", 33) == Session("S", "1024", 33, 3)
+
+
+@pytest.mark.parametrize("d", [None, [], {}, {"session_id": 5}])
+def test_ready_without_a_session_ends_the_link(d):
+    with pytest.raises(LinkLost):
+        Session.of_ready(d, "1024", 33)
+
+
+def test_the_memo_is_the_whole_session():
+    memo = SESSION.as_memo(5)
+    assert memo == {"id": "S", "seq": 5, "app_id": "1024", "asked": 33, "bot_id": "5", "bot_name": "bot"}
+    assert Session.of_memo(memo, "1024", 33) == Session("S", "1024", 33, 5, "5", "bot")
 
 
 @pytest.mark.parametrize(
@@ -119,23 +155,28 @@ TABLE = [
 
 @pytest.mark.parametrize("code, error, keeps", TABLE)
 def test_each_close_code_has_its_error_and_keeps_the_session_or_not(code, error, keeps):
-    assert type(wire.closed(code, "why")) is error
-    assert wire.closing(code).keeps is keeps
+    assert type(codes.closed(code, "why")) is error
+    assert codes.keeps(code) is keeps
 
 
 def test_a_lost_link_carries_its_close_code():
-    error = wire.closed(4009, "Session timed out")
+    error = codes.closed(4009, "Session timed out")
     assert error.status == 4009 and "4009" in str(error) and "Session timed out" in str(error)
 
 
-def test_too_fast_waits_a_minute_and_a_bad_token_is_dropped_and_4014_narrows():
-    assert wire.closed(4008).after == 60
-    assert [code for code in wire.CLOSES if wire.closing(code).drop_token] == [4004]
-    assert [code for code in wire.CLOSES if wire.closing(code).narrow] == [4014]
+def test_too_fast_waits_a_minute():
+    assert codes.closed(4008).after == 60
+
+
+def test_nothing_granted_is_told_in_words_of_its_own():
+    error = codes.closed(codes.NOTHING_GRANTED, "why")
+    assert isinstance(error, ConfError) and "qq.yaml" in error.action and "why" in error.text
+    told = Words(qq.HELP, lambda: "zh")(Reason(error.code, error.text, error.action))
+    assert told.text.startswith("QQ 未授予") and "qq.yaml" in told.action
 
 
 def test_fatal_closings_say_what_to_do():
-    for code, known in wire.CLOSES.items():
+    for code, known in codes.CLOSES.items():
         if not issubclass(known.error, (LinkLost, Throttled)):
             assert known.action, code
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hermes_green.core.model import Unit
-from hermes_green.core.text import fit, measure, split
+from hermes_green.core.text import beginning, fit, measure, split
 
 ALPHABETS = [
     "abc defg. hi! jkl\n\n",
@@ -202,3 +202,23 @@ def test_what_fits_is_left_alone() -> None:
 def test_a_note_longer_than_a_part_is_cut_too() -> None:
     kept = fit(["abcdefgh"] * 5, 2, 8, Unit.BYTES, lambda left: f"there are {left} more")
     assert len(kept) == 2 and len(kept[1]) <= 8
+
+
+def test_the_beginning_of_a_text_holds_all_that_was_shown_of_it() -> None:
+    paragraph = "All work and no play makes a dull text. " * 20
+    for whole in ("\n\n".join([paragraph] * 12), "y" * 20_000, "z\n" * 4000, "a b " * 3000):
+        head, tail = beginning(whole, 3000, 4000)
+        assert head == whole[: len(head)] and 3000 <= len(head) <= 4000
+        assert (head + tail).replace("\n", "").replace(" ", "") == whole.replace("\n", "").replace(" ", "")
+    assert beginning("short", 3000, 4000) == ("short", "")
+    assert beginning("x" * 3000 + "\n\ny z\nw" + "v" * 2000, 3000, 4000)[0] == "x" * 3000
+
+
+def test_code_in_which_the_beginning_ends_is_closed_and_opened_again() -> None:
+    text = "word " * 500 + "\n\n```py\n" + "x = 1\n" * 400 + "```\nend"
+    head, tail = beginning(text, 3000, 4000)
+    assert 3000 <= len(head) <= 4000
+    assert head.count("```") == 2 and tail.startswith("```py\nx = 1") and tail.endswith("```\nend")
+    assert head.count("x = 1") + tail.count("x = 1") == 400
+    whole = "```\nx = 1\n```\n" + "word " * 2000
+    assert beginning(whole, 3000, 4000)[0].count("```") == 2

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any, Iterator, Mapping
 
 from hermes_green.adapters.qq import wire
-from hermes_green.adapters.qq.conversation import Conversation, Standing
-from hermes_green.adapters.qq.cursor import MEMO, Session
-from hermes_green.adapters.qq.files import Files
+from hermes_green.adapters.qq.conversation import MEMO, Conversation, Standing
 from hermes_green.adapters.qq.render import C2C_PARTS, LIMIT, PARTS, UNIT, render
-from hermes_green.adapters.qq.rest import Rest
+from hermes_green.adapters.qq.rest import Rest, file_lives
 from hermes_green.adapters.qq.settings import Settings, intents_of
 from hermes_green.adapters.qq.streams import Streams
 from hermes_green.core.clock import Clock
@@ -17,6 +15,7 @@ from hermes_green.core.errors import SendCollision, SendRefused, SendRetry
 from hermes_green.core.model import Caps, CapsTable, Part, Peer, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
 from hermes_green.core.remembered import Remembered
+from hermes_green.link.files import Uploads
 from hermes_green.link.said import halting
 from hermes_green.link.translator import Translator
 
@@ -45,12 +44,6 @@ _CHANNEL = Caps(
     reactions=True,
     rates=(Rate(5, 1.0, "chat"),),
 )
-_PREFIXES: Mapping[str, tuple[Any, str]] = {
-    "user": ("dm", wire.Kind.C2C),
-    "group": ("group", wire.Kind.GROUP),
-    "channel": ("channel", wire.Kind.CHANNEL),
-    "dm": ("dm", wire.Kind.GUILD_DM),
-}
 REMEMBERED = 1_000
 
 
@@ -63,14 +56,14 @@ class QQAdapter(Translator):
         super().__init__(settings, ctx, clock)
         self._rest = Rest(settings, self._clock, ctx.hide)
         self._streams = Streams(self._rest, ctx)
-        self._files = Files(self._rest, self._clock)
+        self._uploads: Uploads[Mapping[str, Any]] = Uploads(self._clock, file_lives)
         self._signed: Remembered[str, None] = Remembered(REMEMBERED)  # messages that had a working sign
         self._standing = Standing()
 
     def run(self, port: Port) -> None:
         """Token, gateway, socket, then the conversation until it ends."""
         settings = self._settings
-        session = Session.of_memo(self._ctx.memo(MEMO), settings.app_id, intents_of(settings))
+        session = wire.Session.of_memo(self._ctx.memo(MEMO), settings.app_id, intents_of(settings))
         token = self._rest.token()
         talk = Conversation(port, self._ctx, settings, self._standing, session, token, self._rest.drop)
         address = settings.ws_base or self._rest.gateway(token, starting=session is None)
@@ -92,10 +85,12 @@ class QQAdapter(Translator):
             finished = self._streams.finish(part.handle, part)
             if finished:
                 return finished
-        path = wire.path_of(part.peer)
-        body = wire.message(part, self._files.bring(part) if "media" in part.payload else "")
+        media, file = part.payload.get("media"), ""
+        if media is not None:
+            uploaded = self._uploads.once(part.key, lambda: self._rest.upload(part.peer, media))
+            file = str(uploaded["file_info"])
         try:
-            said = self._rest.call("POST", path, body)
+            said = self._rest.call("POST", wire.path_of(part.peer), wire.message(part, file))
         except SendCollision:
             if part.attempt > 1:
                 return ""  # an earlier attempt, whose answer was lost, arrived
@@ -109,7 +104,7 @@ class QQAdapter(Translator):
     def draft_open(self, peer: Peer, ref: Mapping[str, Any], key: str, seq: int, link: Any) -> Mapping[str, Any]:
         """Begin a stream, which only answers in direct chats can be."""
         msg_id = str(ref.get("msg_id") or "")
-        if wire.kind_of(peer) != wire.Kind.C2C or not msg_id:
+        if wire.kind_of(peer) is not wire.C2C or not msg_id:
             raise SendRefused("QQ streams nothing but answers in direct chats", code="stream")
         return self._streams.open(peer.chat_id, msg_id, seq)
 
@@ -123,7 +118,7 @@ class QQAdapter(Translator):
         """Shown for a minute, or until the answer; once for a message, because it is one of the five replies
         that a message may have."""
         msg_id = str(peer.extra.get("msg_id") or "")
-        if wire.kind_of(peer) != wire.Kind.C2C or not msg_id or msg_id in self._signed:
+        if wire.kind_of(peer) is not wire.C2C or not msg_id or msg_id in self._signed:
             return
         self._signed[msg_id] = None
         self._rest.call("POST", wire.path_of(peer), wire.working(msg_id))
@@ -143,8 +138,8 @@ class QQAdapter(Translator):
     def peer_of(self, chat: str) -> Peer | None:
         """``user:``, ``group:``, ``channel:`` or ``dm:`` (a guild's) before an id; ids alone look alike."""
         prefix, _, chat_id = chat.partition(":")
-        if prefix not in _PREFIXES or not chat_id:
-            return None
-        chat_type, kind = _PREFIXES[prefix]
-        user_id = chat_id if kind == wire.Kind.C2C else None
-        return Peer(self._ctx.child, chat_id, chat_type, user_id=user_id, extra={"kind": kind})
+        for kind in wire.KINDS:
+            if chat_id and kind.prefix == prefix:
+                user_id = chat_id if kind is wire.C2C else None
+                return Peer(self._ctx.child, chat_id, kind.type, user_id=user_id, extra={"kind": kind.name})
+        return None

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable
 
-from hermes_green.adapters.qq import wire
-from hermes_green.adapters.qq.cursor import Cursor, Session
+from hermes_green.adapters.qq import codes, wire
 from hermes_green.adapters.qq.parse import parse
 from hermes_green.adapters.qq.settings import NARROW, Settings, intents_of
-from hermes_green.adapters.qq.wire import Frame, Op
-from hermes_green.core.errors import BadFrame, HermesError, LinkLost
+from hermes_green.adapters.qq.wire import Frame, Op, Session
+from hermes_green.core.errors import BadFrame, LinkLost
 from hermes_green.core.ports import Context, Port
+from hermes_green.link.cursor import Cursor
 from hermes_green.link.dialogue import Dialogue
 from hermes_green.link.websocket import Close, WebSocket
 
+# The memo that holds the session, with how far it is committed: heartbeats and RESUME tell no more than that.
+MEMO = "session"
 # Seconds from the open socket to READY or RESUMED; the official Node SDK's handshake timeout.
 READY_WITHIN = 30.0
 # The platform's drain: an end like any other, once the link was READY.
@@ -56,11 +58,12 @@ class Conversation(Dialogue):
         self._drop_token = drop_token
         self._asked = intents_of(settings)
         self._intents = NARROW if standing.narrow else self._asked
-        self._cursor = Cursor(port, session)
+        self._session = session
+        self._cursor = self._cursor_of(session, session.seq if session else None)
         self._handlers: dict[int, Callable[[Frame], None]] = {
             Op.HELLO: self._on_hello,
             Op.DISPATCH: self._on_dispatch,
-            Op.HEARTBEAT_ACK: self._on_beat,
+            Op.HEARTBEAT_ACK: lambda frame: self._answered(),
             Op.RECONNECT: self._on_reconnect,
             Op.INVALID_SESSION: self._on_invalid_session,
         }
@@ -89,15 +92,22 @@ class Conversation(Dialogue):
         except BadFrame as error:
             # It is kept, and the sequence goes on behind it: else it would be replayed for ever.
             self._port.quarantine(raw, error)
-            self._cursor.skip(frame.s)
+            self._cursor.skip(self._to(frame))
+
+    def _cursor_of(self, session: Session | None, at: int | None) -> Cursor:
+        """The position in a session; what comes before there is one leaves nothing to be resumed."""
+        return Cursor(self._port, lambda seq: {MEMO: session.as_memo(seq)} if session else {}, at)
+
+    def _to(self, frame: Frame) -> int:
+        # Never backwards: an event sent twice must not undo the one after it.
+        return max(self._cursor.received, frame.s or 0)
 
     def _on_hello(self, frame: Frame) -> None:
         if self._heart is not None:
             return  # said before
         given = wire.interval_of(frame)
-        session = self._cursor.session
-        if session is not None:
-            self._say(wire.resume(self._token, session.id, session.seq))
+        if self._session is not None:
+            self._say(wire.resume(self._token, self._session))
         else:
             # Not before hello: a session start is only spent when one can be asked for.
             self._port.spend("identify")
@@ -111,64 +121,65 @@ class Conversation(Dialogue):
         assert self._ws is not None
         self._ws.send(text)
 
-    def _on_beat(self, frame: Frame) -> None:
-        self._answered()
-
     def _on_dispatch(self, frame: Frame) -> None:
         if frame.t == "READY":
-            session = Session.of_ready(frame.d, self._settings.app_id, self._asked)
-            if session is None:
-                raise LinkLost("READY without session_id", code="bad_answer")
-            self._cursor.open(session, frame.s)
-            self._on_ready(session)
-            return
-        if frame.t == "RESUMED":
-            self._cursor.skip(frame.s)
-            self._on_ready(self._cursor.session)
-            return
-        session = self._cursor.session
-        inbound = parse(frame, self._ctx.child, session.bot_id if session else "")
-        if inbound is None:
-            self._cursor.skip(frame.s)
+            self._session = Session.of_ready(frame.d, self._settings.app_id, self._asked)
+            self._cursor.end()
+            self._cursor = self._cursor_of(self._session, None)
+            self._cursor.take(None, frame.s or 0)
+            self._on_ready()
+        elif frame.t == "RESUMED":
+            self._cursor.skip(self._to(frame))
+            self._on_ready()
         else:
-            self._cursor.take(frame.s, inbound)
+            self._on_event(frame)
 
-    def _on_ready(self, session: Session | None) -> None:
+    def _on_event(self, frame: Frame) -> None:
+        inbound = parse(frame, self._ctx.child, self._session.bot_id if self._session else "")
+        if inbound is None:
+            self._cursor.skip(self._to(frame))
+        else:
+            self._cursor.take(inbound, self._to(frame))
+
+    def _on_ready(self) -> None:
         self._standing.refusals = 0
         self._port.beat()
-        self._now_ready((session.bot_name if session else "") or self._settings.app_id)
+        self._now_ready((self._session.bot_name if self._session else "") or self._settings.app_id)
 
     def _on_reconnect(self, frame: Frame) -> None:
         self._ctx.log.info("the gateway asks to reconnect; leaving to resume")
         self._done = True
 
     def _on_invalid_session(self, frame: Frame) -> None:
-        if frame.d is True and self._cursor.session is not None and self._standing.refusals == 0:
+        if frame.d is True and self._session is not None and self._standing.refusals == 0:
             self._standing.refusals += 1
             raise LinkLost("the session was interrupted and may be resumed", code="op9")
         self._standing.refusals = 0
         self._drop_token(self._token)
-        self._cursor.forget()
+        self._forget()
         raise LinkLost("the session is not valid any more; a new one is needed", code="op9")
+
+    def _forget(self) -> None:
+        """The platform does not know the session any more: the next run identifies anew."""
+        self._cursor.end()
+        self._port.accept(None, memo={MEMO: None})
 
     def _judge(self, close: Close | None) -> None:
         if close is None:
             return
-        meaning = wire.closing(close.code)
-        error: HermesError = wire.closed(close.code, close.reason)
-        if meaning.drop_token:
+        code: int | str | None = close.code
+        if code == codes.BAD_TOKEN:
             self._drop_token(self._token)
-        if meaning.narrow:
-            if self._intents == NARROW:
-                error = wire.NOTHING_GRANTED.build(close.code or 0, close.reason)
-            else:
-                self._ctx.log.warning("QQ does not grant all events asked for; going on with group and direct chats")
-                self._standing.narrow = True
-        if not meaning.keeps:
+        elif code == codes.NOT_GRANTED and self._intents == NARROW:
+            code = codes.NOTHING_GRANTED
+        elif code == codes.NOT_GRANTED:
+            self._ctx.log.warning("QQ does not grant all events asked for; going on with group and direct chats")
+            self._standing.narrow = True
+        if not codes.keeps(close.code):
             try:
-                self._cursor.forget()
+                self._forget()
             except LinkLost:
                 pass  # not written: the next run resumes in vain, and forgets then
         if close.code in DRAINED and self._ready:
             return
-        raise error
+        raise codes.closed(code, close.reason)

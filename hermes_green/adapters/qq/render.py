@@ -6,26 +6,22 @@ length is documented; 4,000 characters is what clients in the field use.
 
 from __future__ import annotations
 
-import re
 from typing import Any, Mapping, Sequence
 
-from hermes_green.adapters.qq.wire import Kind, kind_of
+from hermes_green.adapters.qq.wire import C2C, FILE_LIMIT, GROUP, Kind, kind_of
 from hermes_green.content import media, plain
 from hermes_green.content.markdown import storable
 from hermes_green.content.pack import fit
 from hermes_green.core.model import Attachment, Reply, Unit
+from hermes_green.core.text import beginning
 
 LIMIT = 4000
 UNIT = Unit.CHARS
 # bot-docs send.md: at most five replies to one message. In direct chats the working sign is one of them.
 PARTS = 5
 C2C_PARTS = PARTS - 1
-# No limit is documented; what is sent in one request, in base64, is held in memory as a whole.
-FILE_LIMIT = 10 * 1024 * 1024
 # So much of a growing answer is shown: where it is cut at last, it is cut behind that.
 SHOWN = 3000
-
-_FENCE = re.compile(r"^[ \t]*(```+|~~~+).*$", re.MULTILINE)
 
 
 def left_out(count: int) -> str:
@@ -41,17 +37,17 @@ def render(reply: Reply) -> tuple[Mapping[str, Any], ...]:
     the first text has its Markdown beside it, for the stream that it may be the end of.
     """
     kind = kind_of(reply.peer)
-    room = max(1, (C2C_PARTS if kind == Kind.C2C else PARTS) - reply.seq_used)
+    room = max(1, (C2C_PARTS if kind is C2C else PARTS) - reply.seq_used)
     sent, named = _media(reply, kind, room)
     room = max(1, room - len(sent))
-    texts = (_direct if kind == Kind.C2C else _texts)(reply.text, named, room)
+    texts = (_direct if kind is C2C else _texts)(reply.text, named, room)
     # The platform refuses empty messages.
     return tuple([*texts, *media.payloads(sent)] or [{"content": "…"}])
 
 
-def _media(reply: Reply, kind: str, room: int) -> tuple[list[Attachment], list[Attachment]]:
+def _media(reply: Reply, kind: Kind, room: int) -> tuple[list[Attachment], list[Attachment]]:
     """The media to be sent, and those to be named; guilds take no uploads of this kind."""
-    if kind not in (Kind.C2C, Kind.GROUP):
+    if kind not in (C2C, GROUP):
         return [], list(reply.media)
     sent = [each for each in reply.media if media.sendable(each, FILE_LIMIT)]
     words = bool(reply.text.strip()) or len(sent) < len(reply.media) or len(sent) > room
@@ -65,7 +61,8 @@ def _texts(text: str, named: Sequence[Attachment], room: int) -> list[dict[str, 
 
 
 def _direct(text: str, named: Sequence[Attachment], room: int) -> list[dict[str, Any]]:
-    head, tail = heads(text)
+    # The first begins with all that a stream has shown.
+    head, tail = beginning(storable(text).strip(), SHOWN, LIMIT)
     first = _texts(head, () if tail else named, 2)
     if len(first) != 1 or (tail and room == 1):
         return _texts(text, named, room)
@@ -77,26 +74,3 @@ def _direct(text: str, named: Sequence[Attachment], room: int) -> list[dict[str,
 def streamed(text: str) -> str:
     """What a stream shows of an answer that still grows."""
     return storable(text).strip()[:SHOWN]
-
-
-def heads(text: str) -> tuple[str, str]:
-    """A Markdown text as a first message and the rest, cut behind a paragraph or a line; code that is cut
-    is closed and opened again. The first begins with all that a stream has shown."""
-    text = storable(text).strip()
-    if len(text) <= LIMIT:
-        return text, ""
-    cut = LIMIT - 100
-    for border in ("\n\n", "\n", " "):
-        at = text.rfind(border, SHOWN, cut)
-        if at >= 0:
-            cut = at
-            break
-    head, tail = text[:cut], text[cut:].strip("\n")
-    opened = ""
-    for fence in _FENCE.finditer(head):
-        mark = fence[1]
-        opened = "" if opened and mark.startswith(opened[:3]) else opened or fence[0].strip()
-    if opened:
-        mark = re.match(r"`+|~+", opened)
-        head, tail = f"{head}\n{mark[0] if mark else '```'}", f"{opened}\n{tail}"
-    return head, tail

@@ -6,20 +6,24 @@ Sources: bot-docs dev-prepare/interface-framework/api-use.md (token), openapi/ws
 
 from __future__ import annotations
 
+import base64
 from typing import Any, Callable, Iterator, Mapping
 
 from hermes_green.adapters.qq import wire
 from hermes_green.adapters.qq.codes import CODES, TOKEN_CODES
 from hermes_green.adapters.qq.settings import Settings
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import HermesError, LinkError, Throttled
+from hermes_green.core.errors import HermesError, LinkError, SendRefused, Throttled
 from hermes_green.core.loose import dict_of, number_of
+from hermes_green.core.model import Peer
 from hermes_green.link.api import Api
+from hermes_green.link.files import place_of, read_file
 from hermes_green.link.http import Answer, TokenCache
-from hermes_green.link.said import Said, address_in, body_of, undialled, unsent, wait_of
+from hermes_green.link.said import Said, address_in, body_of, token_in, undialled, unsent, wait_of
 from hermes_green.link.tokens import life_of
 
 BUSY = 60.0
+FILE_READ = 60.0
 # What stands under "code" where nothing went wrong.
 NO_CODE = (None, "", 0, "0")
 
@@ -43,7 +47,7 @@ class Rest(Api):
         Raises:
             AuthRejected, LinkLost, Throttled.
         """
-        said = self._ask("GET", wire.GATEWAY_PATH, headers=_bearer(token))
+        said = self._ask("GET", wire.GATEWAY_PATH, headers=self._signed(token))
         if not said.good:
             if said.stale:
                 self.drop(token)
@@ -56,14 +60,12 @@ class Rest(Api):
 
     def _fetch_token(self) -> tuple[str, float]:
         asked = {"appId": self._settings.app_id, "clientSecret": self._settings.client_secret.reveal()}
-        said = self._ask("POST", self._token_url, json=asked)
-        token = said.data.get("access_token")
-        # A refusal comes with HTTP 200 too: only the token itself tells.
-        if not isinstance(token, str) or not token:
-            raise dial_error("an access token", said)
         # Asked for earlier than 60 s before its end, the platform returns the same token again; in that
         # last minute a new one, while the old stays valid. The cache renews within that minute.
-        return token, life_of(said.data.get("expires_in"))
+        return token_in(self._ask("POST", self._token_url, json=asked), "access_token", "expires_in", dial_error)
+
+    def _signed(self, token: str) -> dict[str, str]:
+        return {"Authorization": f"QQBot {token}"}
 
     # --- for sends --------------------------------------------------------------------------
 
@@ -76,9 +78,24 @@ class Rest(Api):
             SendError: see ``core.errors``.
             AuthRejected: the credentials were refused.
         """
-        return self._with_token(
-            lambda token: self._tell(method, path, json=body, headers=_bearer(token), read=read)
-        )
+        return self._sent(method, path, json=body, read=read)
+
+    def upload(self, peer: Peer, media: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Upload a payload's file, which nobody sees until a message names the answer's ``file_info``; that may
+        be used again for as long as its ``ttl`` says, in chats of the same kind.
+
+        Raises:
+            SendRefused: it cannot be read or is too large; the sentence says the limit.
+            SendError, AuthRejected: as ``call``.
+        """
+        path, name = place_of(media)
+        data = read_file(path, wire.FILE_LIMIT, name)
+        body = wire.file(str(media.get("kind") or ""), name, path)
+        body["file_data"] = base64.b64encode(data).decode()
+        said = self.call("POST", wire.path_of(peer, "files"), body, read=FILE_READ)
+        if not said.get("file_info"):
+            raise SendRefused("QQ took the file and gave nothing to send it by", code="file_info")
+        return said
 
     def download(self, url: str) -> Iterator[bytes]:
         """The bytes at an address that the platform gave out; it asks for no token. Raises LinkLost."""
@@ -118,5 +135,6 @@ def send_error(said: Said) -> HermesError:
     return unsent(said, CODES.get(said.code) if said.code else None)
 
 
-def _bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"QQBot {token}"}
+def file_lives(said: Mapping[str, Any]) -> float:
+    """For how many seconds an uploaded file is named by what the platform called it: half of what it says."""
+    return (life_of(said.get("ttl")) or 3600.0) / 2

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from hermes_green.adapters.qq.render import streamed
 from hermes_green.adapters.qq.rest import Rest
+from hermes_green.adapters.qq.wire import C2C
 from hermes_green.core.errors import SendCollision, SendError, SendRefused, SendRetry, SendUnknown
 from hermes_green.core.model import Part
 from hermes_green.core.ports import Context
@@ -105,7 +106,7 @@ class Streams:
         return id
 
     def _recalled(self, handle: Mapping[str, Any]) -> bool:
-        path = f"/v2/users/{quote(str(handle['chat']), safe='')}/messages/{quote(str(handle['stream']), safe='')}"
+        path = C2C.address(str(handle["chat"]), f"messages/{quote(str(handle['stream']), safe='')}")
         try:
             self._rest.call("DELETE", path)
         except SendError as error:
@@ -127,7 +128,7 @@ class Streams:
             body["stream_msg_id"] = handle["stream"]
         stream.index += 1
         try:
-            said = self._rest.call("POST", f"/v2/users/{quote(str(handle['chat']), safe='')}/stream_messages", body)
+            said = self._rest.call("POST", C2C.address(str(handle["chat"]), "stream_messages"), body)
         except SendRetry as error:
             pause = PAUSES[min(stream.refusals, len(PAUSES) - 1)]
             stream.refusals += 1

@@ -1,24 +1,20 @@
-"""Wire: opcodes, payloads and close codes of the QQ gateway, and the addresses of its REST calls.
+"""Wire: opcodes and payloads of the QQ gateway, its sessions, and the addresses and bodies of its REST calls.
 
 Pure. Sources: bot-docs develop/api-v2/dev-prepare/interface-framework/event-emit.md (opcodes, order,
-resume), error-trace/websocket.md (close codes), qq-botpy 1.2.1 gateway.py and api.py, botgo errs/err.go.
+resume), qq-botpy 1.2.1 gateway.py and api.py, server-inter/message/send-receive/rich-media.md (files).
 """
 
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import IntEnum
-from types import MappingProxyType
 from typing import Any, Mapping
 from urllib.parse import quote
 
-from hermes_green.adapters.qq.codes import BAD_TOKEN, CLOSES, NOT_GRANTED, RESUMABLE
-from hermes_green.core.codes import Code
-from hermes_green.core.errors import BadFrame, ConfError, HermesError, LinkLost, SendRefused
-from hermes_green.core.loose import object_in
-from hermes_green.core.model import Part, Peer
+from hermes_green.core.errors import LinkLost, SendRefused
+from hermes_green.core.loose import dict_of, need, number_of, object_in, seconds_of, text_at
+from hermes_green.core.model import ChatType, Part, Peer
 
 API_BASE = "https://api.sgroup.qq.com"
 TOKEN_BASE = "https://bots.qq.com"
@@ -43,26 +39,43 @@ class Op(IntEnum):
     HEARTBEAT_ACK = 11
 
 
+@dataclass(frozen=True, slots=True)
 class Kind:
-    """Kinds of chat as ``Peer.extra["kind"]`` names them; each has its own address to send to."""
+    """A kind of chat. ``name``: as ``Peer.extra["kind"]`` has it; ``prefix``: as people write it before an id;
+    ``type``: what it is for the rest of us; ``place``: what the addresses of its chats begin with. ``chat`` and
+    ``user``: the fields of an event's message and its author that hold their ids; a direct chat is its user."""
 
-    C2C = "c2c"
-    GROUP = "group"
-    CHANNEL = "channel"
-    GUILD_DM = "guild_dm"
+    name: str
+    prefix: str
+    type: ChatType
+    place: str
+    chat: str
+    user: str
+
+    def address(self, chat_id: str, what: str = "messages") -> str:
+        """Where to POST something to a chat. Raises SendRefused: there is none."""
+        if not chat_id:
+            raise SendRefused("a message without a chat")
+        return f"{self.place}/{quote(chat_id, safe='')}/{what}"
 
 
-PATHS: Mapping[str, str] = MappingProxyType(
-    {
-        Kind.C2C: "/v2/users/{}/messages",
-        Kind.GROUP: "/v2/groups/{}/messages",
-        Kind.CHANNEL: "/channels/{}/messages",
-        Kind.GUILD_DM: "/dms/{}/messages",
-    }
-)
+C2C = Kind("c2c", "user", "dm", "/v2/users", "", "user_openid")
+GROUP = Kind("group", "group", "group", "/v2/groups", "group_openid", "member_openid")
+CHANNEL = Kind("channel", "channel", "channel", "/channels", "channel_id", "id")
+GUILD_DM = Kind("guild_dm", "dm", "dm", "/dms", "guild_id", "id")
+KINDS = (C2C, GROUP, CHANNEL, GUILD_DM)
+
 _TEXT, _NOTIFY, _MEDIA = 0, 6, 7
+# No limit is documented; what is sent in one request, in base64, is held in memory as a whole.
+FILE_LIMIT = 10 * 1024 * 1024
 SIGN_SECONDS, SIGN_SEQ = 60, 1_000_000
-_KIND_OF_TYPE = {"dm": Kind.C2C, "group": Kind.GROUP, "channel": Kind.CHANNEL}
+# What is no picture, film or voice for the platform goes as a file.
+_FILES: Mapping[str, tuple[int, tuple[str, ...]]] = {
+    "image": (1, (".png", ".jpg", ".jpeg")),
+    "video": (2, (".mp4",)),
+    "audio": (3, (".silk",)),
+}
+_FILE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,44 @@ class Frame:
     t: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session of the gateway: what a RESUME needs, and as whom the platform knows us.
+
+    ``asked``: the events the settings asked for. A RESUME carries none, so that settings which ask
+    for others now need a new session.
+    """
+
+    id: str
+    app_id: str
+    asked: int
+    seq: int = 0
+    bot_id: str = ""
+    bot_name: str = ""
+
+    def as_memo(self, seq: int) -> dict[str, Any]:
+        """How it is kept, once everything up to ``seq`` is committed."""
+        return {**asdict(self), "seq": seq}
+
+    @classmethod
+    def of_memo(cls, value: Any, app_id: str, asked: int) -> Session | None:
+        """The session a memo describes; None when it is none, another bot's, or for other events."""
+        memo = dict_of(value)
+        id, seq = text_at(memo, "id"), memo.get("seq")
+        if not id or not isinstance(seq, int) or memo.get("app_id") != app_id or memo.get("asked", asked) != asked:
+            return None
+        return cls(id, app_id, asked, seq, text_at(memo, "bot_id"), text_at(memo, "bot_name"))
+
+    @classmethod
+    def of_ready(cls, d: Any, app_id: str, asked: int) -> Session:
+        """The session that READY opens. Raises LinkLost: it names none."""
+        ready = dict_of(d)
+        id, user = text_at(ready, "session_id"), dict_of(ready.get("user"))
+        if not id:
+            raise LinkLost("READY without session_id", code="bad_answer")
+        return cls(id, app_id, asked, 0, str(user.get("id") or ""), text_at(user, "username"))
+
+
 def decode(raw: str | bytes) -> Frame:
     """The payload in a WebSocket message.
 
@@ -82,10 +133,7 @@ def decode(raw: str | bytes) -> Frame:
         BadFrame: it is not one.
     """
     payload = object_in(raw)
-    op, t = _whole(payload.get("op")), payload.get("t")
-    if op is None:
-        raise BadFrame("a payload without op")
-    return Frame(op, payload.get("d"), _whole(payload.get("s")), t if isinstance(t, str) else "")
+    return Frame(need(payload, "op", int), payload.get("d"), number_of(payload.get("s")), text_at(payload, "t"))
 
 
 def interval_of(hello: Frame) -> float:
@@ -94,12 +142,8 @@ def interval_of(hello: Frame) -> float:
     Raises:
         LinkLost: hello names none, and without one no link can be kept.
     """
-    value = hello.d.get("heartbeat_interval") if isinstance(hello.d, dict) else None
-    try:
-        seconds = 0.0 if value is None or isinstance(value, bool) else float(value) / 1000.0
-    except (TypeError, ValueError, OverflowError):
-        seconds = 0.0
-    if not 0 < seconds < math.inf:
+    seconds = seconds_of(dict_of(hello.d).get("heartbeat_interval"), 1000)
+    if seconds is None:
         raise LinkLost("hello without heartbeat_interval", code="bad_answer")
     return seconds
 
@@ -116,38 +160,27 @@ def identify(token: str, intents: int) -> str:
     )
 
 
-def resume(token: str, session_id: str, seq: int) -> str:
-    """Op 6: go on with a session; every event after ``seq`` comes again."""
-    return _encode(Op.RESUME, {"token": f"QQBot {token}", "session_id": session_id, "seq": seq})
+def resume(token: str, session: Session) -> str:
+    """Op 6: go on with a session; every event after its ``seq`` comes again."""
+    return _encode(Op.RESUME, {"token": f"QQBot {token}", "session_id": session.id, "seq": session.seq})
 
 
 def _encode(op: Op, d: Any) -> str:
     return json.dumps({"op": int(op), "d": d}, ensure_ascii=False, separators=(",", ":"))
 
 
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
 # --- sending -----------------------------------------------------------------------------------
 
 
-def kind_of(peer: Peer) -> str:
+def kind_of(peer: Peer) -> Kind:
     """The kind of chat a peer is; by its type where nothing more is known."""
-    kind = str(peer.extra.get("kind"))
-    return kind if kind in PATHS else _KIND_OF_TYPE[peer.chat_type]
+    named = [kind for kind in KINDS if kind.name == peer.extra.get("kind")]
+    return (named or [kind for kind in KINDS if kind.type == peer.chat_type])[0]
 
 
-def path_of(peer: Peer) -> str:
-    """Where to POST a message for a peer."""
-    if not peer.chat_id:
-        raise SendRefused("a message without a chat")
-    return PATHS[kind_of(peer)].format(quote(peer.chat_id, safe=""))
-
-
-def files_path(peer: Peer) -> str:
-    """Where to POST a file for a peer; guilds have no such address."""
-    return path_of(peer).removesuffix("messages") + "files"
+def path_of(peer: Peer, what: str = "messages") -> str:
+    """Where to POST something for a peer. Raises SendRefused: it has no chat."""
+    return kind_of(peer).address(peer.chat_id, what)
 
 
 def message(part: Part, file_info: str = "") -> dict[str, Any]:
@@ -172,41 +205,9 @@ def working(msg_id: str) -> dict[str, Any]:
     return {"msg_type": _NOTIFY, "input_notify": notify, "msg_id": msg_id, "msg_seq": SIGN_SEQ}
 
 
-# --- close codes -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """What a close code means: the error to raise, and whether the session may be resumed.
-
-    ``drop_token``: it needs a new token first. ``narrow``: fewer events must be asked for.
-    """
-
-    code: Code
-    keeps: bool = False
-    drop_token: bool = False
-    narrow: bool = False
-
-
-# Nothing less can be asked for than what every bot has.
-NOTHING_GRANTED = Code(
-    ConfError,
-    "QQ does not grant the events of group and direct chats",
-    "Let the bot use groups and direct messages on q.qq.com, or set intents in qq.yaml to what it has.",
-)
-
-
-def closing(code: int | None) -> Closing:
-    """The meaning of a close code; unknown ones (1001, 1006, none) are network: resume."""
-    known = CLOSES.get(code) if code is not None else None
-    if known is None:
-        return Closing(Code(LinkLost, "closed by QQ"), keeps=True)
-    return Closing(known, code in RESUMABLE, code == BAD_TOKEN, code == NOT_GRANTED)
-
-
-def closed(code: int | None, reason: str = "") -> HermesError:
-    """The error for a close frame."""
-    error = closing(code).code.build(code if code is not None else "no code", reason)
-    if isinstance(error, LinkLost):
-        error.status = code
-    return error
+def file(kind: str, name: str, path: str) -> dict[str, Any]:
+    """The body of an upload, but for its ``file_data``; seen by nobody until a message names it."""
+    number, endings = _FILES.get(kind, (_FILE, ()))
+    if name.lower().endswith(endings) or path.lower().endswith(endings):
+        return {"file_type": number, "srv_send_msg": False}
+    return {"file_type": _FILE, "srv_send_msg": False, "file_name": name}
