@@ -93,7 +93,7 @@ class Application:
         self._watchdog = Watchdog(
             config.supervisor.stall_warn,
             config.supervisor.stall_kill,
-            lambda late, stack: logger.warning("the hub was blocked for {:.2f} s at:\n{}", late, stack),
+            lambda late, stack: logger.warning("the hub has been blocked for {:.2f} s at:\n{}", late, stack),
         )
         self._bus = Bus(self._clock)
         self._live = Live(config, self._offhub, self._notifier, self._clock)
@@ -112,6 +112,7 @@ class Application:
             metrics=self._metrics,
             ownership=ownership,
             state_dir=states,
+            data_dir=config.data_dir,
             worker=worker,
             injected={"web": {"mailbox": self._mailbox}},
         )

@@ -18,6 +18,7 @@ from hermes_green.ops.lock import credential_id
 from hermes_green.ops.metrics import Metrics
 from hermes_green.ops.offhub import OffHub
 from hermes_green.ops.ownership import Ownership
+from hermes_green.ops.shelter import Shelter, place_of
 from hermes_green.runtime.child import Child
 from hermes_green.runtime.context import AdapterContext
 from hermes_green.runtime.dials import DialBook, Windows
@@ -45,6 +46,7 @@ class Nursery:
         metrics: Metrics,
         ownership: Ownership,
         state_dir: Path,
+        data_dir: Path,
         worker: str,
         injected: Mapping[str, Mapping[str, Any]],
     ) -> None:
@@ -54,9 +56,11 @@ class Nursery:
         self._metrics = metrics
         self._ownership = ownership
         self._state_dir = state_dir
+        self._data_dir = data_dir
         self._worker = worker
         self._injected = injected
         self._budgets: dict[str, Windows | None] = {}
+        self._shelters: dict[str, Shelter] = {}
 
     def build(self, config: ChildConfig, pace: Pace, house: House) -> Member:
         """A child in IDLE, with what belongs to it; nothing is dialled yet."""
@@ -94,6 +98,7 @@ class Nursery:
             house.desk.foresee,
             house.desk.judge,
             lambda inbound: house.policy.addressed(inbound),
+            None if adapter.caps.default.resends else self._shelter(config.id, log),
         )
         child = Child(
             id=config.id,
@@ -110,6 +115,12 @@ class Nursery:
             words=Words(getattr(package, "HELP", {}), lambda: house.policy.locale),
         )
         return Member(child, Express(config.id, self._store, self._clock, log, self._worker), dials)
+
+    def _shelter(self, child: str, log: Any) -> Shelter:
+        """One for all that bear this name after each other: two would write over each other's frames."""
+        if child not in self._shelters:
+            self._shelters[child] = Shelter(place_of(self._data_dir, child), log)
+        return self._shelters[child]
 
     def set_budget(self, config: ChildConfig) -> None:
         """The operator's dial budget for a child; applies to its next dial."""

@@ -10,7 +10,7 @@ from gevent.event import Event
 from hermes_green.core.errors import BadFrame, LinkLost, Throttled
 from hermes_green.core.model import Inbound
 from hermes_green.core.options import PlatformOptions
-from hermes_green.core.ports import Ack, Context, Json, Port
+from hermes_green.core.ports import Ack, Context, Json, Kept, Port
 from hermes_green.link.dial import DialOptions
 from hermes_green.link.http import retry_after
 from hermes_green.link.said import LONGEST_WAIT
@@ -69,6 +69,10 @@ class Dialogue:
             ws.close(self.closes_with)
         if not self._left.is_set():
             self._judge(ws.closed)
+
+    def again(self, raw: str | bytes) -> None:
+        """Take in a frame of a link that is gone: nobody is there to be answered."""
+        self._on_frame(raw)
 
     def leave(self) -> None:
         """Close the link politely; what is not open yet will not be."""
@@ -145,7 +149,25 @@ class Dialogue:
         memo: Callable[[Inbound], Mapping[str, Json]] = lambda inbound: {},
     ) -> None:
         """What a frame says: kept where it cannot be read, answered at once where there is nothing to commit
-        (an answer still stops the platform from sending it again), else answered once it is committed."""
+        (an answer still stops the platform from sending it again), else answered once it is committed. Where the
+        platform sends nothing again the frame is kept until then."""
+        kept = self._port.keep(raw)
+        if kept is not None:
+            ack = _after(kept, ack)
+        try:
+            self._offer(raw, read, ack, memo)
+        except LinkLost:
+            if kept is not None:
+                kept.leave()
+            raise
+
+    def _offer(
+        self,
+        raw: str | bytes,
+        read: Callable[[], Inbound | None],
+        ack: Ack | None,
+        memo: Callable[[Inbound], Mapping[str, Json]],
+    ) -> None:
         try:
             inbound = read()
         except BadFrame as error:
@@ -175,3 +197,14 @@ class Dialogue:
         if not self._ready:
             self._ready = True
             self._port.ready(who, link or self._ws, proof_within=self._interval + self._timeout)
+
+
+def _after(kept: Kept, ack: Ack | None) -> Ack:
+    """``ack``, once the frame need not be kept any more."""
+
+    def done(taken: bool) -> None:
+        kept.done()
+        if ack is not None:
+            ack(taken)
+
+    return done

@@ -18,6 +18,7 @@ from hermes_green.core.errors import LinkLost, StoreError
 from hermes_green.core.model import Inbound, Peer
 from hermes_green.core.pacing import Backoff
 from hermes_green.core.ports import Ack, Intake as Item, Store
+from hermes_green.ops.shelter import Shelter
 
 BOUND = 1_000
 BATCH = 100
@@ -48,7 +49,8 @@ class Intake:
 
     ``foresee(inbound, session_id)`` is called for a batch's first message of each session just before
     its commit; for every new row after it ``judge(row, inbound, session_id)``, before any other greenlet
-    runs, then ``route`` with the same. ``addressed(inbound)`` answers the message as it counts.
+    runs, then ``route`` with the same. ``addressed(inbound)`` answers the message as it counts. ``shelter``:
+    where frames that come once are until they are committed.
     """
 
     def __init__(
@@ -62,9 +64,11 @@ class Intake:
         foresee: Callable[[Inbound, str], None] = lambda inbound, session_id: None,
         judge: Callable[[int, Inbound, str], None] = lambda row, inbound, session_id: None,
         addressed: Callable[[Inbound], Inbound] = lambda inbound: inbound,
+        shelter: Shelter | None = None,
     ) -> None:
         self.child = child
         self.away = ""
+        self.shelter = shelter
         self._store = store
         self._clock = clock
         self._log = log
@@ -128,6 +132,8 @@ class Intake:
         if self._acks:
             gevent.sleep(2 * COURTESY)
         gevent.killall([self._writer, self._acker], block=True, timeout=2)
+        if self.shelter is not None:
+            self.shelter.close()
 
     def _write(self) -> None:
         backoff = Backoff(*AGAIN_MORE)

@@ -9,7 +9,8 @@ import gevent
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import LinkLost
 from hermes_green.core.model import EMPTY, Inbound
-from hermes_green.core.ports import Ack, Adapter
+from hermes_green.core.ports import Ack, Adapter, Kept
+from hermes_green.ops.shelter import Held
 from hermes_green.runtime.intake import Intake, Offer
 
 END_GRACE = 5.0
@@ -67,6 +68,7 @@ class Run:
         self._void = False
         self._over = False
         self._close: Callable[[], None] | None = None
+        self._again: Held | None = None
         self._greenlet = gevent.Greenlet(self._live)
         self._greenlet.name = f"run-{owner.id}-{number}"
 
@@ -104,6 +106,7 @@ class Run:
         owner = self._owner
         error: BaseException | None = None
         try:
+            self._replay()
             owner.gate(self)
             owner.adapter.run(self)
         except gevent.GreenletExit as killed:
@@ -112,6 +115,28 @@ class Run:
             error = caught
         finally:
             self._report(error)
+
+    def _replay(self) -> None:
+        """Take in what came just before the last process ended; no dial is needed for it."""
+        owner = self._owner
+        left = owner.intake.shelter.left() if owner.intake.shelter is not None else []
+        for number, held in enumerate(left):
+            self._again = held
+            try:
+                owner.adapter.replay(self, held.raw)  # type: ignore[attr-defined]
+            except (LinkLost, gevent.GreenletExit):
+                for other in left[number:]:
+                    other.leave()
+                raise
+            except Exception as error:  # border: a frame that an adapter stumbles over must not keep it from dialling
+                owner.log.exception("a kept frame could not be handed in: this is a bug")
+                self.quarantine(held.raw, error, lambda taken, held=held: held.done())  # type: ignore[misc]
+                continue
+            if self._again is not None:
+                held.done()  # there was nothing to hand in
+        self._again = None
+        if left:
+            owner.log.info("{} frames that came just before the last end were taken up", len(left))
 
     def _report(self, error: BaseException | None) -> None:
         self._void = True
@@ -145,6 +170,13 @@ class Run:
             owner.intake.leave()
             return False
         return True
+
+    def keep(self, raw: bytes | str) -> Kept | None:
+        again, self._again = self._again, None
+        if again is not None:
+            return again
+        shelter = self._owner.intake.shelter
+        return shelter.keep(raw) if shelter is not None else None
 
     def quarantine(self, raw: bytes | str, error: Exception, ack: Ack | None = None) -> None:
         if self._void:

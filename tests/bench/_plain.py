@@ -43,6 +43,8 @@ class PlainPort:
         if inbound is not None:
             self._answer(inbound)
 
+    def keep(self, raw: Any) -> None: ...
+
     def quarantine(self, raw: Any, error: Exception, ack: Any = None) -> None:
         raise error
 

@@ -21,7 +21,7 @@ import pytest
 
 from hermes_green.core.errors import AuthRejected, LinkError, LinkLost, SendRetry, SendUnknown
 from tests.contract.adapter_bench import INTERVAL, TIMEOUT, Bench, Driver, again, count_connections
-from tests.support.port import Run, wait_for
+from tests.support.port import FakePort, Run, wait_for
 from tests.support.proxies import HttpProxy, Proxy, Socks5Proxy
 from tests.support.tls import make_authority
 
@@ -160,6 +160,20 @@ class AdapterContract:
         assert bench.sim.record(kind="ack") == []
         run.port.release()
         bench.sim.wait("ack", timeout=3)
+
+    def test_what_is_pushed_only_once_can_be_handed_in_again_without_a_link(self, bench: Bench) -> None:
+        run = bench.ready()
+        first = bench.hear(run, "only once 一次")
+        if bench.adapter.caps.default.resends:
+            assert not hasattr(bench.adapter, "replay")
+            return
+        wait_for(lambda: [kept.state for kept in run.port.kept] == ["done"], what="the end of the shelter")
+        run.close()
+        later = FakePort()
+        bench.adapter.replay(later, run.port.kept[0].raw)
+        wait_for(lambda: later.accepted, what="the message")
+        assert later.accepted == [first] and later.memo_writes == run.port.memo_writes
+        later.stop()
 
     def test_a_message_pushed_twice_is_committed_once_also_across_runs(self, bench: Bench) -> None:
         run = bench.ready()

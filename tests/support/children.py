@@ -12,6 +12,7 @@ from hermes_green.core.clock import SystemClock
 from hermes_green.core.errors import Throttled
 from hermes_green.core.model import Caps, CapsTable, Part, Receipt, Reply
 from hermes_green.core.ports import Store
+from hermes_green.ops.shelter import Shelter
 from hermes_green.runtime.access import session_of
 from hermes_green.runtime.child import Child
 from hermes_green.runtime.events import Bus
@@ -143,7 +144,14 @@ class Bench:
     def _moved(self, child: Child) -> None:
         self.moves.append((child.id, str(child.state)))
 
-    def child(self, adapter: Any, id: str = "one", pace: Pace = QUICK, dials: FreeDials | None = None) -> Child:
+    def child(
+        self,
+        adapter: Any,
+        id: str = "one",
+        pace: Pace = QUICK,
+        dials: FreeDials | None = None,
+        shelter: Shelter | None = None,
+    ) -> Child:
         intake = Intake(
             id,
             self.store,
@@ -151,6 +159,7 @@ class Bench:
             logger,
             session_of,
             lambda row, inbound, session: self.routed.append((row, inbound)),
+            shelter=shelter,
         )
         child = Child(
             id=id,

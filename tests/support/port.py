@@ -58,6 +58,20 @@ class FakeContext:
         self.hidden.append(secret)
 
 
+class Kept:
+    """A frame that was kept, and what became of it."""
+
+    def __init__(self, raw: bytes | str) -> None:
+        self.raw = raw
+        self.state = "kept"
+
+    def done(self) -> None:
+        self.state = "done"
+
+    def leave(self) -> None:
+        self.state = "left"
+
+
 class FakePort:
     """Records what a run says and commits at once, as a store would.
 
@@ -81,7 +95,7 @@ class FakePort:
         self.quarantined: list[tuple[bytes | str, Exception]] = []
         self.readies: list[tuple[str, Any]] = []
         self.proof_within: float | None = None
-        self.proof_within: float | None = None
+        self.kept: list[Kept] = []
         self.beats = 0
         self.heartbeats: Counter[str] = Counter()
         self.retired: list[float] = []
@@ -106,6 +120,10 @@ class FakePort:
         if inbound is not None:
             self.offered.append(inbound)
         self._queue.put((inbound, ack, memo))
+
+    def keep(self, raw: bytes | str) -> Kept:
+        self.kept.append(Kept(raw))
+        return self.kept[-1]
 
     def quarantine(self, raw: bytes | str, error: Exception, ack: Callable[[bool], None] | None = None) -> None:
         self.quarantined.append((raw, error))

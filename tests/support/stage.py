@@ -17,6 +17,8 @@ from typing import Any, Mapping
 import gevent
 import gevent.subprocess
 
+from hermes_green.ops.shelter import place_of
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -209,6 +211,10 @@ class Stage:
                 process.popen.kill()
                 process.popen.wait()
             process.popen.stdout.close()
+        # What a gateway that was killed has left in memory for the next one, which there will not be.
+        one = place_of(self.home / "var", "")
+        for left in one.parent.glob(f"{one.name.rpartition('-')[0]}-*"):
+            left.unlink()
 
 
 def credentials(sim: Sim) -> dict[str, Any]:

@@ -44,6 +44,8 @@ class Port:
     def accept(self, inbound: Inbound, ack: Any = None, memo: Any = None) -> None:
         self.taken.append((inbound, memo))
 
+    def keep(self, raw: Any) -> None: ...
+
     def quarantine(self, raw: Any, error: Exception, ack: Any = None) -> None:
         self.bad.append(raw)
 

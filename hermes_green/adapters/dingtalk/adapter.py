@@ -33,6 +33,7 @@ CAPS = Caps(
     rates=(Rate(20, 62.0, "chat", drafts=False), Rate(20, 1.0, "account")),
     draft_every=0.5,
     handover=True,
+    resends=False,
     suspect=(
         "wait for the time above; if nothing comes after it either, switch the robot's message mode in the "
         "developer console away from Stream and back"
@@ -82,6 +83,10 @@ class DingTalkAdapter(Translator):
         talk = Conversation(port, self._ctx, self._settings)
         port.on_close(talk.leave)
         talk.live(self._rest.open())
+
+    def replay(self, port: Port, raw: str | bytes) -> None:
+        """Hand in a callback that was kept."""
+        Conversation(port, self._ctx, self._settings).again(raw)
 
     # --- sends -----------------------------------------------------------------------------------------
 

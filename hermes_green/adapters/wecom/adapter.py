@@ -37,6 +37,7 @@ CAPS = Caps(
     rates=(Rate(30, 60.0, "chat", drafts=False), Rate(1000, 3600.0, "chat", drafts=False)),
     key_lifetime=WINDOW,
     send_needs_link=True,
+    resends=False,
 )
 _PREFIXES: Mapping[str, ChatType] = {"user": "dm", "dm": "dm", "group": "group"}
 
@@ -57,6 +58,10 @@ class WeComAdapter(Translator):
         talk = Conversation(port, self._ctx, self._settings, self._drafts)
         port.on_close(talk.leave)
         talk.live(self._settings.ws_base or wire.WS_BASE)
+
+    def replay(self, port: Port, raw: str | bytes) -> None:
+        """Hand in a message that was kept."""
+        Conversation(port, self._ctx, self._settings, self._drafts).again(raw)
 
     # --- out -------------------------------------------------------------------------------------
 

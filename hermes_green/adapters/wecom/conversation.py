@@ -76,7 +76,7 @@ class Conversation(Dialogue):
             if frame.cmd in (wire.MESSAGE, wire.EVENT):
                 self._sure_at = time.monotonic()
             if frame.cmd == wire.MESSAGE:
-                self._on_message(frame)
+                self._hand_in(raw, lambda: parse(frame, self._ctx.child, self._settings.bot_name), None)
             elif frame.cmd == wire.EVENT:
                 self._on_event(frame)
             elif frame.cmd:
@@ -85,11 +85,6 @@ class Conversation(Dialogue):
                 self._on_answer(frame)
         except BadFrame as error:
             self._port.quarantine(raw, error)
-
-    def _on_message(self, frame: Frame) -> None:
-        inbound = parse(frame, self._ctx.child, self._settings.bot_name)
-        if inbound is not None:
-            self._port.accept(inbound)
 
     def _on_event(self, frame: Frame) -> None:
         if frame.event == wire.DISPLACED:

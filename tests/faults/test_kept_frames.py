@@ -1,0 +1,62 @@
+"""What DingTalk and WeCom push once is not lost with the process, even where its commit would have taken long."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import gevent
+
+from hermes_green.ops.shelter import place_of
+from tests.faults.test_store_away import held
+from tests.support.six import six
+from tests.support.stage import until
+
+ONCE = ("dingtalk", "wecom")
+
+
+def test_killed_while_the_disk_kept_their_commits_waiting_all_that_came_is_answered_once(stage, long_run, seed) -> None:
+    scene = six(stage, platforms=ONCE, gateway={"supervisor": {"healthy_after": 1, "backoff_max": 1}})
+    chats = [f"chat{number}" for number in range(20 if long_run else 4)]
+    with held(scene):
+        for name in ONCE:
+            for chat in chats:
+                scene.say(name, chat, chat)
+            until(lambda name=name: len(scene.sims[name].record("push")) == len(chats), 10, "the pushes")
+        gevent.sleep(0.3)
+        scene.gateway.kill(signal.SIGKILL)
+    places = [place_of(stage.home / "var", name) for name in ONCE]
+    assert all(place.exists() for place in places)
+    scene.gateway = stage.gateway()
+    scene.gateway.until_ready()
+    for name in ONCE:
+        for chat in chats:
+            scene.expect(name, chat, [chat], settle=0)
+    told = f"{len(chats)} frames that came just before the last end were taken up"
+    assert scene.gateway.log.read_text().count(told) == len(ONCE)
+    scene.gateway.kill(signal.SIGTERM)
+    assert not any(os.path.exists(place) for place in places), "nothing is left of what was answered"
+
+
+def test_told_to_stop_it_leaves_what_comes_then_to_the_next_process(stage, seed) -> None:
+    model = stage.model()
+    model.behave(first=1.0)
+    agent = {"type": "openai", "base_url": model.url, "model": "test"}
+    scene = six(stage, platforms=ONCE, gateway={"agent": agent, "supervisor": {"drain_seconds": 6}})
+    for name in ONCE:
+        scene.say(name, "chat", "before")
+    until(lambda: scene.gateway.status()["turns"] == 2, 10, "two turns")
+    scene.gateway.popen.send_signal(signal.SIGTERM)
+    for number in range(5):
+        for name in ONCE:
+            scene.say(name, f"late{number}", "late")
+    assert scene.gateway.popen.wait(20) == 0
+    pushed = {name: [entry for entry in scene.sims[name].record("push") if "late" in entry["chat"]] for name in ONCE}
+    scene.gateway = stage.gateway()
+    scene.gateway.until_ready()
+    model.behave(first=0.0)
+    for name in ONCE:
+        until(lambda name=name: scene.texts(name, "chat"), 20, "the answer before the stop")
+        print(f"{name}: {len(pushed[name])} of 5 were pushed to a process that stopped")
+        for entry in pushed[name]:
+            until(lambda name=name, chat=entry["chat"]: scene.texts(name, chat), 20, f"the answer in {entry['chat']}")

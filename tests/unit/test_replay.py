@@ -1,0 +1,177 @@
+"""A frame that no platform sends again is kept from its arrival to its commit, and taken up by the next run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from loguru import logger
+
+from hermes_green.core.errors import BadFrame, LinkLost, StoreAway, Throttled
+from hermes_green.core.machine import State
+from hermes_green.core.model import Caps, Inbound, Peer
+from hermes_green.core.options import PlatformOptions
+from hermes_green.link.dialogue import Dialogue
+from hermes_green.ops.shelter import Shelter
+from hermes_green.store.memory import MemoryStore
+from tests.support.children import Bench, FreeDials, ScriptedAdapter, eventually
+from tests.support.port import FakeContext, FakePort
+
+
+def inbound(text: str) -> Inbound:
+    return Inbound(keys=(text,), peer=Peer("one", "c", "dm", user_id="u"), message_id=text, text=text)
+
+
+class Talk(Dialogue):
+    """Each frame is a message; "bad" is none, "nothing" says nothing, "control" is not for anybody."""
+
+    def _on_frame(self, raw: str | bytes) -> None:
+        text = raw if isinstance(raw, str) else raw.decode()
+
+        def read() -> Inbound | None:
+            if text == "bad":
+                raise BadFrame("bad")
+            return None if text == "nothing" else inbound(text)
+
+        if text != "control":
+            self._hand_in(raw, read, None)
+
+
+class Once(ScriptedAdapter):
+    """Hands in by its dialogue what it is told to."""
+
+    caps = ScriptedAdapter.caps
+
+    def __init__(self, script: Any = None) -> None:
+        super().__init__(script, Caps(limit=100, resends=False))
+        self.replayed: list[Any] = []
+
+    def replay(self, port: Any, raw: str | bytes) -> None:
+        self.replayed.append(raw)
+        Talk(port, FakeContext("one"), PlatformOptions()).again(raw)
+
+
+class AwayStore(MemoryStore):
+    away = False
+
+    def accept(self, *about: Any) -> Any:
+        if self.away:
+            raise StoreAway("away")
+        return super().accept(*about)
+
+
+@pytest.fixture
+def bench():
+    bench = Bench(AwayStore())
+    yield bench
+    bench.close()
+
+
+def left_by_another(tmp_path, *raws: str | bytes) -> Shelter:
+    for_them = Shelter(tmp_path / "frames", logger)
+    for raw in raws:
+        for_them.keep(raw)
+    return Shelter(tmp_path / "frames", logger)
+
+
+def texts(bench: Bench) -> list[str]:
+    return [message.text for _, message in bench.routed]
+
+
+def test_what_another_process_left_is_taken_up_in_order_before_the_first_dial(bench, tmp_path) -> None:
+    shelter = left_by_another(tmp_path, "one", b"two", "control", "nothing", "bad", "three")
+    dials, adapter = FreeDials(), Once()
+    dials.spent.append(Throttled("cooling", after=60))
+    child = bench.child(adapter, dials=dials, shelter=shelter)
+    eventually(lambda: texts(bench) == ["one", "two", "three"])
+    eventually(lambda: child.state is State.WAITING)
+    assert not adapter.links
+    eventually(lambda: Shelter(tmp_path / "frames", logger).left() == [])
+
+
+def test_what_was_committed_before_the_end_is_not_taken_twice(bench, tmp_path) -> None:
+    child = bench.child(Once(), shelter=left_by_another(tmp_path, "one", "one"))
+    eventually(lambda: child.state is State.READY and texts(bench) == ["one"])
+    assert child.intake.shelter is not None
+    eventually(lambda: Shelter(tmp_path / "frames", logger).left() == [])
+
+
+def test_a_frame_is_kept_while_the_store_is_away_and_no_longer(bench, tmp_path) -> None:
+    adapter = Once()
+    child = bench.child(adapter, shelter=Shelter(tmp_path / "frames", logger))
+    eventually(lambda: child.state is State.READY)
+    bench.store.away = True
+    Talk(adapter.links[0].port, FakeContext("one"), PlatformOptions()).again("one")
+    eventually(lambda: child.intake.away)
+    assert [held.raw for held in Shelter(tmp_path / "frames", logger).left()] == ["one"]
+    bench.store.away = False
+    eventually(lambda: texts(bench) == ["one"])
+    eventually(lambda: Shelter(tmp_path / "frames", logger).left() == [])
+
+
+def test_a_frame_that_comes_while_we_stop_is_there_for_the_next_process(bench, tmp_path) -> None:
+    adapter = Once()
+    child = bench.child(adapter, shelter=Shelter(tmp_path / "frames", logger))
+    eventually(lambda: child.state is State.READY)
+    child.intake.refuse()
+    Talk(adapter.links[0].port, FakeContext("one"), PlatformOptions()).again("late")
+    child.stop()
+    eventually(lambda: child.state is State.STOPPED)
+    child.intake.close(1.0)
+    assert texts(bench) == [] and [held.raw for held in Shelter(tmp_path / "frames", logger).left()] == ["late"]
+
+
+def test_a_frame_that_a_run_could_not_hand_in_goes_to_the_next_run(bench, tmp_path) -> None:
+    adapter = Once()
+    child = bench.child(adapter, shelter=Shelter(tmp_path / "frames", logger))
+    eventually(lambda: child.state is State.READY)
+    child.run.end()
+    with pytest.raises(LinkLost):
+        Talk(adapter.links[0].port, FakeContext("one"), PlatformOptions()).again("one")
+    eventually(lambda: len(adapter.links) == 2)
+    assert texts(bench) == ["one"] and adapter.replayed == ["one"]
+
+
+def test_a_full_queue_leaves_all_that_was_not_handed_in_yet(bench, tmp_path) -> None:
+    shelter = left_by_another(tmp_path, *map(str, range(1_100)))
+    bench.store.away = True
+    adapter = Once()
+    child = bench.child(adapter, shelter=shelter)
+    eventually(lambda: child.state is State.WAITING)
+    bench.store.away = False
+    eventually(lambda: len(texts(bench)) == 1_100 and child.state is State.READY, 10)
+    assert texts(bench) == list(map(str, range(1_100)))
+
+
+def test_a_kept_frame_that_the_adapter_stumbles_over_is_quarantined_once_and_the_rest_goes_on(bench, tmp_path) -> None:
+    class Stumbling(Once):
+        def replay(self, port: Any, raw: str | bytes) -> None:
+            if raw == "one":
+                raise KeyError("a bug")
+            super().replay(port, raw)
+
+    child = bench.child(Stumbling(), shelter=left_by_another(tmp_path, "one", "two"))
+    eventually(lambda: child.state is State.READY and texts(bench) == ["two"])
+    eventually(lambda: Shelter(tmp_path / "frames", logger).left() == [])
+    assert bench.store.counts(0.0).quarantine == 1
+
+
+@pytest.mark.parametrize("text", ["one", "nothing", "bad"])
+def test_a_dialogue_lets_a_frame_go_once_it_is_committed_or_says_nothing(text) -> None:
+    port = FakePort()
+    port.hold()
+    Talk(port, FakeContext("one"), PlatformOptions()).again(text)
+    (kept,) = port.kept
+    assert kept.raw == text and kept.state == ("done" if text == "nothing" else "kept")
+    port.release()
+    eventually(lambda: kept.state == "done")
+    port.stop()
+
+
+def test_a_dialogue_leaves_a_frame_that_was_not_taken() -> None:
+    port = FakePort()
+    port.full = True
+    with pytest.raises(LinkLost):
+        Talk(port, FakeContext("one"), PlatformOptions()).again("one")
+    assert port.kept[0].state == "left"
+    port.stop()
