@@ -1,6 +1,7 @@
 """Watchdog: a hub that hangs is seen, written down and ended, even when nothing of Python runs any more.
 
-Layer one is a native thread that prints the blocking stack while the hub is late. Layer two is
+Layer one is a native thread that looks at the stack of a hub that is late: it is logged once the hub turns
+again, or written by that thread if it may never. Layer two is
 faulthandler's own thread, which needs no interpreter lock: unless it is put off in time, it dumps all
 stacks and ends the process. The third layer is the service manager's, fed by the same loop.
 """
@@ -12,14 +13,16 @@ import os
 import sys
 import time
 import traceback
+from collections import deque
+from contextlib import suppress
 from typing import Any, Callable
 
 import gevent
 from gevent import monkey
 
 BEAT = 0.05
-# Reports of one long block: at once, then ever more rarely.
-REPORT_FACTOR = 4.0
+# A hub that is late for so many seconds may never log anything again; for a third of ``kill``, where that is less.
+PATIENCE = 4.0
 STDERR = 2
 
 _start_thread: Callable[..., Any] = monkey.get_original("_thread", "start_new_thread")
@@ -31,7 +34,8 @@ class Watchdog:
     """``warn``: lateness in seconds that is reported (0: never). ``kill``: seconds without
     ``put_off`` after which the process ends with all stacks on standard error (0: never).
 
-    ``log(seconds, stack)`` is called from the hub once it turns again.
+    ``log(seconds, stack)`` is called from the hub once it turns again, for what was not written meanwhile: each
+    block is told once.
     """
 
     def __init__(self, warn: float, kill: float, log: Callable[[float, str], None]) -> None:
@@ -40,7 +44,8 @@ class Watchdog:
         self._log = log
         self._beat = time.monotonic()
         self._hub_thread = _thread_id()
-        self._report: tuple[float, str] | None = None
+        # At most one; whoever takes it out tells it.
+        self._report: deque[tuple[float, str]] = deque(maxlen=1)
         self._over = False
         self._greenlet: gevent.Greenlet | None = None
 
@@ -76,31 +81,38 @@ class Watchdog:
     def _beats(self) -> None:
         while True:
             gevent.sleep(BEAT)
-            self._beat = time.monotonic()
-            report, self._report = self._report, None
-            if report is not None:
-                self._log(*report)
+            before, self._beat = self._beat, time.monotonic()
+            try:
+                late, stack = self._report.pop()
+            except IndexError:
+                continue
+            self._log(max(late, self._beat - before - BEAT), stack)
 
     # --- the native thread; it uses nothing that gevent has patched ---
 
     def _watch(self) -> None:
-        threshold = 0.0
+        seen = False
         while not self._over:
             _sleep(BEAT)
             late = time.monotonic() - self._beat - BEAT
             if self._warn <= 0 or late < self._warn:
-                threshold = self._warn
-                continue
-            if late >= threshold:
-                threshold = late * REPORT_FACTOR
-                self._tell(late)
+                seen = False
+            elif not seen:
+                seen = True
+                self._report.append((late, self._stack()))
+            elif late >= (min(PATIENCE, self._kill / 3) if self._kill > 0 else PATIENCE):
+                self._write(late)
 
-    def _tell(self, late: float) -> None:
+    def _write(self, late: float) -> None:
+        """Straight to the descriptor: the log's own locks belong to the hub that hangs."""
+        stack = self._stack()
+        with suppress(IndexError):
+            self._report.pop()
+            os.write(STDERR, f"the hub has been blocked for {late:.2f} s at:\n{stack}".encode())
+
+    def _stack(self) -> str:
         frame = sys._current_frames().get(self._hub_thread)
-        stack = "".join(traceback.format_stack(frame)) if frame is not None else "(no stack)\n"
-        self._report = (late, stack)
-        # Written straight to the descriptor: the log's own locks belong to the hub that hangs.
-        os.write(STDERR, f"the hub has been blocked for {late:.2f} s at:\n{stack}".encode())
+        return "".join(traceback.format_stack(frame)) if frame is not None else "(no stack)\n"
 
 
 def resident_mb() -> float:

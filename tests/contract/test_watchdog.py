@@ -20,21 +20,57 @@ def run(code: str, warn: float = 0.1, kill: float = 0.0) -> subprocess.Completed
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=40)
 
 
-def test_a_blocked_hub_is_reported_with_the_guilty_line_while_it_is_blocked_and_after():
+def test_a_blocked_hub_is_reported_once_with_the_guilty_line_and_how_long_it_was():
     done = run(
         """
         from gevent.monkey import get_original
+        def guilty(seconds):
+            get_original("time", "sleep")(seconds)
+        gevent.sleep(0.1)
+        for seconds in (0.6, 0.3):
+            guilty(seconds)
+            gevent.sleep(0.2)
+        assert len(seen) == 2 and all("guilty" in stack for _, stack in seen), seen
+        assert seen[0][0] >= 0.55 and seen[1][0] >= 0.25, seen
+        dog.stop()
+        """
+    )
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+
+
+def test_a_hub_that_may_never_come_back_is_reported_at_once_and_not_again():
+    done = run(
+        """
+        from gevent.monkey import get_original
+        from hermes_green.ops import watchdog
+        watchdog.PATIENCE = 0.2
         def guilty():
-            get_original("time", "sleep")(0.6)
+            get_original("time", "sleep")(0.8)
         gevent.sleep(0.1)
         guilty()
         gevent.sleep(0.2)
-        assert seen and "guilty" in seen[0][1], seen
+        assert seen == [], seen
         dog.stop()
         """
     )
     assert done.returncode == 0, done.stderr
-    assert "the hub has been blocked for" in done.stderr and "guilty" in done.stderr
+    assert done.stderr.count("the hub has been blocked for") == 1 and "guilty" in done.stderr
+
+
+def test_a_hub_that_never_comes_back_is_reported_before_the_process_ends():
+    done = run(
+        """
+        from gevent.monkey import get_original
+        gevent.sleep(0.1)
+        def hopeless():
+            get_original("time", "sleep")(60)
+        hopeless()
+        """,
+        kill=0.9,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("the hub has been blocked for") == 1
+    assert done.stderr.index("the hub has been blocked for") < done.stderr.index("Timeout (")
 
 
 def test_a_hub_that_turns_is_never_reported():
