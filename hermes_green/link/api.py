@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing, contextmanager
 from typing import Any, Callable, Iterator, Mapping, TypeVar
+from urllib.parse import quote
 
 import gevent
 
@@ -16,6 +17,11 @@ from hermes_green.link.said import MENDED, Said
 Rest = TypeVar("Rest", bound="Api")
 # Bytes of an answer that says why a file is not given.
 _REFUSAL = 64 * 1024
+
+
+def path_of(root: str, *parts: Any) -> str:
+    """A path below ``root``; what stands in its parts comes from strangers, and adds no level and no query."""
+    return "/".join([root, *(quote(str(part or ""), safe="") for part in parts)])
 
 
 def unless_ok(answer: Streamed) -> str:

@@ -6,7 +6,8 @@ import pytest
 
 from hermes_green.adapters.feishu import PLATFORM as feishu
 from hermes_green.adapters.feishu.adapter import FeishuAdapter
-from hermes_green.adapters.feishu.chats import Chats, receive_id_type
+from hermes_green.adapters.feishu.cards import Cards
+from hermes_green.adapters.feishu.chats import receive_id_type
 from hermes_green.adapters.feishu.codes import CODES
 from hermes_green.adapters.feishu.conversation import SLOWEST, pace_of, refusal
 from hermes_green.adapters.feishu.parse import Bot
@@ -144,7 +145,7 @@ def an_adapter(*answers):
     settings = feishu.Settings(app_id="cli_1", app_secret=Secret("s"), api_base="http://127.0.0.1:1")
     adapter = FeishuAdapter(settings, FakeContext("feishu"))
     adapter._rest = Answers(*answers)
-    adapter._chats = Chats(adapter._rest, adapter._ctx)
+    adapter._chats = Cards(adapter._rest, adapter._ctx, adapter._clock)
     return adapter
 
 
@@ -216,6 +217,10 @@ def test_credentials_refused_during_a_send_halt_the_child_and_keep_the_message()
         ("dm:", None),
         ("", None),
         ("dm:a b", None),
+        ("ou_1:x", None),
+        ("dm:a/b", None),
+        ("group:oc_1?x", None),
+        (" on_1 ", ("on_1", "dm", "on_1")),
     ],
 )
 def test_a_chat_given_by_hand_is_told_by_its_form_or_its_prefix(chat, expected):

@@ -10,7 +10,7 @@ import pytest
 from hermes_green.core.clock import ManualClock
 from hermes_green.core.errors import HermesError, LinkLost, SendRefused, SendRetry
 from hermes_green.core.options import PlatformOptions
-from hermes_green.link.api import Api
+from hermes_green.link.api import Api, path_of
 from hermes_green.link.http import Answer, TokenCache
 from hermes_green.link.said import Said, body_of
 
@@ -110,3 +110,8 @@ def test_where_the_token_stands_is_the_platforms_own() -> None:
     with pytest.raises(SendRetry):
         own.call("GET", "/me")
     assert own.wire.asked == ["Own t1", "Own t2"]
+
+
+def test_what_stands_in_a_path_adds_no_level_and_no_query() -> None:
+    assert path_of("/v1/messages", "a/../b?c#d", "reply") == "/v1/messages/a%2F..%2Fb%3Fc%23d/reply"
+    assert path_of("/v1", None, 7) == "/v1//7"

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass
 from typing import Any, Mapping
-from urllib.parse import quote
 
 from hermes_green.adapters.feishu import render as bodies
 from hermes_green.adapters.feishu.chats import Chats
@@ -23,6 +21,7 @@ from hermes_green.core.model import Part, Peer
 from hermes_green.core.pacing import Bucket, enter
 from hermes_green.core.ports import Context
 from hermes_green.core.remembered import Remembered
+from hermes_green.link.api import path_of
 from hermes_green.link.said import alone, unseen
 
 CARDS = "/open-apis/cardkit/v1/cards"
@@ -38,25 +37,15 @@ QUICK, SLOWER = 4_000, 0.4
 REMEMBERED = 1_000
 
 
-@dataclass(slots=True)
-class _Shown:
-    """What a card shows, as far as this process knows; ``at`` is monotonic."""
+class Cards(Chats):
+    """Chats in which the answers of one account can grow."""
 
-    content: str = ""
-    at: float = 0.0
-
-
-class Cards:
-    """The drafts of one account. Methods raise SendError, or AuthRejected for the credentials."""
-
-    def __init__(self, rest: Rest, chats: Chats, ctx: Context, clock: Clock) -> None:
-        self._rest = rest
-        self._chats = chats
-        self._ctx = ctx
+    def __init__(self, rest: Rest, ctx: Context, clock: Clock) -> None:
+        super().__init__(rest, ctx)
         self._clock = clock
         self._made: Remembered[str, str] = Remembered(REMEMBERED)  # key -> card, until it is known where it stands
-        self._shown: Remembered[str, _Shown] = Remembered(REMEMBERED)
-        self._left: Remembered[str, None] = Remembered(REMEMBERED)  # cards whose text stands elsewhere now
+        # card -> its text as far as this process knows, and since when (monotonic)
+        self._shown: Remembered[str, tuple[str, float]] = Remembered(REMEMBERED)
         self._buckets = [Bucket(count, seconds) for count, seconds in UPDATES]
 
     # --- while it grows --------------------------------------------------------------------------
@@ -80,11 +69,11 @@ class Cards:
     def show(self, handle: Mapping[str, Any], text: str, n: int) -> None:
         """Show the text so far. What comes too soon after the last update is left to the next."""
         card, now = str(handle["card"]), self._clock.monotonic()
-        shown = self._shown.get(card) or _Shown()
-        if not text.strip() or now - shown.at < SLOWER * max(0, len(text) - QUICK) / 1000:
+        shown, at = self._shown.get(card, ("", 0.0))
+        if not text.strip() or now - at < SLOWER * max(0, len(text) - QUICK) / 1000:
             return
         content = bodies.shown(text)
-        if content == shown.content or enter(self._buckets, now) > 0:
+        if content == shown or enter(self._buckets, now) > 0:
             return
         try:
             self._write(card, content, STRIDE * n)
@@ -93,33 +82,31 @@ class Cards:
                 raise
             self._grow(card, True, STRIDE * n + 1)
             self._write(card, content, STRIDE * n + 2)
-        self._shown[card] = _Shown(content, now)
+        self._shown[card] = (content, now)
 
     # --- its end ---------------------------------------------------------------------------------
 
     def finish(self, part: Part) -> str:
         """Make the part's text the card's last one: the message's id, or "" when the text's size does not let
         us. May be repeated."""
-        handle = part.handle or {}
-        card = str(handle["card"])
         content = bodies.card_text(part.payload)
-        if card in self._left or bodies.card_size(content) > bodies.CARD_LIMIT:
+        if bodies.card_size(content) > bodies.CARD_LIMIT:
             return ""
-        if not handle.get("message_id"):
-            handle = self._placed(part.peer, part.reply_ref, handle)
+        handle = self._standing(part)
         self._end(str(handle["card"]), str(handle["message_id"]), content)
         return str(handle["message_id"])
 
     def retract(self, part: Part) -> None:
         """Take back a card whose text stands elsewhere; what is gone already is no error. May be repeated."""
-        handle = part.handle or {}
-        self._left[str(handle["card"])] = None
         try:
-            if not handle.get("message_id"):
-                handle = self._placed(part.peer, part.reply_ref, handle)
-            self._rest.call("DELETE", f"{MESSAGES}/{quote(str(handle['message_id']), safe='')}")
+            self._rest.call("DELETE", path_of(MESSAGES, self._standing(part)["message_id"]))
         except SendRefused as refused:
             self._ctx.log.info("a card is not there to be taken back: {}", refused)
+
+    def _standing(self, part: Part) -> Mapping[str, Any]:
+        """Where the part's card stands; asked again where that answer was lost."""
+        handle = part.handle or {}
+        return handle if handle.get("message_id") else self._placed(part.peer, part.reply_ref, handle)
 
     def _end(self, card: str, message_id: str, content: str) -> None:
         sequence = int(self._clock.wall())
@@ -134,8 +121,7 @@ class Cards:
         except SendRefused as refused:
             if number(refused) not in NOT_STREAMING:
                 raise
-            card_json = _card(content, growing=False)
-            self._rest.call("PATCH", f"{MESSAGES}/{quote(message_id, safe='')}", {"content": card_json})
+            self._rest.call("PATCH", path_of(MESSAGES, message_id), {"content": _card(content, growing=False)})
             return
         try:
             self._grow(card, False, sequence + 1, " ".join(content.split())[:100])
@@ -157,7 +143,7 @@ class Cards:
         """Send the message that shows the card, once for all tries: where the key was used before, an
         earlier process's card stands there."""
         content = json.dumps({"type": "card", "data": {"card_id": handle["card"]}})
-        message_id = self._chats.post(peer, ref, str(handle["key"]), "interactive", content)
+        message_id = self._put(peer, ref, str(handle["key"]), "interactive", content)
         try:
             card = self._rest.call("POST", f"{CARDS}/id_convert", {"message_id": message_id}).get("card_id")
         except SendError as error:
@@ -167,13 +153,12 @@ class Cards:
         return {**handle, "message_id": message_id, "card": str(card or handle["card"])}
 
     def _write(self, card: str, content: str, sequence: int) -> None:
-        path = f"{CARDS}/{quote(card, safe='')}/elements/{ELEMENT}/content"
+        path = path_of(CARDS, card, "elements", ELEMENT, "content")
         self._rest.call("PUT", path, {"content": content, **_marks(card, sequence)})
 
     def _grow(self, card: str, on: bool, sequence: int, summary: str = OPENING) -> None:
         settings = json.dumps({"config": {"streaming_mode": on, "summary": {"content": summary}}}, ensure_ascii=False)
-        path = f"{CARDS}/{quote(card, safe='')}/settings"
-        self._rest.call("PATCH", path, {"settings": settings, **_marks(card, sequence)})
+        self._rest.call("PATCH", path_of(CARDS, card, "settings"), {"settings": settings, **_marks(card, sequence)})
 
 
 def _card(content: str, *, growing: bool) -> str:

@@ -1,17 +1,31 @@
-"""Chats: how a message gets into one, as an answer to another or by itself."""
+"""Chats: how messages and files get into them, as an answer to another message or by themselves.
+
+Sources: open.feishu.cn "Send message", "Reply message" (a message's type for each kind of file), "Upload
+image" (10 MB), "Upload file" (30 MB, kinds of files).
+"""
 
 from __future__ import annotations
 
+import json
 from typing import Any, Mapping
-from urllib.parse import quote
 
 from hermes_green.adapters.feishu import render as bodies
 from hermes_green.adapters.feishu.codes import BAD_CONTENT, LOST_ANCHOR, number
-from hermes_green.adapters.feishu.files import Files
 from hermes_green.adapters.feishu.rest import MESSAGES, Rest
-from hermes_green.core.errors import SendRefused
+from hermes_green.core.errors import SendRefused, SendRetry
 from hermes_green.core.model import Part, Peer
 from hermes_green.core.ports import Context
+from hermes_green.link.api import path_of
+from hermes_green.link.files import Outgoing, Uploads, outgoing
+
+IMAGES = "/open-apis/im/v1/images"
+FILES = "/open-apis/im/v1/files"
+
+_PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "ico", "tiff", "heic")
+_FILES = ("opus", "mp4", "pdf", "doc", "xls", "ppt")
+_OFFICE: Mapping[str, str] = {"docx": "doc", "xlsx": "xls", "pptx": "ppt"}
+# Which kind of id the platform is to look up, by its beginning.
+_IDS: Mapping[str, str] = {"oc_": "chat_id", "ou_": "open_id", "on_": "union_id"}
 
 
 class Chats:
@@ -20,44 +34,62 @@ class Chats:
     def __init__(self, rest: Rest, ctx: Context) -> None:
         self._rest = rest
         self._ctx = ctx
-        self._files = Files(rest)
+        self._uploads: Uploads[tuple[str, str]] = Uploads()
 
-    def deliver(self, part: Part) -> str:
+    def post(self, part: Part) -> str:
         """Bring one part to its chat, rich text at most once more as plain text; the message's id."""
         media = part.payload.get("media")
         if media is not None:
-            return self.post(part.peer, part.reply_ref, part.key, *self._files.bring(part.key, media))
+            return self._put(part.peer, part.reply_ref, part.key, *self._brought(part.key, media))
         try:
-            return self.post(part.peer, part.reply_ref, part.key, *bodies.body_of(part.payload))
+            return self._put(part.peer, part.reply_ref, part.key, *bodies.body_of(part.payload))
         except SendRefused as refused:
             if "rows" not in part.payload or number(refused) not in BAD_CONTENT:
                 raise
         self._ctx.count("sends", "plain")
-        return self.post(part.peer, part.reply_ref, part.key, *bodies.body_of(part.payload, plain=True))
+        return self._put(part.peer, part.reply_ref, part.key, *bodies.body_of(part.payload, plain=True))
 
-    def post(self, peer: Peer, ref: Mapping[str, Any], key: str, kind: str, content: str) -> str:
+    def _put(self, peer: Peer, ref: Mapping[str, Any], key: str, kind: str, content: str) -> str:
         """Reply to the message ``ref`` names, else write to the chat; ``key`` is the message's uuid, so that
         a repeat within the hour answers with the first message."""
         body: dict[str, Any] = {"msg_type": kind, "content": content, "uuid": key}
-        anchor = str(ref.get("message_id") or "")
+        anchor = ref.get("message_id")
         if anchor:
-            path = f"{MESSAGES}/{quote(anchor, safe='')}/reply"
+            reply = {**body, "reply_in_thread": bool(ref.get("in_thread"))}
             try:
-                return self._id(path, {**body, "reply_in_thread": bool(ref.get("in_thread"))})
+                return str(self._rest.call("POST", path_of(MESSAGES, anchor, "reply"), reply).get("message_id") or "")
             except SendRefused as refused:
                 if number(refused) not in LOST_ANCHOR:
                     raise
             self._ctx.count("sends", "anchor_lost")
         params = {"receive_id_type": receive_id_type(peer.chat_id)}
-        return self._id(MESSAGES, {**body, "receive_id": peer.chat_id}, params)
+        sent = self._rest.call("POST", MESSAGES, {**body, "receive_id": peer.chat_id}, params)
+        return str(sent.get("message_id") or "")
 
-    def _id(self, path: str, body: Mapping[str, Any], params: Mapping[str, str] | None = None) -> str:
-        return str(self._rest.call("POST", path, body, params).get("message_id") or "")
+    # --- files -----------------------------------------------------------------------------------
+
+    def _brought(self, key: str, media: Mapping[str, Any]) -> tuple[str, str]:
+        """Upload the medium of the part ``key``, once; its message's type and content. Nobody sees it before a
+        message names it."""
+        return self._uploads.once(key, lambda: self._upload(media))
+
+    def _upload(self, media: Mapping[str, Any]) -> tuple[str, str]:
+        with outgoing(media, bodies.FILE_LIMIT) as file:
+            name = " ".join(file.name.split()) or "file"  # a form can carry one line
+            ending = name.lower().rpartition(".")[2]
+            if media.get("kind") == "image" and ending in _PICTURES and file.size <= bodies.IMAGE_LIMIT:
+                return "image", self._sent(IMAGES, {"image_type": "message"}, "image", "image_key", file, name)
+            kind = _OFFICE.get(ending, ending if ending in _FILES else "stream")
+            content = self._sent(FILES, {"file_type": kind, "file_name": name}, "file", "file_key", file, name)
+            return {"opus": "audio", "mp4": "media"}.get(kind, "file"), content
+
+    def _sent(self, path: str, fields: Mapping[str, str], field: str, key: str, file: Outgoing, name: str) -> str:
+        value = self._rest.upload(path, lambda: file.form(fields, field, name)).get(key)
+        if not isinstance(value, str) or not value:
+            raise SendRetry(f"an upload was answered without {key}", after=5.0, code=key)
+        return json.dumps({key: value})
 
 
 def receive_id_type(chat_id: str) -> str:
-    """Which kind of id the platform is to look up; its prefixes tell all but a tenant's own user ids."""
-    for prefix, kind in (("oc_", "chat_id"), ("ou_", "open_id"), ("on_", "union_id")):
-        if chat_id.startswith(prefix):
-            return kind
-    return "email" if "@" in chat_id else "user_id"
+    """Which kind of id it is; prefixes tell all but a tenant's own user ids."""
+    return _IDS.get(chat_id[:3]) or ("email" if "@" in chat_id else "user_id")
