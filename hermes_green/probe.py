@@ -47,6 +47,9 @@ class OneDial:
     def accept(self, *message: Any, **more: Any) -> None:
         """Nothing is taken."""
 
+    def keep(self, *frame: Any) -> None:
+        """Nothing is sheltered: the place belongs to whoever asked."""
+
     def quarantine(self, *frame: Any) -> None:
         """Nothing is kept."""
 
