@@ -73,6 +73,12 @@ def test_what_is_no_frame_is_a_bad_frame(raw):
         wire.decode(raw)
 
 
+def test_of_a_header_that_is_repeated_the_first_counts():
+    frame = data_frame(b"abc", push="first")
+    frame.headers.add(key="message_id", value="second")
+    assert wire.headers_of(frame)["message_id"] == "first"
+
+
 def test_parts_come_together_in_any_order_and_leave_nothing_behind():
     parts = wire.Assembler(ManualClock())
     assert parts.add(data_frame(b"c", total=3, seq=2)) is None
@@ -112,7 +118,7 @@ def test_open_pushes_and_bytes_are_bounded():
         parts.add(data_frame(half, push="big", total=3, seq=1))
 
 
-@pytest.mark.parametrize("total, seq", [(2, 2), (2, -1), ("x", 0), (10**6, 0), (2, "1e3"), ("9" * 5000, 0)])
+@pytest.mark.parametrize("total, seq", [(2, 2), (2, -1), (-2, -3), (1, "x"), ("x", 0), (10**6, 0), (2, "1e3"), ("9" * 5000, 0)])
 def test_headers_of_parts_that_make_no_sense_are_a_bad_frame(total, seq):
     with pytest.raises(BadFrame):
         wire.Assembler(ManualClock()).add(data_frame(b"a", total=total, seq=seq))
