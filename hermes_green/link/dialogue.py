@@ -129,6 +129,11 @@ class Dialogue:
         )
         return self._heart
 
+    def _say(self, data: str | bytes) -> None:
+        """Send a frame; of a link that is gone nobody is there to hear it. Raises LinkLost."""
+        if self._ws is not None:
+            self._ws.send(data)
+
     def _answered(self) -> None:
         """The platform has answered a beat."""
         if self._heart is not None:

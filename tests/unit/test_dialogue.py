@@ -116,3 +116,13 @@ def test_what_cannot_be_read_is_kept_and_what_needs_no_commit_is_answered_at_onc
     assert acks == [False]
     talk._hand_in("raw", lambda: MESSAGE, acks.append, lambda inbound: {"chat": inbound.message_id})
     assert port.taken == [(MESSAGE, {"chat": "m"})] and acks == [False]
+
+
+def test_what_is_said_without_a_link_is_heard_by_nobody() -> None:
+    ws, said = Socket("a"), []
+    ws.send = said.append
+    talk = Plain(ws, Port())
+    talk._say("before")
+    talk.live("")
+    talk._say("hello")
+    assert said == ["hello"]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from hermes_green.adapters.qq import PLATFORM as qq, codes, wire
-from hermes_green.adapters.qq.settings import DEFAULT, INTENTS, NARROW, Settings, intents_of
+from hermes_green.adapters.qq.settings import DEFAULT, NARROW, Intent, Settings, intents_of
 from hermes_green.adapters.qq.wire import Session
 from hermes_green.core.errors import AuthRejected, BadFrame, ConfError, HermesError, LinkLost, SendRefused, Throttled
 from hermes_green.core.model import Part, Peer, Secret
@@ -189,7 +189,7 @@ def test_every_code_of_the_platform_builds_its_error():
 
 def test_intents_default_to_messages_and_may_be_names_or_their_sum():
     assert intents_of(settings()) == DEFAULT
-    assert DEFAULT & NARROW and DEFAULT & INTENTS["PUBLIC_GUILD_MESSAGES"] and DEFAULT & INTENTS["DIRECT_MESSAGE"]
+    assert DEFAULT & NARROW and DEFAULT & Intent.PUBLIC_GUILD_MESSAGES and DEFAULT & Intent.DIRECT_MESSAGE
     assert intents_of(settings(intents=["group_and_c2c", "INTERACTION"])) == 1 << 25 | 1 << 26
     assert intents_of(settings(intents=1 << 30)) == 1 << 30
     assert intents_of(settings(intents=["33554432"])) == 1 << 25
@@ -200,7 +200,9 @@ def test_check_names_what_is_wrong():
     assert "app_id" in qq.check(settings(app_id=" "))[0]
     assert "client_secret" in qq.check(settings(client_secret=Secret("")))[0]
     assert "GROUPS" in qq.check(settings(intents=["GROUPS", "GUILDS"]))[0]
+    assert "²" in qq.check(settings(intents=["²"]))[0]
     assert "no events" in qq.check(settings(intents=[]))[0]
+    assert "no events" in qq.check(settings(intents=["-1"]))[0] and "no events" in qq.check(settings(intents=0))[0]
 
 
 def test_the_package_says_who_it_is_without_importing_the_adapter():

@@ -71,7 +71,7 @@ class Conversation(Dialogue):
         if frame.topic in (wire.PING, wire.KEEPALIVE):
             self._heart.watch_silence(SILENCE)
         if frame.topic == wire.PING:
-            self._ws.send(wire.acknowledgement(frame.id, frame.data))
+            self._say(wire.acknowledgement(frame.id, frame.data))
         elif frame.topic == wire.DISCONNECT and self._ending is None:
             reason = frame.data.get("reason") if isinstance(frame.data, dict) else frame.data
             self._ctx.log.info("the platform ends this link ({}); a second one takes over", reason)
@@ -102,8 +102,8 @@ class Conversation(Dialogue):
         return partial(self._acknowledge, id, data, code) if id else None
 
     def _acknowledge(self, id: str, data: Any, code: int = wire.OK, taken: bool = True) -> None:
-        if self._ws is not None and id:
-            self._ws.send(wire.acknowledgement(id, data, code, "OK" if code == wire.OK else "not understood"))
+        if id:
+            self._say(wire.acknowledgement(id, data, code, "OK" if code == wire.OK else "not understood"))
 
 
 def memo_of(inbound: Inbound) -> dict[str, Any]:

@@ -117,10 +117,6 @@ class Conversation(Dialogue):
         assert self._ws is not None
         self._beating(self._ws, lambda: self._say(wire.heartbeat(self._cursor.committed))).start()
 
-    def _say(self, text: str) -> None:
-        assert self._ws is not None
-        self._ws.send(text)
-
     def _on_dispatch(self, frame: Frame) -> None:
         if frame.t == "READY":
             self._session = Session.of_ready(frame.d, self._settings.app_id, self._asked)
