@@ -12,11 +12,13 @@ from typing import Any, Callable, Mapping, Protocol, Sequence
 import gevent
 from gevent.event import Event
 
-from hermes_green.core.errors import HermesError, SendError, SendRefused, SendRetry, StoreError
+from hermes_green.core.errors import HermesError, SendError, SendRefused, SendRetry, SendUnknown, StoreError
 from hermes_green.core.ports import Adapter, Lease, Store
 from hermes_green.runtime.gates import Gates
 
 CALL_TIMEOUT = 15.0
+# Seconds more for a bubble that may stand in the chat though nobody has said where.
+AGAIN_TIMEOUT = 5.0
 # Waiting this long for the first words spares short answers a bubble that is at once replaced.
 FIRST_WAIT = 0.6
 END_TIMEOUT = 2.0
@@ -87,7 +89,7 @@ class Draft:
         self._over = True
         self._fresh.set()
         if self._busy:
-            patience = CALL_TIMEOUT if self._opening else END_TIMEOUT
+            patience = CALL_TIMEOUT + AGAIN_TIMEOUT if self._opening else END_TIMEOUT
             self._greenlet.join(timeout=HURRY if hurry else patience)
             self._greenlet.kill(timeout=1)
         else:
@@ -124,8 +126,7 @@ class Draft:
             return wait
         self._busy = True
         try:
-            with gevent.Timeout(CALL_TIMEOUT, SendRetry(f"no answer in {CALL_TIMEOUT:.0f} s", after=self._every)):
-                self._update()
+            self._update()
         except SendRefused as error:
             self._log.info("the platform takes no draft: {}", error)
             return None
@@ -142,18 +143,36 @@ class Draft:
 
     def _update(self) -> None:
         adapter: Any = self._place.adapter
+        late = SendRetry(f"no answer in {CALL_TIMEOUT:.0f} s", after=self._every)
         if self.handle is None:
-            peer, now = self._lease.inbound.peer, self._wall()
-            intent = self._store.put_draft(self._lease, None, now)
-            ref = self._lease.inbound.reply_ref
+            with gevent.Timeout(CALL_TIMEOUT, late):
+                intent = self._store.put_draft(self._lease, None, self._wall())
             self._opening = True
-            handle = adapter.draft_open(peer, ref, intent["key"], intent["reply_seq"], self._place.link)
-            self.handle, self._opening = handle, False
-            self._store.put_draft(self._lease, handle, self._wall())
+            self.handle, self._opening = self._opened(intent["key"], intent["reply_seq"]), False
+            with gevent.Timeout(CALL_TIMEOUT, late):
+                self._store.put_draft(self._lease, self.handle, self._wall())
             if self._over:
                 return  # the whole text is about to follow
         self._number += 1
-        adapter.draft_update(self.handle, self.text, self._number, self._place.link)
+        with gevent.Timeout(CALL_TIMEOUT, late):
+            adapter.draft_update(self.handle, self.text, self._number, self._place.link)
+
+    def _opened(self, key: str, seq: int) -> Mapping[str, Any]:
+        """The handle of a bubble that opens. Where no answer comes, it may stand in the chat all the same, empty
+        for ever: the adapter is told that nobody knows (it may look, or refuse to open a second one), and is then
+        asked once more under the same key. What even that leaves behind cannot be known: whoever was asked does
+        not answer, and to hold the answer back for longer would be worse than an empty bubble beside it."""
+        adapter: Any = self._place.adapter
+        about = self._lease.inbound.peer, self._lease.inbound.reply_ref, key, seq
+        unknown = SendUnknown(f"no answer in {CALL_TIMEOUT:.0f} s")
+        with gevent.Timeout(CALL_TIMEOUT + AGAIN_TIMEOUT, SendUnknown("whether a draft is open is unknown")):
+            try:
+                with gevent.Timeout(CALL_TIMEOUT, unknown):
+                    handle: Mapping[str, Any] = adapter.draft_open(*about, self._place.link)
+            except SendUnknown as error:
+                self._log.debug("a draft's opening was not answered, it is asked for again: {}", error)
+                handle = adapter.draft_open(*about, self._place.link)
+        return handle
 
 
 class Sign:

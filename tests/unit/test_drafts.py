@@ -3,7 +3,7 @@
 import gevent
 import pytest
 
-from hermes_green.core.errors import AgentFailed, SendRefused, SendRetry
+from hermes_green.core.errors import AgentFailed, SendRefused, SendRetry, SendUnknown
 from hermes_green.core.model import Caps, Delta
 from hermes_green.runtime import drafts
 from hermes_green.store.memory import MemoryStore
@@ -116,11 +116,63 @@ def test_a_bubble_that_opens_late_is_the_one_that_holds_the_answer(make, monkeyp
 
 def test_a_bubble_that_does_not_open_holds_the_answer_up_for_a_bounded_time(make, monkeypatch):
     monkeypatch.setattr(drafts, "CALL_TIMEOUT", 0.05)
+    monkeypatch.setattr(drafts, "AGAIN_TIMEOUT", 0.02, raising=False)
     rooms = make(Talker(words=2))
     rooms.adapter.draft_open = lambda *args: gevent.sleep(30)
     rooms.say("x")
     eventually(lambda: rooms.texts == ["w0 w1 "])
     assert rooms.adapter.sent[0].handle is None
+
+
+@pytest.mark.parametrize("words", [2, 30], ids=["the answer is there", "the answer goes on"])
+def test_a_bubble_whose_opening_was_never_answered_is_asked_for_again_and_holds_the_answer(make, monkeypatch, words):
+    monkeypatch.setattr(drafts, "CALL_TIMEOUT", 0.03)
+    rooms = make(Talker(words=words))
+    asked, opened = [], rooms.adapter.draft_open
+
+    def deaf_once(*args):
+        asked.append(args[2:4])
+        return gevent.sleep(30) if len(asked) == 1 else opened(*args)
+
+    rooms.adapter.draft_open = deaf_once
+    rooms.say("x")
+    eventually(lambda: rooms.texts)
+    assert len(asked) == 2 and asked[0] == asked[1], "under the same key and number"
+    assert rooms.adapter.sent[0].handle == {"bubble": 1}
+
+
+def test_an_adapter_is_told_that_its_bubble_may_stand_there_and_can_tell_where(make, monkeypatch):
+    monkeypatch.setattr(drafts, "CALL_TIMEOUT", 0.03)
+    rooms = make(Talker(words=2))
+
+    def looks(*args):
+        try:
+            return gevent.sleep(30)
+        except SendUnknown:
+            gevent.sleep(0.01)
+            return {"bubble": "found"}
+
+    rooms.adapter.draft_open = looks
+    rooms.say("x")
+    eventually(lambda: rooms.texts)
+    assert rooms.adapter.sent[0].handle == {"bubble": "found"}
+
+
+def test_a_bubble_that_cannot_be_found_again_is_not_opened_twice(make, monkeypatch):
+    monkeypatch.setattr(drafts, "CALL_TIMEOUT", 0.03)
+    rooms, asked = make(Talker(words=20)), []
+
+    def unsure(*args):
+        asked.append(args)
+        try:
+            gevent.sleep(30)
+        except SendUnknown as error:
+            raise SendRefused("whether a draft is open is unknown") from error
+
+    rooms.adapter.draft_open = unsure
+    rooms.say("x")
+    eventually(lambda: rooms.texts)
+    assert len(asked) == 1 and rooms.adapter.sent[0].handle is None
 
 
 def test_a_turn_that_is_parked_does_not_wait_for_its_bubble(make, monkeypatch):
