@@ -19,8 +19,7 @@ from hermes_green.link.api import Api
 from hermes_green.link.dial import rebased
 from hermes_green.link.files import MIB, outgoing
 from hermes_green.link.http import Answer, TokenCache
-from hermes_green.link.said import Said, address_in, body_of, undialled, unsent, wait_of
-from hermes_green.link.tokens import life_of
+from hermes_green.link.said import Said, address_in, body_of, token_in, undialled, unsent, wait_of
 
 OPEN = "/v1.0/gateway/connections/open"
 TOKEN = "/v1.0/oauth2/accessToken"
@@ -70,11 +69,10 @@ class Rest(Api):
 
     def _fetch_token(self) -> tuple[str, float]:
         body = {"appKey": self._settings.client_id, "appSecret": self._settings.client_secret.reveal()}
-        said = self._ask("POST", TOKEN, json=body, read=DIAL_READ)
-        token = said.data.get("accessToken")
-        if not said.good or not isinstance(token, str) or not token:
-            raise dial_error("an access token", said)
-        return token, life_of(said.data.get("expireIn"))
+        return token_in(self._ask("POST", TOKEN, json=body, read=DIAL_READ), "accessToken", "expireIn", dial_error)
+
+    def _signed(self, token: str) -> dict[str, str]:
+        return {"x-acs-dingtalk-access-token": token}
 
     # --- sends ---------------------------------------------------------------------------------------
 
@@ -93,9 +91,7 @@ class Rest(Api):
             SendError: see ``core.errors``.
             AuthRejected: the credentials were refused when a token was asked for.
         """
-        return self._with_token(
-            lambda token: self._tell(method, path, json=body, headers={"x-acs-dingtalk-access-token": token})
-        )
+        return self._sent(method, path, json=body)
 
     def upload(self, kind: str, media: Mapping[str, Any]) -> tuple[str, str]:
         """Upload a payload's file (``kind``: image or file); its media_id and name.
