@@ -149,6 +149,20 @@ def test_a_move_is_seen_from_both_sides() -> None:
     assert moved(update()) is None and moved("x") is None
 
 
+def test_half_a_surrogate_pair_can_be_stored_wherever_it_stands() -> None:
+    sender = {"id": 7, "is_bot": False, "first_name": "An\ud83d"}
+    cut = {"type": "text_mention", "offset": 1, "length": 3, "user": {"id": 110}}  # it begins within a character
+    inbound = read(update(text="😀 \ud83d hi", entities=[cut], **{"from": sender}))
+    assert "hi" in inbound.text and inbound.mentioned
+    body = message(document={"file_id": "d", "file_name": "\ude00.pdf"}, caption="\ud83d")
+    file = read({"update_id": 1, "message": body})
+    answer = read(update(reply_to_message=message(text="\ud83d one"), quote={"text": "\ud83d"}))
+    reaction = read(reacted([], [{"type": "emoji", "emoji": "\ud83d"}])).reaction
+    assert answer.quote is not None and reaction is not None
+    said = (inbound.text, inbound.peer.user_name, file.text, file.attachments[0].name, answer.quote.text, reaction.emoji)
+    "".join(map(str, said)).encode()
+
+
 @pytest.mark.parametrize("field", ["new_chat_members", "pinned_message", "forum_topic_created", "video_chat_started"])
 def test_what_a_chat_tells_of_itself_is_passed_over(field: str) -> None:
     body = message(chat=GROUP, **{field: {}})

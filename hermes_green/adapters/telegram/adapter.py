@@ -10,9 +10,11 @@ from hermes_green.adapters.telegram.polling import Conflicts, Polling
 from hermes_green.adapters.telegram.render import LIMIT, UNIT, render
 from hermes_green.adapters.telegram.rest import Rest, Said, send_error
 from hermes_green.adapters.telegram.settings import Settings
+from hermes_green.core.address import peer_at
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import AuthRejected, SendError, SendRefused, SendRetry, SendUnknown, StoreError
-from hermes_green.core.model import Caps, CapsTable, Part, Peer, Rate, Receipt, Reply
+from hermes_green.core.loose import dict_of
+from hermes_green.core.model import EMPTY, Caps, CapsTable, ChatType, Part, Peer, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
 from hermes_green.core.text import measure
 from hermes_green.link.said import halted
@@ -47,6 +49,15 @@ _UPLOADS: Mapping[str, tuple[str, str]] = {
 }
 _PHOTOS = ("image/jpeg", "image/png", "image/webp")
 _VOICES = ("audio/ogg", "audio/opus")
+# How people name a chat: people's ids are positive, all others negative, @name is a public channel. Groups
+# and channels are written to alike.
+_CHATS: Mapping[str, ChatType] = {
+    r"(?:user:|dm:)?(?P<user>\d+)": "dm",
+    r"(?:channel:)?(?P<chat>@.+)": "channel",
+    r"(?:group:)?(?P<chat>-\d+)": "group",
+    r"group:(?P<chat>@.+)": "group",
+    r"channel:(?P<chat>-\d+)": "channel",
+}
 
 
 class TelegramAdapter(Translator):
@@ -81,9 +92,9 @@ class TelegramAdapter(Translator):
 
     def _finish(self, part: Part) -> str:
         """Turn the draft into the final text."""
-        draft = _draft(part)
-        self._deliver("editMessageText", draft, part.payload)
-        return str(draft["message_id"])
+        handle = part.handle or {}
+        self._deliver("editMessageText", handle, part.payload)
+        return str(handle.get("message_id") or "")
 
     def _send_media(self, part: Part, media: Mapping[str, Any]) -> str:
         kind, mime = str(media.get("kind")), str(media.get("mime") or "")
@@ -92,19 +103,14 @@ class TelegramAdapter(Translator):
         elif kind == "audio" and mime in _VOICES:
             kind = "voice"
         method, field = _UPLOADS[kind]
-        return self._until_taken(
-            lambda params: self._rest.upload(method, params, field, media), self._address(part), {}
-        )
+        return self._until_taken(lambda params: self._rest.upload(method, params, field, media), self._address(part))
 
     def _retract(self, part: Part) -> None:
         """Take a draft back whose text stands elsewhere now."""
         try:
-            said = self._rest.send("deleteMessage", _draft(part))
+            self._until_taken(lambda params: self._rest.send("deleteMessage", params), part.handle or {})
         except SendError as error:
-            self._ctx.log.info("a draft may be left over: {}", error)
-            return
-        if not said.good:
-            self._ctx.log.info("a draft is left over: {}", said)
+            self._ctx.log.info("a draft is left over: {}", error)
 
     def _address(self, part: Part) -> dict[str, Any]:
         """Where a message goes, and in a group which one it answers; only the first part says that."""
@@ -121,7 +127,7 @@ class TelegramAdapter(Translator):
         return self._until_taken(lambda params: self._rest.send(method, params), {**params, **marked}, {"text": text})
 
     def _until_taken(
-        self, call: Callable[[dict[str, Any]], Said], params: dict[str, Any], plain: Mapping[str, Any]
+        self, call: Callable[[Mapping[str, Any]], Said], params: Mapping[str, Any], plain: Mapping[str, Any] = EMPTY
     ) -> str:
         """Call, and once more for each thing that Telegram refuses and that can be done without.
 
@@ -132,18 +138,16 @@ class TelegramAdapter(Translator):
             said = call(params)
             text = said.text.lower()
             if said.good or codes.NOT_MODIFIED in text:
-                result = said.result if isinstance(said.result, dict) else {}
-                return str(result.get("message_id") or "")
+                return str(dict_of(said.result).get("message_id") or "")
             if said.moved and said.moved != str(params["chat_id"]):
                 self._rekey(str(params["chat_id"]), said.moved)
                 params = {**params, "chat_id": int(said.moved)}
             elif codes.BAD_MARKUP in text and "parse_mode" in params:
                 self._ctx.count("sends", "plain")
-                params = {**params, **plain}
-                del params["parse_mode"]
+                params = {**_without(params, "parse_mode"), **plain}
             elif any(each in text for each in codes.LOST_THREAD) and "message_thread_id" in params:
                 self._ctx.count("sends", "topic_lost")
-                params = {name: value for name, value in params.items() if name != "message_thread_id"}
+                params = _without(params, "message_thread_id")
             else:
                 raise self._refusal(said)
 
@@ -193,27 +197,12 @@ class TelegramAdapter(Translator):
         return render(reply)
 
     def peer_of(self, chat: str) -> Peer | None:
-        """``user:``, ``dm:``, ``group:`` or ``channel:`` before an id. People's ids are positive, all others
-        negative; ``@name`` is a public channel. Groups and channels are written to alike."""
-        prefix, colon, chat_id = chat.strip().partition(":")
-        if not colon:
-            prefix, chat_id = "", prefix
-        digits = chat_id.removeprefix("-")
-        if chat_id.startswith("@") and len(chat_id) > 1 and prefix in ("", "group", "channel"):
-            return Peer(self._ctx.child, chat_id, "group" if prefix == "group" else "channel")
-        if not (digits.isascii() and digits.isdigit()):
-            return None
-        if prefix in ("group", "channel", "") and chat_id.startswith("-"):
-            return Peer(self._ctx.child, chat_id, "channel" if prefix == "channel" else "group")
-        if prefix in ("user", "dm", "") and not chat_id.startswith("-"):
-            return Peer(self._ctx.child, chat_id, "dm", user_id=chat_id)
-        return None
+        """``user:``/``dm:``, ``group:`` or ``channel:`` before an id; bare ids tell by how they begin."""
+        return peer_at(self._ctx.child, chat, _CHATS)
 
 
-def _draft(part: Part) -> dict[str, Any]:
-    """Where the draft is that a part carries."""
-    handle = part.handle or {}
-    return {"chat_id": handle.get("chat_id"), "message_id": handle.get("message_id")}
+def _without(params: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {each: value for each, value in params.items() if each != name}
 
 
 def _place(peer: Peer) -> dict[str, Any]:

@@ -6,57 +6,26 @@ message when they are an album.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Iterator, Literal, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Iterator, Mapping, Sequence
 
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.loose import bordered, dict_of, need, seconds_of
+from hermes_green.core.kinds import Kind, kinds_of
+from hermes_green.core.loose import bordered, count_of, dict_of, need, objects_of, seconds_of, text_at, text_of
 from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote, Reaction
 
-KINDS = ("message", "edited_message", "channel_post", "edited_channel_post")
+MESSAGES = ("message", "edited_message", "channel_post", "edited_channel_post")
 REACTION = "message_reaction"
 # What is asked for; the platform remembers it. Reactions are told in direct chats, and to administrators.
-ASKED = (*KINDS, REACTION)
+ASKED = (*MESSAGES, REACTION)
 
 _TYPES: Mapping[str, ChatType] = {"private": "dm", "group": "group", "supergroup": "group", "channel": "channel"}
-_MEDIA: Mapping[str, tuple[Literal["image", "file", "audio", "video"], str]] = {
-    "animation": ("video", "animation"),  # comes with a copy under "document"
-    "photo": ("image", "image"),
-    "video": ("video", "video"),
-    "video_note": ("video", "video"),
-    "voice": ("audio", "audio"),
-    "audio": ("audio", "audio"),
-    "document": ("file", "file"),
-}
-# What stands for content that is no text: its name, and which of its fields say more.
-_SHOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "sticker": ("sticker", ("emoji",)),
-    "venue": ("venue", ("title", "address")),
-    "location": ("location", ("latitude", "longitude")),
-    "contact": ("contact", ("first_name", "last_name", "phone_number")),
-    "poll": ("poll", ("question",)),
-    "dice": ("dice", ("emoji", "value")),
-    "game": ("game", ("title",)),
-    "checklist": ("checklist", ("title",)),
-    "invoice": ("invoice", ("title",)),
-    "story": ("story", ()),
-    "paid_media": ("paid media", ()),
-    "giveaway": ("giveaway", ()),
-    "giveaway_winners": ("giveaway", ()),
-}
-# Fields that a message has whatever it says; what has nothing else that we know is not understood.
-_ENVELOPE = frozenset(
-    "message_id message_thread_id direct_messages_topic from sender_chat sender_boost_count sender_business_bot"
-    " date business_connection_id chat forward_origin is_topic_message is_automatic_forward reply_to_message"
-    " external_reply quote reply_to_story reply_to_checklist_task_id via_bot edit_date has_protected_content"
-    " is_from_offline is_paid_post media_group_id author_signature paid_star_count reply_markup sender_tag".split()
-)
-_SERVICE = (
-    "new_chat_", "left_chat_", "delete_chat_", "group_chat_", "supergroup_chat_", "channel_chat_", "message_auto_",
-    "migrate_", "pinned_", "successful_", "refunded_", "users_shared", "chat_", "connected_", "write_access_",
-    "passport_", "proximity_", "boost_", "forum_", "general_forum_", "giveaway_", "video_chat_", "web_app_",
-    "checklist_tasks_", "direct_message_", "paid_message_", "suggested_post_", "gift", "unique_gift",
-)  # fmt: skip
+_KINDS = kinds_of(Path(__file__).with_name("kinds.txt").read_text("utf-8"))
+_HELD = {field: kind for field, kind in _KINDS.items() if kind.name}
+_SERVICE = tuple(field for field, kind in _KINDS.items() if kind.becomes == "service")
+_WORDS = "words"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,39 +47,31 @@ class Heard:
 
 def gathered(updates: Sequence[Any]) -> Iterator[list[Any]]:
     """The updates in order, those of one album together."""
-    group: list[Any] = []
-    for update in updates:
-        if group and (not album_of(update) or album_of(update) != album_of(group[0])):
-            yield group
-            group = []
-        group.append(update)
-    if group:
-        yield group
+    for album, group in groupby(updates, album_of):
+        if album:
+            yield list(group)
+        else:
+            yield from ([update] for update in group)
 
 
 def album_of(update: Any) -> str:
     """Which album an update belongs to, or ""."""
-    if not isinstance(update, dict):
-        return ""
     for kind in ("message", "channel_post"):
-        message = update.get(kind)
-        if isinstance(message, dict) and isinstance(message.get("media_group_id"), str):
-            return f"{kind}:{message['media_group_id']}"
+        album = dict_of(dict_of(update).get(kind)).get("media_group_id")
+        if isinstance(album, str):
+            return f"{kind}:{album}"
     return ""
 
 
 def update_id_of(update: Any) -> int | None:
     """The number of an update, None where there is none."""
-    value = update.get("update_id") if isinstance(update, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return count_of(dict_of(update).get("update_id"))
 
 
 def moved(update: Any) -> tuple[str, str] | None:
     """(old, new) where a group became a supergroup with another id."""
-    message = update.get("message") if isinstance(update, dict) else None
-    if not isinstance(message, dict) or not isinstance(message.get("chat"), dict):
-        return None
-    here = message["chat"].get("id")
+    message = dict_of(dict_of(update).get("message"))
+    here = dict_of(message.get("chat")).get("id")
     to, origin = message.get("migrate_to_chat_id"), message.get("migrate_from_chat_id")
     old, new = (here, to) if to else (origin, here)
     return (str(old), str(new)) if isinstance(old, int) and isinstance(new, int) else None
@@ -128,17 +89,12 @@ def parse(updates: Sequence[Any], child: str, bot: Bot) -> Inbound | None:
         return found[0] if found else None
     first = found[0]
     said = [each.text for each in found if not each.text.startswith("[")] or [first.text]
-    return Inbound(
+    return replace(
+        first,
         keys=tuple(key for each in found for key in each.keys),
-        peer=first.peer,
-        message_id=first.message_id,
         text="\n".join(said),
         attachments=tuple(item for each in found for item in each.attachments),
-        reply_ref=first.reply_ref,
         mentioned=any(each.mentioned for each in found),
-        sent_at=first.sent_at,
-        quote=first.quote,
-        bot=first.bot,
     )
 
 
@@ -147,17 +103,13 @@ def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
         raise BadFrame("an update without update_id")
     if REACTION in update:
         return _reaction(need(update, REACTION, dict), child, bot)
-    kind = next((kind for kind in KINDS if kind in update), None)
+    kind = next((kind for kind in MESSAGES if kind in update), None)
     if kind is None:
         if len(update) < 2:
             raise BadFrame("an update without content")
         return None
-    message = update[kind]
-    if not isinstance(message, dict):
-        raise BadFrame(f"{kind} is not an object")
-    chat = need(message, "chat", dict)
-    chat_id, message_id = need(chat, "id", int), need(message, "message_id", int)
-    chat_type = _TYPES.get(need(chat, "type", str))
+    message = need(update, kind, dict)
+    chat_id, message_id, chat_type = _place(message)
     if chat_type is None:
         raise BadFrame("a chat of a kind that is not known")
     sender, group = dict_of(message.get("from")), dict_of(message.get("sender_chat"))
@@ -186,7 +138,7 @@ def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
             user_name=_name(who) or None,
         ),
         message_id=str(message_id),
-        text=heard.text or _stand_in(message, attachments),
+        text=heard.text or _stand_in(message),
         attachments=attachments,
         # In a direct chat nobody needs to be told which message is answered.
         reply_ref={} if chat_type == "dm" else {"message_id": str(message_id)},
@@ -200,9 +152,7 @@ def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
 def _reaction(body: Mapping[str, Any], child: str, bot: Bot) -> Inbound | None:
     """Somebody's reactions to a message, as a change of what was there: what was put there, or else what
     was taken away."""
-    chat = need(body, "chat", dict)
-    chat_id, message_id = need(chat, "id", int), need(body, "message_id", int)
-    chat_type = _TYPES.get(need(chat, "type", str))
+    chat_id, message_id, chat_type = _place(body)
     who = dict_of(body.get("actor_chat")) or dict_of(body.get("user"))
     old, new = _emojis(body.get("old_reaction")), _emojis(body.get("new_reaction"))
     added, removed = [each for each in new if each not in old], [each for each in old if each not in new]
@@ -220,10 +170,16 @@ def _reaction(body: Mapping[str, Any], child: str, bot: Bot) -> Inbound | None:
     )
 
 
+def _place(body: Mapping[str, Any]) -> tuple[int, int, ChatType | None]:
+    """Chat and message, and the type of the chat where it is one that is known."""
+    chat = need(body, "chat", dict)
+    return need(chat, "id", int), need(body, "message_id", int), _TYPES.get(need(chat, "type"))
+
+
 def _emojis(listed: Any) -> list[str]:
     """Reactions by themselves; those of a set of its own by their id."""
-    found = [dict_of(each) for each in listed] if isinstance(listed, list) else []
-    return [str(each.get("emoji") or each.get("custom_emoji_id") or each.get("type")) for each in found]
+    found = objects_of(listed)
+    return [text_of(each.get("emoji") or each.get("custom_emoji_id") or each.get("type")) for each in found]
 
 
 def _content(message: Mapping[str, Any]) -> tuple[str, tuple[Attachment, ...]] | None:
@@ -235,61 +191,58 @@ def _content(message: Mapping[str, Any]) -> tuple[str, tuple[Attachment, ...]] |
     text = message.get("text", message.get("caption", ""))
     if not isinstance(text, str):
         raise BadFrame("a text that is none")
-    for field in _MEDIA:
-        if field in message:
-            return text, (_attachment(field, message[field]),)
-    if text or any(field in message for field in _SHOWN):
-        return text, ()
-    rest = [field for field in message if field not in _ENVELOPE]
-    if any(field.startswith(_SERVICE) for field in rest):
+    field, kind = _held(message)
+    if field and kind.becomes != _WORDS:
+        return text_of(text), (_attachment(field, kind, message[field]),)
+    if text or field:
+        return text_of(text), ()
+    if any(each.startswith(_SERVICE) for each in message):
         return None
-    raise BadFrame(f"a message with nothing that is known: {', '.join(rest)[:80] or 'empty'}")
+    rest = ", ".join(each for each in message if each not in _KINDS)
+    raise BadFrame(f"a message with nothing that is known: {rest[:80] or 'empty'}")
 
 
-def _attachment(field: str, value: Any) -> Attachment:
+def _held(message: Mapping[str, Any]) -> tuple[str, Kind]:
+    """What it holds beside words, and under which name; "" nothing."""
+    return next(((field, kind) for field, kind in _HELD.items() if field in message), ("", Kind(_WORDS)))
+
+
+def _attachment(field: str, kind: Kind, value: Any) -> Attachment:
     if field == "photo":
         # The sizes of one picture, smallest first.
         value = value[-1] if isinstance(value, list) and value else None
     if not isinstance(value, dict):
         raise BadFrame(f"{field} is not an object")
-    size, name, mime = value.get("file_size"), value.get("file_name"), value.get("mime_type")
+    mime = text_at(value, "mime_type") or ("image/jpeg" if field == "photo" else "")
     return Attachment(
-        kind=_MEDIA[field][0],
-        ref={"file_id": need(value, "file_id", str)},
-        name=name if isinstance(name, str) else "",
-        mime=mime if isinstance(mime, str) else "image/jpeg" if field == "photo" else "",
-        size=size if isinstance(size, int) else None,
+        kind=kind.becomes,  # type: ignore[arg-type]  # all of the table that have a name are one, but for words
+        ref={"file_id": need(value, "file_id")},
+        name=text_at(value, "file_name"),
+        mime=mime,
+        size=count_of(value.get("file_size")),
     )
 
 
-def _stand_in(message: Mapping[str, Any], attachments: Sequence[Attachment]) -> str:
+def _stand_in(message: Mapping[str, Any]) -> str:
     """What is shown for a message without words."""
-    for field, (_, name) in _MEDIA.items():
-        if field in message:
-            return f"[{name}: {attachments[0].name}]" if attachments[0].name else f"[{name}]"
-    for field, (name, more) in _SHOWN.items():
-        if field in message:
-            facts = dict_of(message[field])
-            said = " ".join(str(facts[each])[:200] for each in more if facts.get(each) not in (None, ""))
-            return f"[{name}: {said}]" if said else f"[{name}]"
-    return ""
+    field, kind = _held(message)
+    return kind.shown(dict_of(message[field])) if field else ""
 
 
 def _heard(message: Mapping[str, Any], text: str, bot: Bot, chat_type: str) -> Heard:
     """Who is addressed stands in entities; their offsets count UTF-16 code units."""
-    entities = message.get("entities" if "text" in message else "caption_entities")
-    raw = text.encode("utf-16-le", "surrogatepass")
+    raw = text.encode("utf-16-le")
     ours, name = False, f"@{bot.username}".lower()
     cuts: list[tuple[int, int]] = []
-    for entity in entities if isinstance(entities, list) else ():
+    for entity in objects_of(message.get("entities" if "text" in message else "caption_entities")):
         kind, offset, length = entity["type"], entity["offset"], entity["length"]
         begin, end = 2 * int(offset), 2 * (int(offset) + int(length))
         said = raw[begin:end].decode("utf-16-le", "replace")
-        if kind == "mention" and bot.username and said.lower() == name:
+        if kind == "mention" and said.lower() == name:
             cuts.append((begin, end))
         elif kind == "text_mention" and dict_of(entity.get("user")).get("id") == bot.id:
             cuts.append((begin, end))
-        elif kind == "bot_command" and bot.username and said.lower().endswith(name):
+        elif kind == "bot_command" and said.lower().endswith(name):
             cuts.append((end - len(name.encode("utf-16-le")), end))
         elif kind == "bot_command" and "@" not in said and begin == 0 and not bot.all_messages:
             # With privacy on, a command that names nobody is sent to the bot it is for.
@@ -306,7 +259,7 @@ def _without(raw: bytes, cuts: Sequence[tuple[int, int]]) -> str:
         alone = begin == 0 or raw[begin - 2 : begin] in (b" \0", b"\n\0")
         position = end + 2 if alone and raw[end : end + 2] == b" \0" else end
     kept.append(raw[position:])
-    return b"".join(kept).decode("utf-16-le", "surrogatepass")
+    return b"".join(kept).decode("utf-16-le", "replace")
 
 
 def _answers_us(message: Mapping[str, Any], bot: Bot) -> bool:
@@ -325,7 +278,7 @@ def _answered(message: Mapping[str, Any]) -> Mapping[str, Any]:
 def _quote(message: Mapping[str, Any]) -> Quote | None:
     """What it answers. ``quote`` is the part of it that the user chose; ``external_reply`` stands in another
     chat, and only that part of it is told."""
-    answered, chosen = _answered(message), dict_of(message.get("quote")).get("text")
+    answered, chosen = _answered(message), text_at(dict_of(message.get("quote")), "text")
     elsewhere = dict_of(message.get("external_reply"))
     if not answered and not elsewhere:
         return None
@@ -333,7 +286,7 @@ def _quote(message: Mapping[str, Any]) -> Quote | None:
         text, media = _content(answered) or ("", ())
     except BadFrame:
         text, media = "", ()
-    words = chosen if isinstance(chosen, str) and chosen else text or _stand_in(answered, media)
+    words = chosen or text or _stand_in(answered)
     author = dict_of(answered.get("sender_chat")) or dict_of(answered.get("from"))
     who = _name(author) or _name(dict_of(dict_of(elsewhere.get("origin")).get("sender_user")))
     if not words and not media:
@@ -342,5 +295,5 @@ def _quote(message: Mapping[str, Any]) -> Quote | None:
 
 
 def _name(who: Mapping[str, Any]) -> str:
-    names = (who.get(name) for name in ("first_name", "last_name"))
-    return " ".join(name for name in names if isinstance(name, str) and name) or str(who.get("title") or "")
+    names = (text_at(who, "first_name"), text_at(who, "last_name"))
+    return " ".join(filter(None, names)) or text_at(who, "title")

@@ -8,10 +8,7 @@ leaves when the answer of the one before is committed. Source: tdlib/telegram-bo
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Sequence
-
-import gevent
-from gevent.event import Event
+from typing import Any, Sequence
 
 from hermes_green.adapters.telegram.codes import CODES
 from hermes_green.adapters.telegram.parse import ASKED, Bot, album_of, gathered, moved, parse, update_id_of
@@ -19,8 +16,10 @@ from hermes_green.adapters.telegram.rest import Rest, Said, link_error
 from hermes_green.adapters.telegram.settings import Settings
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import BadFrame, LinkLost, StoreError
+from hermes_green.core.loose import dict_of
 from hermes_green.core.pacing import Window
 from hermes_green.core.ports import Context, Port
+from hermes_green.link.polls import Polls
 
 MEMO = "offset"
 # How long a poll waits for a message, and how long after that its answer may take.
@@ -39,10 +38,6 @@ CONFLICTS = 6
 CONFLICT_WINDOW = 300.0
 
 
-class _Left(Exception):
-    """The run was told to end."""
-
-
 class Conflicts:
     """Who polls beside us; outlives single runs."""
 
@@ -58,57 +53,35 @@ class Conflicts:
         return CODES[409].build(409, said.text)
 
 
-class Polling:
-    """``live`` is its whole life; ``leave`` ends it from outside."""
+class Polling(Polls):
+    """One run's calls; ``conflicts``: who polls beside us."""
 
     def __init__(self, port: Port, ctx: Context, rest: Rest, settings: Settings, conflicts: Conflicts) -> None:
-        self._port = port
-        self._ctx = ctx
+        super().__init__(port, ctx, MEMO)
         self._rest = rest
         self._conflicts = conflicts
         wait = WAIT if settings.ping_interval is None else round(settings.ping_interval)
         self._wait = max(1, min(LONGEST_WAIT, wait))
         self._margin = MARGIN if settings.ping_timeout is None else settings.ping_timeout
-        offset = ctx.memo(MEMO)
-        self._offset = offset if isinstance(offset, int) else 0
         self._bot = Bot()
-        self._left = Event()
-        self._asking: gevent.Greenlet | None = None
         self._unhooked = False
-        self._open = 0  # handed in, not yet committed
-        self._settled = Event()
 
-    def live(self) -> None:
-        """Poll until told to leave.
-
-        Raises:
-            LinkError: why it ended otherwise.
-        """
-        try:
-            self._bot = self._who()
-            # Answered at once, so that READY need not wait for the first message.
-            updates = self._poll(0)
-            self._port.ready(f"@{self._bot.username}", proof_within=self._deadline(self._wait))
-            while True:
-                self._receive(updates)
-                updates = self._poll(self._wait)
-        except _Left:
-            return
-
-    def leave(self) -> None:
-        """End a poll that waits by closing its connection; nothing is asked any more."""
-        self._left.set()
-        self._settled.set()
-        if self._asking is not None:
-            self._asking.kill(block=False)
+    def _converse(self) -> None:
+        self._bot = self._who()
+        # Answered at once, so that READY need not wait for the first message.
+        updates = self._poll(0)
+        self._port.ready(f"@{self._bot.username}", proof_within=self._deadline(self._wait))
+        while True:
+            self._receive(updates)
+            updates = self._poll(self._wait)
 
     # --- asking --------------------------------------------------------------------------------
 
     def _who(self) -> Bot:
         said = self._ask(self._rest.ask, "getMe", {})
-        me = said.result if isinstance(said.result, dict) else {}
         if not said.good:
             raise link_error("the bot's own name", said)
+        me = dict_of(said.result)
         id, username = me.get("id"), me.get("username")
         if not isinstance(id, int) or not isinstance(username, str):
             raise LinkLost("Telegram did not say who the bot is", code="bad_answer")
@@ -116,7 +89,7 @@ class Polling:
 
     def _poll(self, wait: int) -> list[Any]:
         """The updates that came within ``wait`` seconds."""
-        params = {"offset": self._offset, "limit": BATCH, "timeout": wait, "allowed_updates": ASKED}
+        params = {"offset": self._cursor.received, "limit": BATCH, "timeout": wait, "allowed_updates": ASKED}
         self._port.heartbeat("sent")
         try:
             said = self._ask(self._rest.ask, "getUpdates", params, self._deadline(wait))
@@ -143,34 +116,13 @@ class Polling:
         """A webhook stands in the way of polls and is removed, pending messages kept; else it is another
         program, and that is for its own policy."""
         info = self._ask(self._rest.ask, "getWebhookInfo", {})
-        url = info.result.get("url") if isinstance(info.result, dict) else ""
-        if not url or self._unhooked:
+        if not dict_of(info.result).get("url") or self._unhooked:
             raise self._conflicts.error(said)
         self._unhooked = True
         self._ctx.log.warning("a webhook is set for this bot: it is removed, because messages are polled for")
         removed = self._ask(self._rest.ask, "deleteWebhook", {"drop_pending_updates": False})
         if not removed.good:
             raise link_error("the removal of the webhook", removed)
-
-    def _ask(self, call: Callable[..., Said], *args: Any) -> Said:
-        """One call in a greenlet of its own, because a poll waits for longer than a stop may."""
-        self._stay()
-        asking = self._asking = gevent.spawn(_outcome, call, *args)
-        asking.name = f"telegram-poll-{self._ctx.child}"
-        try:
-            asking.join()
-        finally:
-            asking.kill(block=False)
-            self._asking = None
-        self._stay()
-        said, error = asking.value
-        if error is not None:
-            raise error
-        return said
-
-    def _stay(self) -> None:
-        if self._left.is_set():
-            raise _Left
 
     # --- receiving -----------------------------------------------------------------------------
 
@@ -184,11 +136,11 @@ class Polling:
             grows = album_of(last[0]) and len(last) < ALBUM_SIZE and (album, size) != (album_of(last[0]), len(last))
             for group in groups[:-1] if grows else groups:
                 self._hand_in(group)
-            self._settle()
+            self._settle(COMMIT_WITHIN)
             if not grows:
                 return
             album, size = album_of(last[0]), len(last)
-            self._left.wait(ALBUM_PAUSE)
+            self._pause(ALBUM_PAUSE)
             updates = self._poll(0)
 
     def _hand_in(self, group: Sequence[Any]) -> None:
@@ -198,43 +150,20 @@ class Polling:
             if chats is not None:
                 self._rekey(*chats)
         ids = [id for id in map(update_id_of, group) if id is not None]
-        offset = ids[-1] + 1 if ids else None
         inbound = None
         try:
             inbound = parse(group, self._ctx.child, self._bot)
         except BadFrame as bad:
             self._port.quarantine(json.dumps(group), bad)
-        if offset is None:
+        if not ids:
             raise LinkLost("an update came without its number", code="bad_answer")
-        self._open += 1
-        self._settled.clear()
-        self._port.accept(inbound, self._taken, {MEMO: offset})
-        self._offset = offset
-
-    def _taken(self, taken: bool) -> None:
-        self._open -= 1
-        if self._open == 0:
-            self._settled.set()
-
-    def _settle(self) -> None:
-        """Wait until everything handed in is committed."""
-        if self._open and not self._settled.wait(COMMIT_WITHIN):
-            raise LinkLost(f"nothing was committed for {COMMIT_WITHIN:g} s", code="store_away")
-        self._stay()
+        self._cursor.take(inbound, ids[-1] + 1)
 
     def _rekey(self, old: str, new: str) -> None:
         """The chat goes on under its new id, with what was said before."""
-        self._settle()
+        self._settle(COMMIT_WITHIN)
         try:
             self._ctx.rekey(old, new)
         except StoreError as error:
             raise LinkLost(f"a chat's new id could not be kept: {error}", code="store_away") from error
         self._ctx.count("chats", "rekeyed")
-
-
-def _outcome(call: Callable[..., Said], *args: Any) -> tuple[Said | None, Exception | None]:
-    """The call's answer or its error, which belongs to the run's greenlet and not to this one."""
-    try:
-        return call(*args), None
-    except Exception as error:  # carried over, and raised there
-        return None, error

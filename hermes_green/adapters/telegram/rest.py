@@ -104,7 +104,7 @@ class Rest(Api):
             SendError, LinkLost: not now.
         """
         said = self.send("getFile", {"file_id": file_id})
-        path = said.result.get("file_path") if isinstance(said.result, dict) else None
+        path = dict_of(said.result).get("file_path")
         if not said.good or not isinstance(path, str) or path.startswith("/"):
             raise SendRefused(f"Telegram does not hand out the file ({said})", code="file")
         with _unquoted():
