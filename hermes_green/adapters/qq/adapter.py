@@ -64,9 +64,8 @@ class QQAdapter(Translator):
         """Token, gateway, socket, then the conversation until it ends."""
         settings = self._settings
         session = wire.Session.of_memo(self._ctx.memo(MEMO), settings.app_id, intents_of(settings))
-        token = self._rest.token()
-        talk = Conversation(port, self._ctx, settings, self._standing, session, token, self._rest.drop)
-        address = settings.ws_base or self._rest.gateway(token, starting=session is None)
+        address = settings.ws_base or self._rest.gateway(starting=session is None)
+        talk = Conversation(port, self._ctx, settings, self._standing, session, self._rest.token(), self._rest.drop)
         port.on_close(talk.leave)
         talk.live(address)
 

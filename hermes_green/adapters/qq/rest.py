@@ -11,19 +11,26 @@ from typing import Any, Callable, Iterator, Mapping
 
 from hermes_green.adapters.qq import wire
 from hermes_green.adapters.qq.codes import CODES, TOKEN_CODES
+from hermes_green.adapters.qq.render import FILE_LIMIT
 from hermes_green.adapters.qq.settings import Settings
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import HermesError, LinkError, SendRefused, Throttled
 from hermes_green.core.loose import dict_of, number_of
 from hermes_green.core.model import Peer
 from hermes_green.link.api import Api
-from hermes_green.link.files import place_of, read_file
+from hermes_green.link.files import Shown, read_file, shown_as
 from hermes_green.link.http import Answer, TokenCache
 from hermes_green.link.said import Said, address_in, body_of, token_in, undialled, unsent, wait_of
 from hermes_green.link.tokens import life_of
 
 BUSY = 60.0
 FILE_READ = 60.0
+KINDS: Mapping[str, Shown[int]] = {
+    "image": Shown(1, (".png", ".jpg", ".jpeg")),
+    "video": Shown(2, (".mp4",)),
+    "audio": Shown(3, (".silk",)),
+}
+FILE = 4
 # What stands under "code" where nothing went wrong.
 NO_CODE = (None, "", 0, "0")
 
@@ -41,16 +48,14 @@ class Rest(Api):
 
     # --- for dials --------------------------------------------------------------------------
 
-    def gateway(self, token: str, *, starting: bool) -> str:
+    def gateway(self, *, starting: bool) -> str:
         """Where the gateway's socket is; ``starting``: a session is to be started, and there may be no more today.
 
         Raises:
             AuthRejected, LinkLost, Throttled.
         """
-        said = self._ask("GET", wire.GATEWAY_PATH, headers=self._signed(token))
+        said = self._asked("GET", wire.GATEWAY_PATH)
         if not said.good:
-            if said.stale:
-                self.drop(token)
             raise dial_error("the gateway's address", said)
         limit = dict_of(said.data.get("session_start_limit"))
         if starting and number_of(limit.get("remaining")) == 0:
@@ -88,9 +93,11 @@ class Rest(Api):
             SendRefused: it cannot be read or is too large; the sentence says the limit.
             SendError, AuthRejected: as ``call``.
         """
-        path, name = place_of(media)
-        data = read_file(path, wire.FILE_LIMIT, name)
-        body = wire.file(str(media.get("kind") or ""), name, path)
+        name, data = read_file(media, FILE_LIMIT)
+        kind = shown_as(media, KINDS, len(data))
+        body: dict[str, Any] = {"file_type": kind or FILE, "srv_send_msg": False}
+        if kind is None:
+            body["file_name"] = name
         body["file_data"] = base64.b64encode(data).decode()
         said = self.call("POST", wire.path_of(peer, "files"), body, read=FILE_READ)
         if not said.get("file_info"):
