@@ -62,13 +62,32 @@ def outgoing(media: Mapping[str, Any], limit: int) -> Iterator[Outgoing]:
         yield Outgoing(file, name, size, str(media.get("mime") or ""))
 
 
-def read_file(path: str, limit: int, name: str = "") -> bytes:
-    """The whole of a file of at most ``limit`` bytes. ``name``: what people call it.
+@dataclass(frozen=True, slots=True)
+class Shown(Generic[What]):
+    """A kind of medium as a platform shows it: what it calls that, and the endings and the most bytes with which
+    it does so."""
+
+    name: What
+    endings: tuple[str, ...]
+    limit: float = math.inf
+
+
+def shown_as(media: Mapping[str, Any], kinds: Mapping[str, Shown[What]], size: int) -> What | None:
+    """What the platform shows a payload's ``media`` of ``size`` bytes as; None: as a file."""
+    path, name = place_of(media)
+    kind = kinds.get(str(media.get("kind") or ""))
+    if kind is None or size > kind.limit:
+        return None
+    return kind.name if name.lower().endswith(kind.endings) or path.lower().endswith(kind.endings) else None
+
+
+def read_file(media: Mapping[str, Any], limit: int) -> tuple[str, bytes]:
+    """What people call the file of a payload's ``media``, and the whole of it, of at most ``limit`` bytes.
 
     Raises:
         SendRefused: it cannot be read, is empty, or is larger; the sentence says the limit.
     """
-    shown = name or os.path.basename(path)
+    path, shown = place_of(media)
     pieces, size, fair = [], 0, Fair()
     try:
         with open(path, "rb", buffering=0) as file:
@@ -88,7 +107,7 @@ def read_file(path: str, limit: int, name: str = "") -> bytes:
         raise SendRefused(f"{shown} cannot be read: {error.strerror}", code="unreadable") from error
     if not size:
         raise SendRefused(f"{shown} is empty", code="empty")
-    return b"".join(pieces)
+    return shown, b"".join(pieces)
 
 
 class Uploads(Generic[What]):

@@ -6,7 +6,7 @@ import pytest
 
 from hermes_green.core.clock import ManualClock
 from hermes_green.core.errors import SendRefused, SendRetry, SendUnknown
-from hermes_green.link.files import Uploads, outgoing
+from hermes_green.link.files import Shown, Uploads, outgoing, read_file, shown_as
 from hermes_green.link.multipart import Multipart
 
 
@@ -66,3 +66,26 @@ def test_an_upload_without_an_answer_may_be_repeated():
     with pytest.raises(SendRetry):
         uploads.once("part", lost)
     assert uploads.once("part", lambda: "a") == "a"
+
+
+@pytest.mark.parametrize(
+    "kind, name, size, shown",
+    [("image", "a.PNG", 5, 1), ("image", "a.gif", 5, None), ("image", "a.png", 6, None), ("file", "a.png", 5, None)],
+)
+def test_a_medium_is_shown_as_such_where_the_platform_knows_its_ending_and_size(kind, name, size, shown):
+    kinds = {"image": Shown(1, (".png", ".jpg"), 5), "audio": Shown(2, (".silk",))}
+    assert shown_as({"kind": kind, "path": f"/x/{name}"}, kinds, size) == shown
+    assert shown_as({"kind": kind, "path": f"/x/{name}", "name": "called otherwise"}, kinds, size) == shown
+    assert shown_as({"kind": "audio", "path": "/x/1", "name": "a.silk"}, kinds, 10**9) == 2
+
+
+def test_a_whole_file_is_read_with_what_people_call_it(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"hello")
+    assert read_file({"path": str(path)}, 5) == ("a.txt", b"hello")
+    assert read_file({"path": str(path), "name": "shown"}, 5)[0] == "shown"
+    with pytest.raises(SendRefused, match="shown has 5 bytes"):
+        read_file({"path": str(path), "name": "shown"}, 4)
+    path.write_bytes(b"")
+    with pytest.raises(SendRefused, match="a.txt is empty"):
+        read_file({"path": str(path)}, 5)

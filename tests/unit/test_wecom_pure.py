@@ -16,11 +16,12 @@ from hermes_green.adapters.wecom import PLATFORM as wecom, wire
 from hermes_green.adapters.wecom.codes import SUBSCRIBING
 from hermes_green.adapters.wecom.drafts import KEEP_ALIVE, pace
 from hermes_green.adapters.wecom.exchange import refusal
-from hermes_green.adapters.wecom.media import decrypted, fetched, kind_of
+from hermes_green.adapters.wecom.media import KINDS, decrypted, fetched
 from hermes_green.adapters.wecom.parse import parse
 from hermes_green.adapters.wecom.render import LIMIT, render, shown
 from hermes_green.core.errors import AuthRejected, BadFrame, LinkLost, SendRefused, SendRetry, SendUnknown
 from hermes_green.core.model import Attachment, Peer, Quote, Reply, Secret
+from hermes_green.link.files import shown_as
 from tests.support.port import FakeContext
 
 PEER = Peer("wecom", "alice", "dm")
@@ -250,7 +251,8 @@ def test_a_draft_shows_what_fits() -> None:
     ],
 )
 def test_media_go_as_what_the_platform_shows(kind: str, name: str, size: int, expected: str) -> None:
-    assert kind_of(kind, f"/tmp/{name}", name, size) == expected
+    media = {"kind": kind, "path": f"/tmp/{name}", "name": name}
+    assert (shown_as(media, KINDS, size) or "file") == expected
 
 
 # --- keys ------------------------------------------------------------------------------------------

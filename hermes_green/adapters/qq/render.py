@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
 
-from hermes_green.adapters.qq.wire import C2C, FILE_LIMIT, GROUP, Kind, kind_of
+from hermes_green.adapters.qq.wire import C2C, GROUP, Kind, kind_of
 from hermes_green.content import media, plain
 from hermes_green.content.markdown import storable
 from hermes_green.content.pack import fit
@@ -20,6 +20,8 @@ UNIT = Unit.CHARS
 # bot-docs send.md: at most five replies to one message. In direct chats the working sign is one of them.
 PARTS = 5
 C2C_PARTS = PARTS - 1
+# No limit is documented; what is sent in one request, in base64, is held in memory as a whole.
+FILE_LIMIT = 10 * 1024 * 1024
 # So much of a growing answer is shown: where it is cut at last, it is cut behind that.
 SHOWN = 3000
 

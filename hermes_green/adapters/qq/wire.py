@@ -1,7 +1,7 @@
 """Wire: opcodes and payloads of the QQ gateway, its sessions, and the addresses and bodies of its REST calls.
 
 Pure. Sources: bot-docs develop/api-v2/dev-prepare/interface-framework/event-emit.md (opcodes, order,
-resume), qq-botpy 1.2.1 gateway.py and api.py, server-inter/message/send-receive/rich-media.md (files).
+resume), qq-botpy 1.2.1 gateway.py and api.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from enum import IntEnum
-from typing import Any, Mapping
+from typing import Any
 from urllib.parse import quote
 
 from hermes_green.core.errors import LinkLost, SendRefused
@@ -66,16 +66,7 @@ GUILD_DM = Kind("guild_dm", "dm", "dm", "/dms", "guild_id", "id")
 KINDS = (C2C, GROUP, CHANNEL, GUILD_DM)
 
 _TEXT, _NOTIFY, _MEDIA = 0, 6, 7
-# No limit is documented; what is sent in one request, in base64, is held in memory as a whole.
-FILE_LIMIT = 10 * 1024 * 1024
 SIGN_SECONDS, SIGN_SEQ = 60, 1_000_000
-# What is no picture, film or voice for the platform goes as a file.
-_FILES: Mapping[str, tuple[int, tuple[str, ...]]] = {
-    "image": (1, (".png", ".jpg", ".jpeg")),
-    "video": (2, (".mp4",)),
-    "audio": (3, (".silk",)),
-}
-_FILE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +194,3 @@ def working(msg_id: str) -> dict[str, Any]:
     """The body of a working sign, with a number that no reply has."""
     notify = {"input_type": 1, "input_second": SIGN_SECONDS}
     return {"msg_type": _NOTIFY, "input_notify": notify, "msg_id": msg_id, "msg_seq": SIGN_SEQ}
-
-
-def file(kind: str, name: str, path: str) -> dict[str, Any]:
-    """The body of an upload, but for its ``file_data``; seen by nobody until a message names it."""
-    number, endings = _FILES.get(kind, (_FILE, ()))
-    if name.lower().endswith(endings) or path.lower().endswith(endings):
-        return {"file_type": number, "srv_send_msg": False}
-    return {"file_type": _FILE, "srv_send_msg": False, "file_name": name}

@@ -18,18 +18,17 @@ from hermes_green.adapters.wecom.exchange import Exchange
 from hermes_green.core.errors import LinkLost, SendRetry
 from hermes_green.link.api import delivered
 from hermes_green.link.fair import Fair
-from hermes_green.link.files import MIB, place_of, read_file
+from hermes_green.link.files import MIB, Shown, read_file, shown_as
 from hermes_green.link.http import Http
 
 CHUNK = 512 * 1024
 # PKCS#7 over blocks of 32 bytes, twice the cipher's own.
 BLOCK = 32
 FILE_LIMIT = 20 * MIB
-# kind -> the platform's own, the endings it shows as such, and the largest it takes; the rest goes as a file.
-_KINDS: Mapping[str, tuple[str, tuple[str, ...], int]] = {
-    "image": ("image", (".jpg", ".jpeg", ".png", ".gif"), 2 * MIB),
-    "audio": ("voice", (".amr",), 2 * MIB),
-    "video": ("video", (".mp4",), 10 * MIB),
+KINDS: Mapping[str, Shown[str]] = {
+    "image": Shown("image", (".jpg", ".jpeg", ".png", ".gif"), 2 * MIB),
+    "audio": Shown("voice", (".amr",), 2 * MIB),
+    "video": Shown("video", (".mp4",), 10 * MIB),
 }
 
 
@@ -79,9 +78,8 @@ def decrypted(pieces: Iterable[bytes], aeskey: str) -> Iterator[bytes]:
 
 def upload(link: Exchange, media: Mapping[str, Any]) -> tuple[str, str]:
     """Bring a file to the platform: the platform's kind, and its id. Raises SendError."""
-    path, name = place_of(media)
-    data = read_file(path, FILE_LIMIT, name)
-    kind = kind_of(str(media.get("kind") or ""), path, name, len(data))
+    name, data = read_file(media, FILE_LIMIT)
+    kind = shown_as(media, KINDS, len(data)) or "file"
     chunks = [data[at : at + CHUNK] for at in range(0, len(data), CHUNK)]
     digest, fair = hashlib.md5(usedforsecurity=False), Fair()
     for chunk in chunks:
@@ -99,13 +97,6 @@ def upload(link: Exchange, media: Mapping[str, Any]) -> tuple[str, str]:
         piece = {"upload_id": upload_id, "chunk_index": index, "base64_data": base64.b64encode(chunk).decode()}
         link.ask(wire.UPLOAD_CHUNK, piece)
     return kind, _said(link.ask(wire.UPLOAD_FINISH, {"upload_id": upload_id}).body, "media_id")
-
-
-def kind_of(kind: str, path: str, name: str, size: int) -> str:
-    """What the platform shows the medium as: image, voice, video or file."""
-    shown, endings, limit = _KINDS.get(kind, ("file", (), 0))
-    fits = size <= limit and (name.lower().endswith(endings) or path.lower().endswith(endings))
-    return shown if fits else "file"
 
 
 def _said(body: Mapping[str, Any], name: str) -> str:
