@@ -12,11 +12,13 @@ from hermes_green.adapters.dingtalk.codes import CODES, FINAL_FOR_WEBHOOK
 from hermes_green.adapters.dingtalk.conversation import MEMO, Conversation
 from hermes_green.adapters.dingtalk.rest import Rest
 from hermes_green.adapters.dingtalk.settings import Settings
+from hermes_green.core.address import peer_at
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import SendRefused, StoreError
-from hermes_green.core.model import Caps, CapsTable, Part, Peer, Rate, Receipt, Reply
+from hermes_green.core.model import Caps, CapsTable, ChatType, Part, Peer, Rate, Receipt, Reply
 from hermes_green.core.ports import Context, Port
 from hermes_green.link.files import Uploads
+from hermes_green.link.progress import Progress
 from hermes_green.link.said import halting
 from hermes_green.link.translator import Translator
 
@@ -42,6 +44,11 @@ CAPS = Caps(
 # A webhook that ends within these seconds is not begun with.
 MARGIN = 30.0
 MOVED = "⬇️"
+_CHATS: Mapping[str, ChatType] = {
+    r"user:(?P<user>\S+)": "dm",
+    r"dm:(?P<chat>\S+)": "dm",
+    r"group:(?P<chat>\S+)": "group",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,7 @@ class DingTalkAdapter(Translator):
         super().__init__(settings, ctx, clock)
         self._rest = Rest(settings, self._clock, ctx.hide)
         self._cards = Cards(settings, self._rest)
+        self._progress = Progress(self._clock)
         self._uploads: Uploads[tuple[str, str]] = Uploads()
         self.caps = CapsTable(default=replace(CAPS, streaming=bool(settings.card_template_id)))
 
@@ -182,7 +190,11 @@ class DingTalkAdapter(Translator):
     @halting
     def draft_update(self, handle: Mapping[str, Any], text: str, n: int, link: Any) -> None:
         """Show the text so far; what exceeds a part waits for the parts."""
-        self._cards.show(str(handle["track"]), bodies.shown(text), str(n))
+        track = str(handle["track"])
+        content = self._progress.next(track, text, bodies.shown)
+        if content:
+            self._cards.show(track, content, str(n))
+            self._progress.shown(track, content)
 
     def _finished(self, track: str, part: Part) -> bool:
         """Whether the draft now holds the part; where the platform refuses that, the draft is closed
@@ -213,9 +225,4 @@ class DingTalkAdapter(Translator):
     def peer_of(self, chat: str) -> Peer | None:
         """``user:`` before a staff id, ``group:`` or ``dm:`` before a conversation id. A bare ``cid...``
         is a group or a direct chat and cannot be told, nor can a bare staff id."""
-        prefix, _, id = chat.strip().partition(":")
-        if not id or any(c.isspace() for c in id):
-            return None
-        if prefix == "user":
-            return Peer(self._ctx.child, id, "dm", user_id=id)
-        return Peer(self._ctx.child, id, prefix) if prefix in ("dm", "group") else None  # type: ignore[arg-type]
+        return peer_at(self._ctx.child, chat, _CHATS)

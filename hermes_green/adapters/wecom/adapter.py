@@ -12,6 +12,7 @@ from hermes_green.adapters.wecom.exchange import AGAIN, Exchange
 from hermes_green.adapters.wecom.media import fetched, upload
 from hermes_green.adapters.wecom.render import LIMIT, UNIT, render, shown
 from hermes_green.adapters.wecom.settings import Settings
+from hermes_green.core.address import peer_at
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import LinkLost, SendRefused, SendRetry
 from hermes_green.core.model import Caps, CapsTable, ChatType, Part, Peer, Rate, Receipt, Reply
@@ -39,7 +40,7 @@ CAPS = Caps(
     send_needs_link=True,
     resends=False,
 )
-_PREFIXES: Mapping[str, ChatType] = {"user": "dm", "dm": "dm", "group": "group"}
+_CHATS: Mapping[str, ChatType] = {r"(?:user|dm):(?P<user>.+)": "dm", r"group:(?P<chat>.+)": "group"}
 
 
 class WeComAdapter(Translator):
@@ -162,11 +163,7 @@ class WeComAdapter(Translator):
 
     def peer_of(self, chat: str) -> Peer | None:
         """``user:``/``dm:`` before a user's id, ``group:`` before a chat's; ids alone look alike."""
-        prefix, _, chat_id = chat.strip().partition(":")
-        if prefix not in _PREFIXES or not chat_id:
-            return None
-        chat_type = _PREFIXES[prefix]
-        return Peer(self._ctx.child, chat_id, chat_type, user_id=chat_id if chat_type == "dm" else None)
+        return peer_at(self._ctx.child, chat, _CHATS)
 
 
 def _link(link: Any) -> Exchange:
