@@ -446,6 +446,13 @@ class TestCards:
         assert bench.sim.record(kind="card_update")[-1]["values"]["flowStatus"] == "3"
         assert receipt.id == "a" * 32
 
+    def test_an_answer_that_outgrows_its_card_is_not_shown_again_and_again(self, bench: Bench) -> None:
+        inbound = bench.hear(bench.ready(), "tell me")
+        handle = bench.adapter.draft_open(inbound.peer, inbound.reply_ref, "a" * 32, 1, None)
+        for n in range(1, 4):
+            bench.adapter.draft_update(handle, "word " * 800 + "more " * n, n, None)
+        assert len(bench.sim.record(kind="stream")) == 1
+
     def test_a_rerun_finds_its_own_card_and_an_uncertain_end_is_repeated_in_place(self, bench: Bench) -> None:
         inbound = bench.hear(bench.ready(), "once")
         for _ in range(2):

@@ -480,7 +480,9 @@ class TestSlack(AdapterContract):
         run = bench.ready()
         inbound = bench.hear(run)
         handle = bench.adapter.draft_open(inbound.peer, inbound.reply_ref, "a" * 32, 1, None)
-        bench.adapter.draft_update(handle, self.driver.long_text, 1, None)
+        for number, more in enumerate(("", "x", "x y"), 1):
+            bench.adapter.draft_update(handle, self.driver.long_text + more, number, None)
+        assert len(bench.sim.record(kind="edit")) == 1, "nobody would see a difference, and edits are few"
         parts = bench.parts(inbound, self.driver.long_text)
         for number, part in enumerate(parts):
             bench.adapter.send(replace(part, handle=handle if number == 0 else None), run.port.link)

@@ -22,6 +22,7 @@ from hermes_green.core.pacing import Bucket, enter
 from hermes_green.core.ports import Context
 from hermes_green.core.remembered import Remembered
 from hermes_green.link.api import path_of
+from hermes_green.link.progress import Progress
 from hermes_green.link.said import alone, unseen
 
 CARDS = "/open-apis/cardkit/v1/cards"
@@ -32,8 +33,6 @@ OPENING = "…"
 STRIDE, LAST = 4, 2**31 - 1
 # Of 1,000 such calls a minute and 50 a second for the app, those for drafts; the rest is for final texts.
 UPDATES = ((900, 60.0), (45, 1.0))
-# Markdown is walked anew for each update: beyond so many characters, the pauses grow with the text.
-QUICK, SLOWER = 4_000, 0.4
 REMEMBERED = 1_000
 
 
@@ -44,8 +43,7 @@ class Cards(Chats):
         super().__init__(rest, ctx)
         self._clock = clock
         self._made: Remembered[str, str] = Remembered(REMEMBERED)  # key -> card, until it is known where it stands
-        # card -> its text as far as this process knows, and since when (monotonic)
-        self._shown: Remembered[str, tuple[str, float]] = Remembered(REMEMBERED)
+        self._progress = Progress(clock)
         self._buckets = [Bucket(count, seconds) for count, seconds in UPDATES]
 
     # --- while it grows --------------------------------------------------------------------------
@@ -68,12 +66,9 @@ class Cards(Chats):
     @alone()
     def show(self, handle: Mapping[str, Any], text: str, n: int) -> None:
         """Show the text so far. What comes too soon after the last update is left to the next."""
-        card, now = str(handle["card"]), self._clock.monotonic()
-        shown, at = self._shown.get(card, ("", 0.0))
-        if not text.strip() or now - at < SLOWER * max(0, len(text) - QUICK) / 1000:
-            return
-        content = bodies.shown(text)
-        if content == shown or enter(self._buckets, now) > 0:
+        card = str(handle["card"])
+        content = self._progress.next(card, text, bodies.shown)
+        if not content or enter(self._buckets, self._clock.monotonic()) > 0:
             return
         try:
             self._write(card, content, STRIDE * n)
@@ -82,7 +77,7 @@ class Cards(Chats):
                 raise
             self._grow(card, True, STRIDE * n + 1)
             self._write(card, content, STRIDE * n + 2)
-        self._shown[card] = (content, now)
+        self._progress.shown(card, content)
 
     # --- its end ---------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from hermes_green.core.pacing import Bucket
 from hermes_green.core.ports import Context
 from hermes_green.core.remembered import Remembered
 from hermes_green.link.files import outgoing
+from hermes_green.link.progress import Progress
 
 # docs.slack.dev/messaging/message-metadata: what the bot writes into its own messages it can read again.
 EVENT_TYPE = "hermes_green"
@@ -42,6 +43,7 @@ class Chats:
         self._clock = clock
         self._dms: Remembered[str, str] = Remembered(KNOWN)
         self._files: Remembered[str, str] = Remembered(KNOWN)  # a file carries no key of ours, but it has an id
+        self._progress = Progress(clock)
         self._drafts = Bucket(EDITS, EDIT_SECONDS)
         self._edits = Bucket(ANY, 1.0)
         self._lookups = Bucket(ANY, 1.0)
@@ -182,9 +184,14 @@ class Chats:
 
     def show(self, handle: Mapping[str, Any], text: str, n: int) -> None:
         """Show the beginning of the text so far; what does not fit into one message waits for the end."""
+        draft = str(handle.get("ts"))
+        content = self._progress.next(draft, text, lambda text: texts_of(text)[0])
+        if not content:
+            return
         self._gate(self._drafts)
-        self._edit(handle, texts_of(text)[0])
+        self._edit(handle, content)
         self._drafts.spend(self._clock.monotonic())
+        self._progress.shown(draft, content)
 
     def status(self, peer: Peer) -> None:
         """Say in a thread that an answer is being made; the app may not be one that can."""
