@@ -53,9 +53,9 @@ _VOICES = ("audio/ogg", "audio/opus")
 # and channels are written to alike.
 _CHATS: Mapping[str, ChatType] = {
     r"(?:user:|dm:)?(?P<user>\d+)": "dm",
-    r"(?:channel:)?(?P<chat>@.+)": "channel",
+    r"(?:channel:)?(?P<chat>@[^:]+)": "channel",
     r"(?:group:)?(?P<chat>-\d+)": "group",
-    r"group:(?P<chat>@.+)": "group",
+    r"group:(?P<chat>@[^:]+)": "group",
     r"channel:(?P<chat>-\d+)": "channel",
 }
 

@@ -178,8 +178,8 @@ def _place(body: Mapping[str, Any]) -> tuple[int, int, ChatType | None]:
 
 def _emojis(listed: Any) -> list[str]:
     """Reactions by themselves; those of a set of its own by their id."""
-    found = objects_of(listed)
-    return [text_of(each.get("emoji") or each.get("custom_emoji_id") or each.get("type")) for each in found]
+    found = (each.get("emoji") or each.get("custom_emoji_id") or each.get("type") for each in objects_of(listed))
+    return [emoji for emoji in map(text_of, found) if emoji]
 
 
 def _content(message: Mapping[str, Any]) -> tuple[str, tuple[Attachment, ...]] | None:
