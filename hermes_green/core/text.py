@@ -6,7 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from itertools import islice
-from typing import Callable, Iterator, Sequence
+from typing import Iterator
 
 from hermes_green.core.model import Unit
 
@@ -47,23 +47,6 @@ def split(text: str, limit: int, unit: Unit = Unit.CHARS) -> list[str]:
     if measure(text, unit) <= limit:
         return [text]
     return list(_Cutter(text, limit, unit).pieces()) or [""]
-
-
-def fit(
-    pieces: Sequence[str], count: int, limit: int, unit: Unit, note: Callable[[int], str]
-) -> list[str]:
-    """At most ``count`` pieces; where more were given, the last says how much was left out.
-
-    ``note(characters)`` makes that sentence, in the reader's language; it must not be longer for a
-    smaller number. It follows the text after an empty line, within ``limit``.
-    """
-    if len(pieces) <= count:
-        return list(pieces)
-    kept, last, beyond = list(pieces[: count - 1]), pieces[count - 1], sum(map(len, pieces[count:]))
-    room = limit - measure(note(beyond + len(last)), unit) - 2
-    head = split(last, room, unit)[0] if room >= 4 else ""
-    said = note(beyond + max(0, len(last) - len(head)))
-    return [*kept, f"{head}\n\n{said}" if head else split(said, limit, unit)[0]]
 
 
 def beginning(text: str, least: int, limit: int) -> tuple[str, str]:

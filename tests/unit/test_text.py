@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hermes_green.core.model import Unit
-from hermes_green.core.text import beginning, fit, measure, split
+from hermes_green.core.text import beginning, measure, split
 
 ALPHABETS = [
     "abc defg. hi! jkl\n\n",
@@ -183,25 +183,6 @@ def test_a_megabyte_is_cut_in_linear_time(text: str) -> None:
 
     eighth, whole = spent(text[: len(text) // 8]), spent(text)
     assert whole < max(24 * eighth, 1.0)
-
-
-def test_what_does_not_fit_is_said_in_the_last_part() -> None:
-    pieces = split("word " * 100, 50)
-    kept = fit(pieces, 3, 50, Unit.CHARS, lambda left: f"[{left} more characters]")
-    assert kept[:2] == pieces[:2] and len(kept) == 3
-    left = int(re.search(r"\[(\d+) more", kept[-1]).group(1))
-    head = kept[-1].partition("\n\n")[0]
-    assert left == sum(map(len, pieces[2:])) - len(head)
-    assert len(kept[-1]) <= 50
-
-
-def test_what_fits_is_left_alone() -> None:
-    assert fit(["a", "b"], 2, 50, Unit.CHARS, lambda left: "never") == ["a", "b"]
-
-
-def test_a_note_longer_than_a_part_is_cut_too() -> None:
-    kept = fit(["abcdefgh"] * 5, 2, 8, Unit.BYTES, lambda left: f"there are {left} more")
-    assert len(kept) == 2 and len(kept[1]) <= 8
 
 
 def test_the_beginning_of_a_text_holds_all_that_was_shown_of_it() -> None:

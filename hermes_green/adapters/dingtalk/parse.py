@@ -10,17 +10,19 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.loose import bordered, dict_of, need, seconds_of, text_of
+from hermes_green.core.kinds import Kind
+from hermes_green.core.loose import bordered, dict_of, need, objects_of, seconds_of, text_at, text_of
 from hermes_green.core.model import Attachment, Inbound, Peer, Quote
 
 GROUP = "2"
 
-# The media of a message by its msgtype: our kind, and what stands for it in the text.
-_MEDIA: Mapping[str, tuple[Any, str]] = {
-    "picture": ("image", "[image]"),
-    "audio": ("audio", "[audio]"),
-    "video": ("video", "[video]"),
-    "file": ("file", "[file]"),
+# The media of a message by its msgtype.
+_NAMED = ("fileName",)
+_MEDIA: Mapping[str, Kind] = {
+    "picture": Kind("image", "image", _NAMED),
+    "audio": Kind("audio", "audio", _NAMED),
+    "video": Kind("video", "video", _NAMED),
+    "file": Kind("file", "file", _NAMED),
 }
 _MIMES: Mapping[str, str] = {"audio": "audio/amr", "video": "video/mp4"}
 
@@ -92,27 +94,19 @@ def _body(kind: str, data: dict[str, Any], robot: str) -> tuple[str, tuple[Attac
         return _rich(content, robot)
     if kind not in _MEDIA:
         return f"[{kind[:40]}]", ()
-    media, text = _MEDIA[kind]
-    name = text_of(content.get("fileName"))
-    if name:
-        text = f"{text[:-1]}: {name}]"
-    if spoken := text_of(content.get("recognition")).strip():
-        text = spoken
-    code = text_of(content.get("downloadCode")) or text_of(content.get("pictureDownloadCode"))
-    return text, (_attachment(media, code, robot, name),) if code else ()
+    media, code = _MEDIA[kind], _code(content)
+    text = text_at(content, "recognition").strip() or media.shown(content)
+    return text, (_attachment(media.becomes, code, robot, text_at(content, "fileName")),) if code else ()
 
 
 def _rich(content: dict[str, Any], robot: str) -> tuple[str, tuple[Attachment, ...]]:
     """A mixed message: its pieces in order, pictures as words in the text and as attachments."""
     pieces: list[str] = []
     media: list[Attachment] = []
-    items = content.get("richText")
-    for item in items if isinstance(items, list) else ():
-        piece = dict_of(item)
-        if words := text_of(piece.get("text")):
+    for piece in objects_of(content.get("richText")):
+        if words := text_at(piece, "text"):
             pieces.append(words)
-        code = text_of(piece.get("downloadCode")) or text_of(piece.get("pictureDownloadCode"))
-        if code:
+        if code := _code(piece):
             pieces.append("[image]")
             media.append(_attachment("image", code, robot))
     return "".join(pieces).strip(), tuple(media)
@@ -130,6 +124,11 @@ def _quoted(said: dict[str, Any], robot: str) -> Quote | None:
     if not words:
         words, media = _body(kind, {"content": content}, robot) if kind and kind != "text" else ("", ())
     return Quote(words, message_id=text_of(replied.get("msgId")), attachments=media) if words or media else None
+
+
+def _code(content: dict[str, Any]) -> str:
+    """What a medium is fetched by."""
+    return text_at(content, "downloadCode") or text_at(content, "pictureDownloadCode")
 
 
 def _attachment(kind: Any, code: str, robot: str, name: str = "") -> Attachment:

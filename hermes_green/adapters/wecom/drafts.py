@@ -8,6 +8,7 @@ from hermes_green.adapters.wecom import wire
 from hermes_green.adapters.wecom.exchange import Exchange
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import SendError, SendRefused, SendRetry
+from hermes_green.core.remembered import Remembered
 
 # Seconds. A stream without a frame for 360 takes no more (846608); a frame with the same text counts.
 KEEP_ALIVE = 240.0
@@ -43,7 +44,7 @@ class Drafts:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._bubbles: dict[str, _Bubble] = {}
+        self._bubbles: Remembered[str, _Bubble] = Remembered(MOST)
 
     def show(self, link: Exchange, req_id: str, stream_id: str, content: str) -> None:
         """Show the text so far.
@@ -99,5 +100,3 @@ class Drafts:
         bubble.content, bubble.at = content, self._clock.monotonic()
         bubble.frames += 1
         self._bubbles[stream_id] = bubble
-        while len(self._bubbles) > MOST:
-            del self._bubbles[next(iter(self._bubbles))]
