@@ -11,15 +11,13 @@ from hermes_green.adapters.telegram import PLATFORM as telegram
 from hermes_green.core.model import Secret
 from tests.support.port import FakeContext
 
-SETTINGS: dict[Any, dict[str, Any]] = {
-    slack: {"bot_token": Secret("xoxb-1"), "app_token": Secret("xapp-1-A0X-1-1")},
-    telegram: {"token": Secret("1:t")},
-}
+SLACK = slack.Settings(bot_token=Secret("xoxb-1"), app_token=Secret("xapp-1-A0X-1-1"))
+TELEGRAM = telegram.Settings(token=Secret("1:t"))
 
 
 def named(platform: Any, chat: str) -> tuple[str, str, str | None] | None:
     """Type, id and person."""
-    adapter = platform.create(platform.Settings(**SETTINGS[platform]), FakeContext("child"))
+    adapter = platform.create(SLACK if platform is slack else TELEGRAM, FakeContext("child"))
     try:
         peer = adapter.peer_of(chat)
         return peer and (peer.chat_type, peer.chat_id, peer.user_id)
