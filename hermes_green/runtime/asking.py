@@ -20,8 +20,8 @@ STEER_TIMEOUT = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a call that did not end well leaves: what was asked, what had been answered, and the draft
-    that showed some of it (None: there is none)."""
+    """What a call leaves to whoever must end its turn otherwise than with its answer: what was asked, what had
+    been answered, and the draft that showed some of it (None: there is none)."""
 
     asked: str
     said: str
@@ -41,7 +41,7 @@ class _Call:
 
 
 class Asking:
-    """The calls under way, by the id of their turn, and what those that were cut have left."""
+    """The calls under way, by the id of their turn, and what those have left whose turn is not over."""
 
     def __init__(self, log: Any) -> None:
         self._log = log
@@ -59,10 +59,9 @@ class Asking:
         call = self._calls[turn.id] = _Call(turn, agent)
         limit = gevent.Timeout(timeout, TurnTimeout(f"no complete answer in {timeout:.0f} s"))
         limit.start()
-        complete = parked = False
+        parked = False
         try:
             answer = _gather(agent.run(turn), call.pieces, progress.show)
-            complete = True
         except AgentError:
             raise
         except Parked:
@@ -74,13 +73,18 @@ class Asking:
         finally:
             limit.close()
             del self._calls[turn.id]
-            handle, _ = progress.end(hurry=parked)
-            if not complete:
-                self._left[turn.id] = Left(call.asked, "".join(call.pieces), handle)
-        return call.asked, answer, handle
+            try:
+                progress.end(hurry=parked)
+            except gevent.GreenletExit as killed:
+                # The chat stops what is all said: its draft is finished as if that had come earlier.
+                progress.end(hurry=isinstance(killed, Parked))
+                raise
+            finally:
+                self._left[turn.id] = Left(call.asked, "".join(call.pieces), progress.handle)
+        return call.asked, answer, progress.handle
 
     def left(self, turn_id: str) -> Left | None:
-        """What a call left that was cut or failed; told once."""
+        """What a call has left; told once."""
         return self._left.pop(turn_id, None)
 
     def steer(self, turn_id: str, text: str) -> bool:

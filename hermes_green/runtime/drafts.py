@@ -217,11 +217,14 @@ class Progress:
         if self._draft is not None:
             self._draft.show(pieces)
 
-    def end(self, hurry: bool = False) -> tuple[Mapping[str, Any] | None, str]:
-        """End both; the draft's handle (None: there is no draft to finish) and what it was to show."""
+    @property
+    def handle(self) -> Mapping[str, Any] | None:
+        """The draft's; None: there is no draft to finish."""
+        return self._draft.handle if self._draft is not None else None
+
+    def end(self, hurry: bool = False) -> None:
+        """End both; may be repeated."""
         if self._sign is not None:
             self._sign.end()
-        if self._draft is None:
-            return None, ""
-        self._draft.end(hurry)
-        return self._draft.handle, self._draft.text
+        if self._draft is not None:
+            self._draft.end(hurry)

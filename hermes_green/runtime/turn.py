@@ -116,10 +116,12 @@ class Turns:
         try:
             self._run(lease)
         except StoreError:
+            self._asking.left(lease.turn_id)
             raise
-        except Exception as error:  # border: a turn; a bug must not leave its session waiting for a lease
+        except (Exception, gevent.Timeout) as error:  # border: a turn; its session must not wait for a lease
             self._log.exception("turn {} failed outside the agent: this is a bug", lease.turn_id)
             self.end(lease, TurnEnd("dead", reason=f"the gateway failed: {error!r}"))
+        self._asking.left(lease.turn_id)
 
     def _run(self, lease: Lease) -> None:
         rules, started = self._rules(), self._clock.monotonic()
@@ -170,7 +172,10 @@ class Turns:
         history: tuple[Message, ...] = ()
         text = f"{left.said}\n\n{texts.say('cut' if interrupted else 'stopped', locale)}".strip()
         if left.handle is not None and place is not None:
-            parts = self._parts(place, lease, text, left.handle)
+            try:
+                parts = self._parts(place, lease, text, left.handle)
+            except Exception:  # border: a renderer that fails must not leave the row leased
+                self._log.exception("what turn {} had said could not be rendered: this is a bug", lease.turn_id)
         if interrupted:
             history = (Message("user", left.asked), Message("assistant", text))
         else:

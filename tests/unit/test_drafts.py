@@ -3,9 +3,9 @@
 import gevent
 import pytest
 
-from hermes_green.core.errors import AgentFailed, SendRefused, SendRetry, SendUnknown
+from hermes_green.core.errors import AgentFailed, SendRefused, SendRetry, SendUnknown, StoreAway
 from hermes_green.core.model import Caps, Delta
-from hermes_green.runtime import drafts
+from hermes_green.runtime import drafts, turn
 from hermes_green.store.memory import MemoryStore
 from tests.support.children import ScriptedAdapter, eventually
 from tests.support.rooms import Rooms, ScriptedAgent
@@ -229,6 +229,58 @@ def test_a_turn_that_is_stopped_twice_ends_its_draft_as_far_as_it_got(make, monk
     (part,) = rooms.adapter.sent
     assert part.handle == {"bubble": 1} and part.payload["text"].startswith("w0")
     assert rooms.store.history("one:c", 1)[1].text.startswith("w0")
+
+
+@pytest.mark.parametrize("interrupt", [False, True])
+def test_a_turn_that_is_stopped_when_all_is_said_ends_its_draft_with_that(make, monkeypatch, interrupt):
+    """The agent is done, and the last update still in flight."""
+    rooms = make(Talker(words=8))
+    update = rooms.adapter.draft_update
+    monkeypatch.setattr(rooms.adapter, "draft_update", lambda *args: (gevent.sleep(0.05), update(*args)))
+    rooms.say("x")
+    eventually(lambda: rooms.drafts and rooms.drafts[0]._over)
+    rooms.lanes.cancel("one:c", interrupt=interrupt)
+    eventually(lambda: rooms.adapter.sent)
+    (part,) = rooms.adapter.sent
+    assert part.handle == {"bubble": 1} and part.payload["text"].startswith(FULL.strip())
+    assert bool(rooms.store.history("one:c", 1)) == interrupt
+
+
+def test_a_turn_that_is_stopped_while_its_answer_waits_for_the_store_ends_its_draft(make, monkeypatch):
+    monkeypatch.setattr(turn, "STORE_RETRY", 0.01)
+    rooms = make(Talker())
+    commit, away = rooms.store.commit_turn, [True]
+
+    def commit_turn(*args):
+        if away:
+            raise StoreAway("full")
+        return commit(*args)
+
+    monkeypatch.setattr(rooms.store, "commit_turn", commit_turn)
+    rooms.say("x")
+    eventually(lambda: rooms.drafts and rooms.drafts[0]._over and not rooms.turns._asking._calls)
+    rooms.lanes.cancel("one:c")
+    gevent.sleep(0.02)
+    away.clear()
+    eventually(lambda: rooms.adapter.sent)
+    (part,) = rooms.adapter.sent
+    assert part.handle == {"bubble": 1} and part.payload["text"].endswith("Stopped.")
+    eventually(lambda: not rooms.lanes.active)
+    assert not rooms.turns._asking._left
+
+
+def test_a_stopped_turn_ends_though_what_it_said_cannot_be_rendered(make):
+    rooms = make(Talker(stop=lambda: gevent.sleep(30)))
+    usual = rooms.adapter.render
+    rooms.adapter.render = lambda reply: 1 / 0 if reply.text.startswith("w0") else usual(reply)
+    rooms.say("x")
+    eventually(lambda: rooms.adapter.updates)
+    rooms.lanes.cancel("one:c")
+    rooms.say("/whoami")
+    eventually(lambda: rooms.store.counts(0).inbox == 0 and rooms.texts)
+    rooms.agent = Talker(words=1)
+    rooms.say("y")
+    eventually(lambda: "w0 " in rooms.texts or rooms.store.counts(0).dead)
 
 
 def test_a_turn_that_was_stopped_is_not_parked_when_the_process_stops_as_well(make, monkeypatch):
