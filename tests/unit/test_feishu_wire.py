@@ -118,7 +118,10 @@ def test_open_pushes_and_bytes_are_bounded():
         parts.add(data_frame(half, push="big", total=3, seq=1))
 
 
-@pytest.mark.parametrize("total, seq", [(2, 2), (2, -1), (-2, -3), (1, "x"), ("x", 0), (10**6, 0), (2, "1e3"), ("9" * 5000, 0)])
+@pytest.mark.parametrize(
+    "total, seq",
+    [(2, 2), (2, -1), (-2, -3), (1, "x"), ("x", 0), (10**6, 0), (2, "1e3"), ("9" * 5000, 0)],
+)
 def test_headers_of_parts_that_make_no_sense_are_a_bad_frame(total, seq):
     with pytest.raises(BadFrame):
         wire.Assembler(ManualClock()).add(data_frame(b"a", total=total, seq=seq))
