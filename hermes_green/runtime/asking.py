@@ -10,6 +10,7 @@ import gevent
 from hermes_green.core.errors import AgentError, TurnTimeout
 from hermes_green.core.model import Attachment, Delta, Turn
 from hermes_green.core.ports import Agent
+from hermes_green.runtime.borders import ANYTHING
 from hermes_green.runtime.drafts import Progress
 from hermes_green.runtime.lanes import Parked
 
@@ -67,7 +68,7 @@ class Asking:
         except Parked:
             parked = True
             raise
-        except Exception as error:  # border: an agent is foreign code
+        except ANYTHING as error:  # border: an agent is foreign code
             self._log.exception("the agent crashed in turn {}", turn.id)
             raise AgentError(f"the agent crashed: {error!r}") from error
         finally:
@@ -97,7 +98,7 @@ class Asking:
         try:
             with gevent.Timeout(STEER_TIMEOUT, False):
                 taken = bool(agent.steer(turn_id, text))
-        except Exception as error:  # border: an agent is foreign code
+        except ANYTHING as error:  # border: an agent is foreign code
             self._log.warning("turn {}: its agent took no message: {!r}", turn_id, error)
         if taken:
             call.steered.append(text)

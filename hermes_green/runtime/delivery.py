@@ -26,6 +26,7 @@ from hermes_green.core.errors import (
 from hermes_green.core.model import Caps, Peer
 from hermes_green.core.ports import Adapter, OutLease, Settled, Store
 from hermes_green.runtime import refused
+from hermes_green.runtime.borders import ANYTHING
 from hermes_green.runtime.events import Bus
 from hermes_green.runtime.facts import facts_of
 from hermes_green.runtime.gates import Gates
@@ -218,7 +219,7 @@ class Delivery:
         """A step; a bug in it costs the lane a wait, not its replies."""
         try:
             return self._step(child, lane)
-        except Exception:  # border: a lane's greenlet must not end while it has rows
+        except ANYTHING:  # border: a lane's greenlet must not end while it has rows
             self._log.exception("delivery to {} of {} failed: this is a bug", lane, child)
             return RETRY_MAX
 
@@ -279,7 +280,7 @@ class Delivery:
             return refused.settled(place.adapter, part, error, self._rules().locale, self._log)
         except SendError as error:
             return self._after(lease, error)
-        except Exception as error:  # border: child exit; a bug in send must not stop the lane
+        except ANYTHING as error:  # border: child exit; a bug in send must not stop the lane
             self._log.exception("sending through {} crashed: this is a bug", place.id)
             return self._after(lease, SendUnknown(f"the adapter crashed: {error!r}"))
 
@@ -299,7 +300,7 @@ class Delivery:
             try:
                 with gevent.Timeout(SEND_TIMEOUT, SendUnknown(f"no answer in {SEND_TIMEOUT:.0f} s")):
                     found = place.adapter.find(part)  # type: ignore[attr-defined]
-            except Exception as error:  # border: as in a send
+            except ANYTHING as error:  # border: as in a send
                 if not isinstance(error, SendError):
                     self._log.exception("looking a reply up through {} crashed: this is a bug", place.id)
                 return Settled("retry", at=now + self._backoff(part.attempt), reason=str(error), uncertain=True)

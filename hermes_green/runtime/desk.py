@@ -9,6 +9,7 @@ from hermes_green.core.model import Inbound, Peer
 from hermes_green.core.ports import Lease, TurnEnd
 from hermes_green.runtime import texts
 from hermes_green.runtime.access import Verdict
+from hermes_green.runtime.borders import ANYTHING
 from hermes_green.runtime.commands import Command, recognise
 from hermes_green.runtime.door import Door
 from hermes_green.runtime.express import Express
@@ -120,7 +121,7 @@ class Desk:
             self._log.error("row {} was taken by somebody else: {}", lease.row, error)
         except StoreError:
             raise
-        except Exception as error:  # border: as in a turn
+        except ANYTHING as error:  # border: as in a turn
             self._log.exception("row {} could not be closed: this is a bug", lease.row)
             self._turns.end(lease, TurnEnd("dead", reason=f"the gateway failed: {error!r}"))
 

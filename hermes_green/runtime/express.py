@@ -16,6 +16,7 @@ from gevent.queue import JoinableQueue
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import LeaseLost, StoreAway, StoreError
 from hermes_green.core.ports import Lease, Store, TurnEnd
+from hermes_green.runtime.borders import ANYTHING
 
 BOUND = 2_000
 # Rows that are worked on together at most: few enough for the hub to look at its timers in between.
@@ -78,7 +79,7 @@ class Express:
             job.work()
         except LeaseLost as error:
             self._log.error("{} was taken by somebody else: {}", job.what, error)
-        except Exception:  # border: one row's failure must not end the express greenlet
+        except ANYTHING:  # border: one row's failure must not end the express greenlet
             self._log.exception("{} could not be closed", job.what)
         finally:
             self._queue.task_done()
@@ -97,7 +98,7 @@ class Express:
             work(lease)
         except StoreError:
             raise
-        except Exception as error:  # border: the row must not stay leased to nobody
+        except ANYTHING as error:  # border: the row must not stay leased to nobody
             self._log.exception("row {} could not be closed: this is a bug", row)
             end = TurnEnd("dead", reason=f"the gateway failed: {error!r}")
             self._store.commit_turn(lease, end, self._clock.wall())

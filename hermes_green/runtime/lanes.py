@@ -13,6 +13,7 @@ from gevent.lock import BoundedSemaphore
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import LeaseLost, StoreAway, StoreError
 from hermes_green.core.ports import Lease, Resets, Store
+from hermes_green.runtime.borders import ANYTHING
 
 STORE_RETRY = 0.5
 # A lease outlives its turn by this much, so that ending the turn is always still ours.
@@ -264,7 +265,7 @@ class Lanes:
             return False
         except StoreError:
             raise
-        except Exception:  # border: as a turn's; the row must not stay leased to nobody
+        except ANYTHING:  # border: as a turn's; the row must not stay leased to nobody
             self._log.exception("what is not the agent's of turn {} could not be told: this is a bug", lease.turn_id)
             return True
         if left is None:

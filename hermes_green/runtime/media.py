@@ -23,6 +23,7 @@ from gevent.lock import BoundedSemaphore
 from hermes_green.core.errors import HermesError
 from hermes_green.core.model import Attachment, Inbound
 from hermes_green.core.ports import Adapter
+from hermes_green.runtime.borders import ANYTHING
 
 LIMIT = 20 * 1024 * 1024
 TIMEOUT = 60.0
@@ -129,7 +130,7 @@ class Media:
         except (HermesError, OSError) as error:
             self._log.warning("an attachment ({}) could not be fetched: {}", item.kind, error)
             return item
-        except Exception:  # border: an adapter's fetch must not cost the answer
+        except ANYTHING:  # border: an adapter's fetch must not cost the answer
             self._log.exception("fetching an attachment failed: this is a bug")
             return item
         return replace(item, path=str(target), size=size)

@@ -34,9 +34,10 @@ class Quotes:
             for place, each in enumerate(messages):
                 found[place] = replace(each, quote=self._known(adapter, each, begun))
         except gevent.Timeout as late:
-            if late is not limit:
-                raise
-            self._log.warning("what a message quotes was not told within {:.0f} s", TIMEOUT)
+            if late is limit:
+                self._log.warning("what a message quotes was not told within {:.0f} s", TIMEOUT)
+            else:  # border: as in ``_asked``
+                self._log.exception("asking what a message quotes failed: this is a bug")
         finally:
             limit.close()
         known = [found.get(place, replace(each, quote=None)) for place, each in enumerate(messages)]

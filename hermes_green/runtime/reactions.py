@@ -10,6 +10,7 @@ from gevent.pool import Pool
 
 from hermes_green.core.errors import HermesError
 from hermes_green.core.model import Inbound, Peer, Quote
+from hermes_green.runtime.borders import ANYTHING
 from hermes_green.runtime.events import Bus
 from hermes_green.runtime.facts import facts_of
 from hermes_green.runtime.hooks import Hooks
@@ -57,7 +58,7 @@ class Reactions:
             inbound = replace(inbound, quote=told)
         except HermesError as error:
             self._log.info("what somebody has reacted to is not known: {}", error)
-        except Exception:  # border: an adapter's question must not cost the notice
+        except ANYTHING:  # border: an adapter's question must not cost the notice
             self._log.exception("asking what somebody has reacted to failed: this is a bug")
         self._fire(place, inbound)
 

@@ -9,6 +9,7 @@ from hermes_green.core.errors import SendRefused
 from hermes_green.core.model import Part, Reply
 from hermes_green.core.ports import Adapter, Settled
 from hermes_green.runtime import texts
+from hermes_green.runtime.borders import ANYTHING
 
 _MIB = 1024 * 1024
 NAME = 80
@@ -23,7 +24,7 @@ def settled(adapter: Adapter, part: Part, error: SendRefused, locale: str, log: 
     shown = " ".join(name.split())[:NAME] or str(media.get("kind") or "?")
     try:
         line = _line(adapter, part, _said(shown, error, locale))
-    except Exception:  # border: a renderer that fails must not keep the lane with a part that is over
+    except ANYTHING:  # border: a renderer that fails must not keep the lane with a part that is over
         log.exception("the line about a refused file could not be rendered: this is a bug")
         return Settled("dead", reason=str(error))
     return Settled("replaced", reason=str(error), payload=line)

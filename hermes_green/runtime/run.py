@@ -11,6 +11,7 @@ from hermes_green.core.errors import LinkLost
 from hermes_green.core.model import EMPTY, Inbound
 from hermes_green.core.ports import Ack, Adapter, Kept
 from hermes_green.ops.shelter import Held
+from hermes_green.runtime.borders import ANYTHING
 from hermes_green.runtime.intake import Intake, Offer
 
 END_GRACE = 5.0
@@ -111,7 +112,7 @@ class Run:
             owner.adapter.run(self)
         except gevent.GreenletExit as killed:
             error = killed
-        except Exception as caught:  # border: child exit; the class of the error is the policy
+        except ANYTHING as caught:  # border: child exit; the class of the error is the policy
             error = caught
         finally:
             self._report(error)

@@ -16,6 +16,7 @@ from hermes_green.core.ports import Adapter, Agent, Lease, NewPart, Store, TurnE
 from hermes_green.core.tokens import within
 from hermes_green.runtime import sessions, texts
 from hermes_green.runtime.asking import Asking, Left
+from hermes_green.runtime.borders import ANYTHING
 from hermes_green.runtime.commands import Command, recognise
 from hermes_green.runtime.drafts import Progress
 from hermes_green.runtime.events import Bus
@@ -118,7 +119,7 @@ class Turns:
         except StoreError:
             self._asking.left(lease.turn_id)
             raise
-        except (Exception, gevent.Timeout) as error:  # border: a turn; its session must not wait for a lease
+        except ANYTHING as error:  # border: a turn; its session must not wait for a lease
             self._log.exception("turn {} failed outside the agent: this is a bug", lease.turn_id)
             self.end(lease, TurnEnd("dead", reason=f"the gateway failed: {error!r}"))
         self._asking.left(lease.turn_id)
@@ -174,7 +175,7 @@ class Turns:
         if left.handle is not None and place is not None:
             try:
                 parts = self._parts(place, lease, text, left.handle)
-            except Exception:  # border: a renderer that fails must not leave the row leased
+            except ANYTHING:  # border: a renderer that fails must not leave the row leased
                 self._log.exception("what turn {} had said could not be rendered: this is a bug", lease.turn_id)
         if interrupted:
             history = (Message("user", left.asked), Message("assistant", text))
@@ -277,7 +278,7 @@ class Turns:
         end = TurnEnd("done", history=history, usage=answer.usage, undo=question.again)
         try:
             return "answered", replace(end, parts=self._parts(place, lease, text, handle, answer.media))
-        except Exception as error:  # border: a renderer that fails must not leave the row leased
+        except ANYTHING as error:  # border: a renderer that fails must not leave the row leased
             self._log.exception("the answer of turn {} could not be rendered: this is a bug", turn.id)
             return "unrendered", replace(end, state="dead", reason=f"the answer could not be rendered: {error!r}")
 

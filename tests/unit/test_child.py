@@ -54,12 +54,13 @@ def test_an_outage_of_many_dials_ends_in_ready_and_never_trips(bench):
     assert "FAILED" not in states(bench)
 
 
-def test_crashes_are_counted_and_trip_the_limit_but_an_operator_may_start_again(bench):
+@pytest.mark.parametrize("bug", [ZeroDivisionError("bug"), gevent.Timeout(1)], ids=["error", "timeout let out"])
+def test_crashes_are_counted_and_trip_the_limit_but_an_operator_may_start_again(bench, bug):
     broken = True
 
     def script(number):
         if broken:
-            raise ZeroDivisionError("bug")
+            raise bug
 
     child = bench.child(ScriptedAdapter(script))
     eventually(lambda: child.state is State.FAILED)

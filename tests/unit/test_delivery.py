@@ -95,8 +95,9 @@ def test_an_uncertain_part_is_sent_again_under_the_same_key_as_a_later_attempt(r
     assert len({key for key, _ in keys}) == 1 and [attempt for _, attempt in keys] == [1, 2]
 
 
-def test_a_crash_of_the_adapter_is_an_uncertain_send_and_the_lane_lives_on(rooms):
-    rooms.adapter.fail = [ZeroDivisionError("bug")]
+@pytest.mark.parametrize("bug", [ZeroDivisionError("bug"), gevent.Timeout(1)], ids=repr)
+def test_a_crash_of_the_adapter_is_an_uncertain_send_and_the_lane_lives_on(rooms, bug):
+    rooms.adapter.fail = [bug]
     put(rooms, "a", "b")
     eventually(lambda: rooms.texts == ["a", "b"])
 
@@ -298,7 +299,7 @@ def test_a_group_has_the_limits_of_groups_from_its_first_message_on():
 
 def test_a_bug_in_looking_a_reply_up_does_not_stop_its_chat():
     rooms = Rooms(MemoryStore(), adapter=ScriptedAdapter(caps=Caps(lookup=True)))
-    bugs = [ZeroDivisionError("bug")]
+    bugs = [ZeroDivisionError("bug"), gevent.Timeout(1)]
 
     def find(part):
         if bugs:
@@ -314,7 +315,7 @@ def test_a_bug_in_looking_a_reply_up_does_not_stop_its_chat():
 
 
 def test_a_bug_between_two_sends_costs_a_chat_a_wait_and_no_reply(rooms):
-    learn, bugs = rooms.delivery.gates.enter, [ZeroDivisionError("bug")]
+    learn, bugs = rooms.delivery.gates.enter, [ZeroDivisionError("bug"), gevent.Timeout(1)]
 
     def enter(*args, **kwargs):
         if bugs:

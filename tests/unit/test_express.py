@@ -45,6 +45,21 @@ def test_rows_that_wait_together_share_their_commits_and_are_answered_in_their_o
     assert [lease.part.payload["text"] for lease in parts] == [str(n) for n in range(MANY)]
 
 
+def test_a_timeout_that_somebody_let_out_does_not_end_what_passes_the_lanes(scene):
+    store, express, rows, _, close = scene
+
+    def late(lease=None):
+        raise gevent.Timeout(1)
+
+    express.later(late)
+    express.do(rows[0], late)
+    gevent.sleep(0.008)
+    for row in rows[1:3]:
+        express.do(row, close)
+    eventually(lambda: store.counts(0.0).inbox == MANY - 3)
+    assert [letter.text for letter in store.dead()] == ["0"]
+
+
 def test_one_that_fails_leaves_the_others_of_its_batch_alone(scene):
     store, express, rows, _, close = scene
     held = Event()

@@ -55,7 +55,10 @@ def test_a_rerun_finds_the_file_of_the_first_attempt(media):
     assert media.bring(source, [Attachment("file", {}, "a")], "t1")[0].path == first[0].path and source.calls == 1
 
 
-@pytest.mark.parametrize("source", [Source(b"x" * 2000), Source(fail=LinkLost("gone")), Source(fail=ValueError("bug"))])
+FAILS = (LinkLost("gone"), ValueError("bug"), gevent.Timeout(1))
+
+
+@pytest.mark.parametrize("source", [Source(b"x" * 2000), *(Source(fail=error) for error in FAILS)])
 def test_what_cannot_be_fetched_leaves_no_file_and_costs_no_answer(media, tmp_path, source):
     (item,) = media.bring(source, [Attachment("file", {}, "a")], "t1")
     assert item.path is None

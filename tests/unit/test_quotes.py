@@ -82,7 +82,7 @@ def test_what_opened_a_thread_is_asked_for_once_and_not_in_a_conversation_that_k
     assert turn_of(rooms, 2).quote is None and len(rooms.adapter.asked) == 1
 
 
-@pytest.mark.parametrize("trouble", [SendRefused("recalled"), ZeroDivisionError("bug"), None])
+@pytest.mark.parametrize("trouble", [SendRefused("recalled"), ZeroDivisionError("bug"), gevent.Timeout(1), None])
 def test_what_cannot_be_told_costs_no_answer(make, trouble):
     rooms = make(adapter=Library(quotes=trouble is not None))
     rooms.adapter.trouble = trouble

@@ -130,7 +130,7 @@ def test_where_the_platform_does_not_say_it_is_asked_while_somebody_listens():
     assert told_of(NOWHERE, adapter, listens=False) == [] and adapter.asked == 1
 
 
-@pytest.mark.parametrize("trouble", [SendRefused("recalled"), ZeroDivisionError("bug")])
+@pytest.mark.parametrize("trouble", [SendRefused("recalled"), ZeroDivisionError("bug"), gevent.Timeout(1)])
 def test_what_cannot_be_told_is_left_out(trouble, monkeypatch):
     monkeypatch.setattr(reactions, "TIMEOUT", 0.1)
     adapter = Library()

@@ -265,6 +265,24 @@ def test_a_message_of_a_child_that_was_removed_is_a_dead_letter_that_names_it(op
     assert (letter.text, letter.reason) == ("hello", "child gone is no longer configured")
 
 
+def test_a_timeout_that_an_agent_or_an_adapter_let_out_leaves_no_row_to_nobody(open_rooms):
+    def late(*args):
+        raise gevent.Timeout(1)
+
+    rooms = open_rooms(agent=ScriptedAgent(late))
+    rooms.say("a")
+    eventually(lambda: rooms.texts and "failed" in rooms.texts[0])
+    rooms.agent.before = lambda turn: None
+    usual, rooms.adapter.render = rooms.adapter.render, late
+    for text in ("b", "/whoami"):
+        rooms.say(text)
+    eventually(lambda: rooms.store.counts(rooms.clock.wall()).inbox == 0)
+    assert sorted(letter.text for letter in rooms.store.dead()) == ["/whoami", "b"]
+    rooms.adapter.render = usual
+    rooms.say("c")
+    eventually(lambda: "re: c" in rooms.texts)
+
+
 def test_what_nobody_waits_for_of_a_child_that_was_removed_ends_quietly(open_rooms):
     store = MemoryStore()
     rooms = open_rooms(store=store)
