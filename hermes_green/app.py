@@ -183,6 +183,7 @@ class Application:
             retention=lambda: house.policy.retention,
             broken=self._broken,
             alive=self._alive,
+            back=house.look,
             pulse=self._pulse,
             patience=lambda: STORE_PATIENCE * self._live.config.supervisor.stall_kill,
             sweep=lambda: self._offhub.call(self._media.sweep, self._live.config.retention.media_days),

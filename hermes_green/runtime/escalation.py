@@ -64,11 +64,13 @@ class Escalation:
 
     def _ask(self, child: Child) -> None:
         try:
-            self._book(child.id)
-            ready, said = self._probe(child.id)
-        except HermesError as error:
+            self._asked(child)
+        except (HermesError, OSError) as error:
             self._log.info("{}: whether the fault is ours could not be asked now: {}", child.id, error)
-            return
+
+    def _asked(self, child: Child) -> None:
+        self._book(child.id)
+        ready, said = self._probe(child.id)
         if not ready:
             self._log.warning("{}: a fresh process fails as well ({}): a restart would not help", child.id, said)
             return

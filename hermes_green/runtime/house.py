@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import gevent
+from gevent.event import Event
 
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import HermesError
@@ -90,6 +91,7 @@ class House:
         )
         self._reactions = Reactions(hooks, bus, log, self.place, lambda peer: self.policy.session_of(peer))
         self._looking: gevent.Greenlet | None = None
+        self._bell = Event()
         self.lanes: Lanes
         self.turns: Turns
         self.delivery: Delivery
@@ -226,14 +228,22 @@ class House:
         self.delivery.wake_all(lanes)
         return sum(waiting.values()), len(lanes)
 
+    def look(self) -> None:
+        """Look soon whether something waits for nobody: the store was away, and may have taken what those who
+        waited for it had given up; returns at once."""
+        self._bell.set()
+
     def _look(self) -> None:
         while True:
             # What has waited too long for a child that is gone is found about as soon as its time is over.
-            gevent.sleep(min(LOOK_EVERY, max(1.0, self.policy.delivery.give_up_after / 10)))
+            self._bell.wait(min(LOOK_EVERY, max(1.0, self.policy.delivery.give_up_after / 10)))
+            self._bell.clear()
             try:
                 self._take_up()
             except HermesError as error:
                 self._log.debug("what waits could not be looked at now: {}", error)
+            except Exception:  # border: rows that wait for nobody would never be found again
+                self._log.exception("what waits could not be looked at: this is a bug")
 
     def drain(self, seconds: float, end: Deadline) -> None:
         """Finish or park turns and send what is due, in about ``seconds``; then close every link. All of it

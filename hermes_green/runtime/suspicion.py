@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Callable, Mapping, Protocol
 
 from hermes_green.core.clock import Clock, clock_time
-from hermes_green.core.errors import Throttled
+from hermes_green.core.errors import HermesError, Throttled
 
 FIRST = 300.0
 LONGEST = 3600.0
@@ -82,10 +82,14 @@ class Suspicion:
         return self._listening
 
     def heard(self) -> None:
-        """A message came in: the bot is routed to. Written down once a link."""
+        """A message came in: the bot is routed to. Written down once a link; where the disk does not take it
+        now, with the next message."""
         if self._listening:
             self._listening, self._level = False, 0
-            self._offhub(lambda: self._ledger.note("heard"))
+            try:
+                self._offhub(lambda: self._ledger.note("heard"))
+            except (OSError, HermesError):
+                self._listening = True
 
     def _recall(self) -> int:
         suspect, heard = self._ledger.last("suspect"), self._ledger.last("heard")

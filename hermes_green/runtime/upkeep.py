@@ -28,8 +28,9 @@ class Notifier(Protocol):
 class Upkeep:
     """``turning()`` proves that the supervisor's loop turns (it raises when it does not); ``broken``
     is told of a store that cannot be trusted any more;
-    ``sweep`` deletes old files. ``alive`` is told after each round in which everything answered, and
-    ``pulse`` says how many seconds lie between rounds, ``patience`` how many a store may be silent."""
+    ``sweep`` deletes old files. ``alive`` is told after each round in which everything answered, ``back`` of a
+    store that was away; they return at once. ``pulse`` says how many seconds lie between rounds, ``patience`` how
+    many a store may be silent."""
 
     def __init__(
         self,
@@ -44,10 +45,12 @@ class Upkeep:
         broken: Callable[[StoreBroken], None],
         sweep: Callable[[], int],
         alive: Callable[[], None] = lambda: None,
+        back: Callable[[], None] = lambda: None,
         pulse: Callable[[], float] = lambda: PULSE,
         patience: Callable[[], float] = lambda: STORE_DEADLINE,
     ) -> None:
         self.store_state = "ok"
+        self._was_away = False
         self.counts = Counts()
         self._store = store
         self._clock = clock
@@ -59,6 +62,7 @@ class Upkeep:
         self._broken = broken
         self._sweep = sweep
         self._alive = alive
+        self._back = back
         self._beat = pulse
         self._patience = patience
         self._greenlets = [gevent.spawn(self._pulse), gevent.spawn(self._prune)]
@@ -74,12 +78,17 @@ class Upkeep:
             try:
                 self._turning()
                 if self._ask_store():
+                    if self._was_away and self.store_state == "ok":
+                        self._was_away = False
+                        self._back()
                     self._alive()
                     self._notifier.watchdog()
                 self._notifier.status(self._summary())
             except gevent.Timeout:
                 # Nobody is told that we live: whoever waits for it will see that we hang.
                 self._log.error("the supervisor's loop does not turn")
+            except Exception:  # border: one bad round is no reason to end a process that works
+                self._log.exception("the pulse failed: this is a bug")
             gevent.sleep(self._beat())
 
     def _ask_store(self) -> bool:
@@ -90,7 +99,7 @@ class Upkeep:
         try:
             trip.join(STORE_DEADLINE)
             if not trip.ready():
-                self.store_state = f"away: no answer in {STORE_DEADLINE:.0f} s"
+                self._is_away(f"no answer in {STORE_DEADLINE:.0f} s")
                 # A disk that takes seconds for each commit is slow, and a restart would not mend it.
                 trip.join(max(0.0, self._patience() - STORE_DEADLINE))
             if not trip.ready():
@@ -109,7 +118,10 @@ class Upkeep:
             self.store_state = f"broken: {error}"
             self._broken(error)
         except HermesError as error:
-            self.store_state = f"away: {error}"
+            self._is_away(str(error))
+
+    def _is_away(self, why: str) -> None:
+        self.store_state, self._was_away = f"away: {why}", True
 
     def _prune(self) -> None:
         while True:

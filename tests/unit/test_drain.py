@@ -61,6 +61,28 @@ def scene():
     hung.clear()
 
 
+def test_what_the_store_took_while_nobody_heard_so_is_taken_up_when_it_is_back(scene):
+    """A commit that was given up by those who waited for it, and came to its end all the same."""
+    scene.rooms.agent.before = lambda turn: None
+    scene.house.resume()
+    inbound = Inbound(("w",), Peer("one", "e", "dm"), "w", "hello")
+    scene.store.accept("one", [Item(inbound, "one:e")], scene.clock.wall())
+    gevent.sleep(0.005)
+    assert not scene.rooms.agent.turns
+    scene.house.look()
+    eventually(lambda: [turn.text for turn in scene.rooms.agent.turns] == ["hello"])
+
+
+def test_a_bug_met_while_looking_for_rows_is_not_the_end_of_looking(scene, monkeypatch):
+    scene.rooms.agent.before = lambda turn: None
+    scene.house.resume()
+    usual, bugs = scene.store.lanes_waiting, [ZeroDivisionError("bug")]
+    monkeypatch.setattr(scene.store, "lanes_waiting", lambda: 1 / 0 if bugs and bugs.pop() else usual())
+    scene.house.look()
+    eventually(lambda: not bugs)
+    test_what_the_store_took_while_nobody_heard_so_is_taken_up_when_it_is_back(scene)
+
+
 @pytest.mark.parametrize(("seconds", "turns"), [(25.0, 22.0), (2.0, 1.5), (0.0, 0.0)])
 def test_turns_have_most_of_a_drain_however_short_it_is(scene, monkeypatch, seconds, turns):
     given: list[float] = []

@@ -81,6 +81,20 @@ def test_no_budget_no_question():
     assert case.probed == 0
 
 
+def test_a_record_that_cannot_be_written_means_no_restart_and_no_crash():
+    case, said = Case(), []
+    handler = logger.add(lambda line: said.append(str(line)), level="INFO")
+
+    def full(kind, **data):
+        raise OSError(28, "No space left on device")
+
+    case.escalation._ledger.note = full
+    case.fail()
+    logger.remove(handler)
+    assert case.restarts == 0 and case.escalation._asking.successful()
+    assert any("could not be asked now" in line for line in said)
+
+
 def test_only_one_question_is_asked_at_a_time():
     case = Case()
     for _ in range(5):

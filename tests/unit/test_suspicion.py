@@ -87,6 +87,21 @@ def test_a_message_ends_it_and_a_new_process_remembers(notes, clock):
     suspicion(notes, clock).check()
 
 
+def test_a_message_that_could_not_be_written_down_leaves_that_to_the_next(notes, clock):
+    subject, note = suspicion(notes, clock), notes.note
+    dial(notes, clock)
+    subject.burst()
+    clock.advance(1)
+    wait_of(subject)
+    notes.note = lambda kind, **data: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    subject.heard()
+    assert subject.level == 0 and subject.listening
+    notes.note = note
+    subject.heard()
+    assert not subject.listening
+    suspicion(notes, clock).check()
+
+
 def test_the_sentence_names_the_time_and_the_other_remedy(notes, clock):
     subject = suspicion(notes, clock)
     dial(notes, clock)

@@ -44,7 +44,7 @@ def keep(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(upkeep, "STORE_DEADLINE", 0.008)
     kept: list[Upkeep] = []
 
-    def start(store: Store, patience: float) -> tuple[Upkeep, list[int]]:
+    def start(store: Store, patience: float, **more: Any) -> tuple[Upkeep, list[int]]:
         alive: list[int] = []
         kept.append(
             Upkeep(
@@ -52,7 +52,7 @@ def keep(monkeypatch: pytest.MonkeyPatch) -> Any:
                 clock=SystemClock(),
                 log=logger,
                 notifier=Deaf(),
-                turning=lambda: None,
+                turning=more.pop("turning", lambda: None),
                 summary=lambda: "",
                 retention=Retention,
                 broken=lambda error: None,
@@ -60,6 +60,7 @@ def keep(monkeypatch: pytest.MonkeyPatch) -> Any:
                 alive=lambda: alive.append(1),
                 pulse=lambda: 0.001,
                 patience=lambda: patience,
+                **more,
             )
         )
         return kept[-1], alive
@@ -85,3 +86,25 @@ def test_a_store_that_says_nothing_at_all_does_not_live(keep: Any) -> None:
     eventually(lambda: made.store_state.startswith("away: no answer"))
     gevent.sleep(0.036)
     assert not alive
+
+
+def test_a_bug_that_a_pulse_meets_is_not_the_end_of_all_pulses(keep: Any) -> None:
+    bugs: list[Exception] = [ZeroDivisionError("bug")]
+
+    def turning() -> None:
+        if bugs:
+            raise bugs.pop()
+
+    made, alive = keep(Store(), 1.0, turning=turning)
+    eventually(lambda: alive and not bugs)
+
+
+@pytest.mark.parametrize("away", [Store(0.024), Store(error=StoreAway("full"))], ids=["late", "full"])
+def test_a_store_that_is_back_is_told_of_once(keep: Any, away: Store) -> None:
+    back: list[int] = []
+    made, alive = keep(away, 1.0, back=lambda: back.append(1))
+    eventually(lambda: made.store_state.startswith("away"))
+    away.seconds, away.error = 0.0, None
+    eventually(lambda: back)
+    eventually(lambda: len(alive) > 3)
+    assert made.store_state == "ok" and len(back) == 1
