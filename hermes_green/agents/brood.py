@@ -107,7 +107,7 @@ def _be_zygote(channel: socket.socket, output: int, warden: int, targets: Sequen
             os.dup2(output, descriptor)
         kept = os.dup2(channel.detach(), 3, inheritable=False)
         os.closerange(4, os.sysconf("SC_OPEN_MAX"))
-        os.setpgid(0, 0)
+        os.setsid()  # so that what agents use up is not taken from the gateway's share; `Sessions` makes it smaller
         kernel.die_with_parent()
         kernel.be_humble()
         if os.getppid() == warden:

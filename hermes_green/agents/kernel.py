@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -15,8 +16,10 @@ from typing import Callable, Iterable
 
 LINUX = sys.platform.startswith("linux")
 NICE = 10
+SLICE = 20_000_000  # nanoseconds at a time at the processor
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274, "riscv64": 274}  # its number; few libraries have its name
 _ROUNDS = 50  # of looking for processes that were born while we looked
 
 
@@ -42,11 +45,23 @@ def be_humble() -> None:
     except OSError:
         pass
     if LINUX:
+        _take_long_turns()
         try:
             with open("/proc/self/oom_score_adj", "w") as file:
                 file.write("1000")
         except OSError:
             pass
+
+
+def _take_long_turns() -> None:
+    """Who wants to run long at a time waits for all that want to run shortly, the gateway among them. Kept
+    over fork, exec and setsid. Linux 6.12 on; those before pay no heed (struct sched_attr, sched_setattr(2))."""
+    number = _SCHED_SETATTR.get(os.uname().machine)
+    policy = os.sched_getscheduler(0)
+    if number is not None and policy in (os.SCHED_OTHER, os.SCHED_BATCH):
+        nice = os.getpriority(os.PRIO_PROCESS, 0)
+        wish = struct.pack("=IIQiIQQQ", 48, policy, 0, nice, 0, SLICE, 0, 0)
+        ctypes.CDLL(None, use_errno=True).syscall(number, 0, wish, 0)
 
 
 def threads() -> int:
@@ -57,31 +72,69 @@ def threads() -> int:
         return threading.active_count()
 
 
-class Sessions:
-    """Where Linux shares the processor by session (autogroup), being nice is no use to a process that
-    begins one of its own: the session itself must be told. Asking too often is refused, and done again."""
+def shares_by_session() -> bool:
+    """Whether each session gets the same share of the processor (autogroup, sched(7)), so that being nice
+    tells only within one's own."""
+    try:
+        with open("/proc/sys/kernel/sched_autogroup_enabled") as file:
+            enabled = file.read().strip() == "1"
+        with open("/proc/self/cgroup") as file:
+            return enabled and not grouped(file.read().splitlines())
+    except OSError:
+        return False
 
-    def __init__(self) -> None:
-        try:
-            with open("/proc/sys/kernel/sched_autogroup_enabled") as file:
-                self._shared = file.read().strip() == "1"
-        except OSError:
-            self._shared = False
-        self._told = {os.getsid(0)}
 
-    def humble(self, pids: Iterable[int]) -> None:
-        """Let the sessions of these processes come last, ours excepted."""
-        for pid in pids if self._shared else ():
-            try:
-                session = os.getsid(pid)
-                if session not in self._told:
-                    with open(f"/proc/{pid}/autogroup", "w") as file:
-                        file.write("19")
-                    self._told.add(session)
-            except BlockingIOError:
-                return
-            except OSError:
-                continue  # it has ended
+def grouped(lines: Iterable[str], root: str = "/sys/fs/cgroup") -> bool:
+    """Whether a control group decides on our share, by the ``lines`` of /proc/self/cgroup: then sessions do
+    not. A container may see its group as the root; the files that the root alone has, or lacks, tell."""
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if "cpu" in controllers.split(","):
+            seen = os.path.join(root, controllers)
+            inner = os.path.exists(f"{seen}/cgroup.procs") and not os.path.exists(f"{seen}/cgroup.sane_behavior")
+            return path != "/" or inner
+        if not controllers:
+            parts = path.strip("/").split("/")
+            above = [os.path.join(root, *parts[:depth], "cpu.weight") for depth in range(len(parts) + 1)]
+            if any(map(os.path.exists, above)):
+                return True
+    return False
+
+
+def autogroup(pid: int) -> tuple[str, int] | None:
+    """The name of the group that a process shares the processor in, and how nice that is; None: unknown."""
+    try:
+        with open(f"/proc/{pid}/autogroup") as file:
+            name, _, nice = file.read().split()
+            return name, int(nice)
+    except (OSError, ValueError):
+        return None
+
+
+def tell_autogroup(pid: int, nice: int) -> bool:
+    """Whether it could be told. Raises BlockingIOError: too soon after the last time."""
+    try:
+        with open(f"/proc/{pid}/autogroup", "w") as file:
+            file.write(str(nice))
+        return True
+    except BlockingIOError:
+        raise
+    except OSError:
+        return False
+
+
+def processors() -> int:
+    """How many of them we may use."""
+    return len(os.sched_getaffinity(0)) if LINUX else os.cpu_count() or 1
+
+
+def stopped(pid: int) -> bool:
+    """By a signal, or by who traces it."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in b"Tt"
+    except OSError:
+        return False
 
 
 def children(pid: int) -> list[int]:
@@ -145,14 +198,15 @@ def fell(roots: Iterable[int]) -> int:
         if not fresh:
             break
         for pid in fresh:
-            _signal(pid, signal.SIGSTOP)
+            send(pid, signal.SIGSTOP)
         seen.update(fresh)
     for pid in seen:
-        _signal(pid, signal.SIGKILL)
+        send(pid, signal.SIGKILL)
     return len(seen)
 
 
-def _signal(pid: int, sign: int) -> None:
+def send(pid: int, sign: int) -> None:
+    """A signal, to a process that may have ended."""
     try:
         os.kill(pid, sign)
     except OSError:

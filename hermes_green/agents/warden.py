@@ -15,16 +15,21 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Callable, Mapping
 
 from hermes_green.agents import frames, kernel
 from hermes_green.agents.brood import Brood
 from hermes_green.agents.output import Output
+from hermes_green.agents.sessions import Sessions
 
 TICK = 0.1  # seconds between two looks at memory, output and orphans, at least
+SOON = 0.02  # seconds between two looks at who is there, while they become more or fewer
 SHARE = 0.1  # of its time is the most that looking takes
 FAMILY = 1000  # processes that a ward may have at a time; more is a fork bomb
 LAST = 2.0  # seconds for ending all when the gateway is gone
+# What a look takes: of our own time, since who is kept waiting must not look more rarely; elsewhere `ps` takes it.
+_spent = time.process_time if kernel.LINUX else time.monotonic
 _BACKLOG = 4 * 1024 * 1024  # bytes that wait for a gateway that does not read; more lines are dropped
 
 
@@ -56,7 +61,9 @@ class Warden:
         self._paused: list[int] = []
         self._over = False
         self._due = 0.0
-        self._sessions = kernel.Sessions()
+        self._weighing = 0.0
+        self._many = 0
+        self._sessions = Sessions()
         self._woken, self._waking = os.pipe()
 
     def run(self) -> None:
@@ -67,15 +74,13 @@ class Warden:
         self._selector.register(self._woken, selectors.EVENT_READ, lambda mask: os.read(self._woken, 4096))
         while not self._over and os.getppid() == self._gateway:
             hurry = self._wards or self._paused or any(not brood.loaded for brood in self._broods.values())
-            for key, mask in self._selector.select(TICK if hurry else 5.0):
+            rest = min(TICK, max(0.0, self._due - time.monotonic())) if hurry else 5.0
+            for key, mask in self._selector.select(rest):
                 then: Callable[[int], None] = key.data
                 then(mask)
             self._reap()
             if time.monotonic() >= self._due:
-                begun = time.monotonic()
                 self._look()
-                now = time.monotonic()
-                self._due = now + max(TICK, (now - begun) / SHARE)
         self._end_all()
 
     # --- the gateway ---
@@ -290,19 +295,39 @@ class Warden:
                 self._zygote_ended(brood, why)
 
     def _look(self) -> None:
+        """And say when to look again."""
+        begun = _spent()
+        pace = self._see()
+        self._due = time.monotonic() + max(pace, (_spent() - begun) / SHARE)
+
+    def _see(self) -> float:
+        """Who is there, and once a tick all else. The seconds after which to look again, at least."""
+        now = time.monotonic()
+        weigh = now >= self._weighing
+        if weigh:
+            self._weighing = now + TICK
+            self._resume()
         self._orphans()
-        for descriptor in self._paused:
-            self._selector.register(descriptor, selectors.EVENT_READ, lambda mask, which=descriptor: self._read(which))
-        self._paused.clear()
-        for ward in [ward for ward in self._wards.values() if ward.pid and not ward.why]:
-            self._inspect(ward, kernel.family([ward.pid]))
+        wards = [ward for ward in self._wards.values() if ward.pid and not ward.why]
+        families = [kernel.family([ward.pid]) for ward in wards]
+        begun = [*(brood.pid for brood in self._broods.values()), *(ward.pid for ward in wards)]
+        self._sessions.humble(begun, chain.from_iterable(families))
+        for ward, family in zip(wards, families):
+            self._inspect(ward, family, weigh)
         for brood in self._broods.values():
             if brood.late:
                 kernel.fell([brood.pid])
+        before, self._many = self._many, sum(map(len, families))
+        return SOON if self._sessions.waiting or self._many != before else TICK
 
-    def _inspect(self, ward: Ward, family: list[int]) -> None:
-        self._sessions.humble(family)
-        most = max(map(kernel.resident_mb, family)) if ward.cap else 0.0
+    def _resume(self) -> None:
+        """Read again from those that have been read from in this tick."""
+        for descriptor in self._paused:
+            self._selector.register(descriptor, selectors.EVENT_READ, lambda mask, which=descriptor: self._read(which))
+        self._paused.clear()
+
+    def _inspect(self, ward: Ward, family: list[int], weigh: bool) -> None:
+        most = max(map(kernel.resident_mb, family)) if ward.cap and weigh else 0.0
         if len(family) > FAMILY:
             ward.why = {"processes": len(family), "cap": FAMILY}
         elif most > ward.cap:

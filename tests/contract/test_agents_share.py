@@ -1,0 +1,91 @@
+"""What runs outside of the gateway comes last at the processor, whatever it does to its processes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import struct
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Iterator
+
+import gevent
+import pytest
+
+from hermes_green.agents import kernel, registry
+from hermes_green.agents.warden import SOON, Warden
+from hermes_green.agents.yard import Yard
+from hermes_green.core.ports import Agent
+from hermes_green.settings.schema import PythonAgent
+from tests.support.outside import Log, processes, said, turn
+from tests.support.stage import until
+
+linux = sys.platform.startswith("linux")
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    yard = Yard(Log(), tmp_path)
+    options = PythonAgent(type="python", target="tests.support.hostile:answer", timeout=30, workers=2)
+    made = registry.create(options, Log(), yard)
+    yield made
+    made.close()
+    yard.close()
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def slices(pid: int) -> int:
+    """Nanoseconds that a process wants at a time; 0 where the kernel does not say."""
+    numbers = {"x86_64": 315, "aarch64": 275}
+    found = ctypes.create_string_buffer(48)
+    if os.uname().machine in numbers:
+        ctypes.CDLL(None).syscall(numbers[os.uname().machine], pid, found, 48, 0)
+    return struct.unpack("=IIQiIQQQ", found.raw)[5]
+
+
+def test_sessions_of_their_own_come_last_and_ours_does_not(agent: Agent) -> None:
+    mark = uuid.uuid4().hex
+    before = kernel.autogroup(os.getpid())
+    job = gevent.spawn(lambda: said(agent.run(turn(f"spinners 8 {mark} 20"))))
+    until(lambda: len(processes(mark)) == 8, 20)
+    pids = processes(mark)
+    try:
+        if kernel.shares_by_session():
+            told = lambda: {(kernel.autogroup(pid) or ("", 0))[1] for pid in pids} == {19}  # noqa: E731
+            until(told, 5, "all are told")
+            until(lambda: not {"T", "t"} & set(map(state, pids)), 2, "nobody stays stopped")
+            worker = os.getsid(int(Path(f"/proc/{pids[0]}/stat").read_text().rpartition(")")[2].split()[1]))
+            assert worker not in (os.getsid(0), *map(os.getsid, pids))
+            assert (kernel.autogroup(worker) or ("", 0))[1] == kernel.NICE
+        assert kernel.autogroup(os.getpid()) == before
+        assert not linux or {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids} == {kernel.NICE}
+    finally:
+        job.kill()
+
+
+def test_long_turns_at_the_processor_are_asked_for_and_inherited(agent: Agent) -> None:
+    mark = uuid.uuid4().hex
+    job = gevent.spawn(lambda: said(agent.run(turn(f"spinners 1 {mark} 20"))))
+    until(lambda: processes(mark), 20)
+    (pid,) = processes(mark)
+    try:
+        assert slices(pid) in (0, kernel.SLICE) and slices(0) != kernel.SLICE
+        assert slices(pid) == kernel.SLICE or not slices(0), "where the kernel says how long, it is as we asked"
+    finally:
+        job.kill()
+
+
+def test_a_warden_that_is_kept_waiting_while_it_looks_does_not_look_more_rarely(monkeypatch) -> None:
+    ours, theirs = socket.socketpair()
+    warden = Warden(ours, os.getpid())
+    monkeypatch.setattr(warden, "_see", lambda: time.sleep(0.2) or SOON)
+    warden._look()
+    assert not linux or warden._due - time.monotonic() < 1
+    ours.close()
+    theirs.close()
