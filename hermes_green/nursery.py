@@ -74,6 +74,7 @@ class Nursery:
             halt=house.supervisor.halt,
             count=lambda child, name, outcome: log.info("{} {}", name, outcome),
             hide=lambda token: logs.add_secrets([token], short_lived=True),
+            moved=house.look,
         )
         adapter = package.create(config.options, context, **self._injected.get(config.platform, {}))
         self.set_budget(config)

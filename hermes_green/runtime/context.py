@@ -9,7 +9,7 @@ from hermes_green.core.ports import Store
 
 
 class AdapterContext:
-    """See ``core.ports.Context``."""
+    """See ``core.ports.Context``. ``moved`` is told that rows wait under another chat's id now; it returns at once."""
 
     def __init__(
         self,
@@ -21,6 +21,7 @@ class AdapterContext:
         halt: Callable[[str, HermesError], None],
         count: Callable[[str, str, str], None],
         hide: Callable[[str], None],
+        moved: Callable[[], None] = lambda: None,
     ) -> None:
         self.child = child
         self.account = account
@@ -29,6 +30,7 @@ class AdapterContext:
         self._halt = halt
         self._count = count
         self._hide = hide
+        self._moved = moved
 
     def memo(self, name: str) -> Any:
         """The last committed value under ``name``, or None."""
@@ -46,6 +48,7 @@ class AdapterContext:
     def rekey(self, old: str, new: str) -> None:
         """A chat has changed its id: sessions and undelivered rows follow."""
         self._store.rekey(self.child, old, new)
+        self._moved()
 
     def hide(self, secret: str) -> None:
         """A token has been fetched: nothing shows it from now on."""

@@ -15,6 +15,7 @@ from hermes_green.core.machine import State
 from hermes_green.core.model import Inbound, Peer, lane_of
 from hermes_green.core.ports import Lease, SessionInfo, Store
 from hermes_green.runtime import saved
+from hermes_green.runtime.borders import ANYTHING
 from hermes_green.runtime.child import Child
 from hermes_green.runtime.closing import Deadline, side_by_side
 from hermes_green.runtime.commands import Command
@@ -191,6 +192,7 @@ class House:
         self.members[member.child.id] = member
         self.supervisor.add(member.child, refused)
         self.delivery.wake_child(member.child.id)
+        self.look()  # for what the one before it did not get to
 
     def repace(self, policy: Policy, pace: Pace) -> None:
         """Obey other rules and numbers from now on; no link is touched."""
@@ -202,7 +204,7 @@ class House:
         """Stop a child for good and free what it owns. ``replaced``: another follows under its id; until
         then turns and replies still find this one, so that no message is given up for want of a child."""
         child = self.supervisor.retire(id)
-        child.free()
+        self._free(child)
         self.members[id].express.close(EXPRESS_GRACE)
         if not replaced:
             self.supervisor.forget(id)
@@ -216,6 +218,7 @@ class House:
         if waiting or lanes:
             self._log.info("taking up {} waiting messages and {} chats with replies", waiting, lanes)
         if self._looking is None:
+            self._bell.clear()
             self._looking = gevent.spawn(self._look)
             self._looking.name = "look-for-rows"
 
@@ -229,8 +232,8 @@ class House:
         return sum(waiting.values()), len(lanes)
 
     def look(self) -> None:
-        """Look soon whether something waits for nobody: the store was away, and may have taken what those who
-        waited for it had given up; returns at once."""
+        """Look soon whether something waits for nobody. The store was away, and may have taken what those who
+        waited for it had given up; or a chat or a child has taken another's place. Returns at once."""
         self._bell.set()
 
     def _look(self) -> None:
@@ -269,4 +272,10 @@ class House:
 
     def _release(self, member: Member) -> None:
         member.express.close()
-        member.child.free()
+        self._free(member.child)
+
+    def _free(self, child: Child) -> None:
+        try:
+            child.free()
+        except ANYTHING:  # border: an adapter that cannot be closed is let go all the same
+            self._log.exception("{} could not be closed: this is a bug", child.id)

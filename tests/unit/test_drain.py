@@ -8,11 +8,12 @@ import pytest
 from loguru import logger
 
 from hermes_green.core.machine import State
-from hermes_green.core.model import Inbound, Peer
+from hermes_green.core.model import Inbound, Peer, Receipt
 from hermes_green.core.options import Access
 from hermes_green.core.ports import Intake as Item, NewPart
 from hermes_green.runtime import delivery, house
 from hermes_green.runtime.closing import Deadline
+from hermes_green.runtime.context import AdapterContext
 from hermes_green.runtime.events import Bus
 from hermes_green.runtime.hooks import Hooks
 from hermes_green.runtime.house import House, Member
@@ -81,6 +82,57 @@ def test_a_bug_met_while_looking_for_rows_is_not_the_end_of_looking(scene, monke
     scene.house.look()
     eventually(lambda: not bugs)
     test_what_the_store_took_while_nobody_heard_so_is_taken_up_when_it_is_back(scene)
+
+
+def test_what_a_chat_still_awaits_goes_on_at_once_when_that_chat_has_changed_its_id(scene):
+    nothing = lambda *args: None  # noqa: E731
+    context = AdapterContext(
+        child="one",
+        account="",
+        log=logger,
+        store=scene.store,
+        halt=nothing,
+        count=nothing,
+        hide=nothing,
+        moved=scene.house.look,
+    )
+    sent = []
+
+    def send(part, link):
+        if not sent:
+            context.rekey("old", "new")
+        sent.append((part.peer.chat_id, part.payload["text"]))
+        return Receipt("r", scene.clock.wall())
+
+    scene.rooms.adapter.send = send
+    eventually(lambda: scene.child.state is State.READY)
+    scene.house.resume()
+    parts = [NewPart(Peer("one", "old", "group"), {"text": text}) for text in "ab"]
+    scene.store.enqueue("k", "d", "one", parts, scene.clock.wall())
+    scene.rooms.delivery.wake("one", "old")
+    eventually(lambda: sent == [("old", "a"), ("new", "b")])
+
+
+def test_what_was_left_of_the_one_before_is_taken_up_with_a_child_that_takes_its_place(scene, monkeypatch):
+    scene.rooms.agent.before = lambda turn: None
+    scene.house.resume()
+    member = scene.house.members["one"]
+    member.express.close()
+    inbound = Inbound(("w",), Peer("one", "e", "dm"), "w", "/whoami")
+    (row,) = scene.store.accept("one", [Item(inbound, "one:e")], scene.clock.wall())
+    scene.rooms.desk.route(row, inbound, "one:e")
+    gevent.sleep(0.005)
+    assert scene.store.sessions_waiting()
+    monkeypatch.setattr(scene.house.supervisor, "add", lambda child, refused: None)
+    scene.house.enlist(member)
+    eventually(lambda: not scene.store.sessions_waiting())
+
+
+def test_an_adapter_that_cannot_be_closed_is_let_go_all_the_same(scene, monkeypatch):
+    monkeypatch.setattr(scene.house.supervisor, "retire", lambda id: scene.child)
+    scene.rooms.adapter.close = lambda: 1 / 0
+    scene.house.dismiss("one")
+    assert not scene.house.members and not scene.house.supervisor.children
 
 
 @pytest.mark.parametrize(("seconds", "turns"), [(25.0, 22.0), (2.0, 1.5), (0.0, 0.0)])
