@@ -190,14 +190,18 @@ class Turns:
 
     def steer(self, lease: Lease, row: int, text: str) -> bool:
         """Give a message that waits to the turn that runs: its row ends with that turn. False: the agent
-        cannot, the turn is over, or a hook must decide about each message; the row waits on."""
+        cannot, the turn is over, or a hook must decide about each message; the row waits on. Waits for a store
+        that is away: what the agent has taken must not be asked a second time."""
         if self._hooks.listens("message:received") or not self._asking.steer(lease.turn_id, text):
             return False
-        try:
-            return self._store.join(lease, row, self._clock.wall())
-        except StoreError as error:
-            self._log.debug("row {} did not join turn {}: {}", row, lease.turn_id, error)
-            return False
+        while True:
+            try:
+                return self._store.join(lease, row, self._clock.wall())
+            except StoreAway:
+                gevent.sleep(STORE_RETRY)
+            except StoreError as error:
+                self._log.debug("row {} did not join turn {}: {}", row, lease.turn_id, error)
+                return False
 
     def apart(self, lease: Lease, rows: Collection[int]) -> Sequence[Lease]:
         """What is left of a lease without these rows, and a lease for each of them. Raises StoreError: nothing

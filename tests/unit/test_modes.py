@@ -8,8 +8,10 @@ import gevent
 import pytest
 from gevent.event import Event
 
+from hermes_green.core.errors import StoreAway
 from hermes_green.core.model import Attachment
 from hermes_green.core.options import Access
+from hermes_green.runtime import turn
 from hermes_green.store.memory import MemoryStore
 from tests.support.children import eventually
 from tests.support.rooms import Rooms, ScriptedAgent
@@ -173,6 +175,23 @@ def test_steer_gives_the_message_to_the_running_agent_and_ends_it_with_that_turn
     settled(rooms)
     assert rooms.agent.asked() == ["first"] and rooms.store.counts(0).inbox == 0
     assert rooms.store.history("one:c", 1)[0].text == "first\nfaster"
+
+
+def test_what_an_agent_was_given_while_the_store_was_away_is_not_answered_a_second_time(open_rooms, monkeypatch):
+    monkeypatch.setattr(turn, "STORE_RETRY", 0.003)
+    rooms = working(open_rooms(Gated(takes=True), mode="steer"))
+    join, away = rooms.store.join, [StoreAway("full")] * 2
+    rooms.store.join = lambda *args: join(*args) if not away else away_now(away)
+    rooms.say("faster")
+    eventually(lambda: rooms.agent.steered == ["faster"] and not rooms.store.sessions_waiting())
+    rooms.agent.let()
+    eventually(lambda: rooms.texts == ["re: first"])
+    settled(rooms)
+    assert rooms.agent.asked() == ["first"] and not away
+
+
+def away_now(errors):
+    raise errors.pop()
 
 
 def test_steer_queues_what_comes_with_a_file_because_words_alone_can_be_given_to_a_running_agent(open_rooms):
