@@ -121,7 +121,9 @@ class Turns:
             raise
         except ANYTHING as error:  # border: a turn; its session must not wait for a lease
             self._log.exception("turn {} failed outside the agent: this is a bug", lease.turn_id)
-            self.end(lease, TurnEnd("dead", reason=f"the gateway failed: {error!r}"))
+            left = self._asking.left(lease.turn_id) or Left("", "")
+            parts = self._line(lease, texts.say("failed", self._rules().locale), left.handle)
+            self.end(lease, TurnEnd("dead", reason=f"the gateway failed: {error!r}", parts=parts))
         self._asking.left(lease.turn_id)
 
     def _run(self, lease: Lease) -> None:
@@ -168,18 +170,10 @@ class Turns:
         left = self._asking.left(lease.turn_id) or Left(text_of(lease), "")
         told = {"user_name": lease.inbound.peer.user_name, "message": left.asked[:TOLD], "response": left.said[:TOLD]}
         self._publish("agent:end", self._facts(lease), told, outcome=outcome)
-        place = self._place(lease.inbound.peer.child)
-        parts: tuple[NewPart, ...] = ()
-        history: tuple[Message, ...] = ()
         text = f"{left.said}\n\n{texts.say('cut' if interrupted else 'stopped', locale)}".strip()
-        if left.handle is not None and place is not None:
-            try:
-                parts = self._parts(place, lease, text, left.handle)
-            except ANYTHING:  # border: a renderer that fails must not leave the row leased
-                self._log.exception("what turn {} had said could not be rendered: this is a bug", lease.turn_id)
-        if interrupted:
-            history = (Message("user", left.asked), Message("assistant", text))
-        else:
+        parts = self._line(lease, text, left.handle) if left.handle is not None else ()
+        history = (Message("user", left.asked), Message("assistant", text)) if interrupted else ()
+        if not interrupted:
             self._questions.failed(lease.session_id, left.asked)
         reason = "interrupted by the next message" if interrupted else "stopped by the chat"
         try:
@@ -190,15 +184,14 @@ class Turns:
 
     def steer(self, lease: Lease, row: int, text: str) -> bool:
         """Give a message that waits to the turn that runs: its row ends with that turn. False: the agent
-        cannot, the turn is over, or a hook must decide about each message; the row waits on. Waits for a store
-        that is away: what the agent has taken must not be asked a second time."""
+        cannot, the turn is over, or a hook must decide about each message; the row waits on."""
         if self._hooks.listens("message:received") or not self._asking.steer(lease.turn_id, text):
             return False
         while True:
             try:
                 return self._store.join(lease, row, self._clock.wall())
             except StoreAway:
-                gevent.sleep(STORE_RETRY)
+                gevent.sleep(STORE_RETRY)  # what the agent has taken must not be asked a second time
             except StoreError as error:
                 self._log.debug("row {} did not join turn {}: {}", row, lease.turn_id, error)
                 return False
@@ -284,7 +277,9 @@ class Turns:
             return "answered", replace(end, parts=self._parts(place, lease, text, handle, answer.media))
         except ANYTHING as error:  # border: a renderer that fails must not leave the row leased
             self._log.exception("the answer of turn {} could not be rendered: this is a bug", turn.id)
-            return "unrendered", replace(end, state="dead", reason=f"the answer could not be rendered: {error!r}")
+            parts = self._line(lease, texts.say("failed", rules.locale), handle)
+            reason = f"the answer could not be rendered: {error!r}"
+            return "unrendered", replace(end, state="dead", reason=reason, parts=parts)
 
     def _decide(self, lease: Lease, place: Place, question: Question) -> Question | TurnEnd:
         """What the hooks of message:received make of a message: what to ask, or how its row ends."""
@@ -374,6 +369,15 @@ class Turns:
         reply = Reply(text, inbound.peer, inbound.reply_ref, media, used)
         first, *rest = render(place.adapter, reply, self._offhub)
         return (replace(first, handle=handle), *rest)
+
+    def _line(self, lease: Lease, text: str, handle: Mapping[str, Any] | None) -> tuple[NewPart, ...]:
+        """What is said in place of an answer, in its draft where there is one; nothing where that cannot be."""
+        place = self._place(lease.inbound.peer.child)
+        try:
+            return self._parts(place, lease, text, handle) if place is not None else ()
+        except ANYTHING:  # border: a renderer that fails must not leave the row leased
+            self._log.exception("the end of turn {} could not be rendered: this is a bug", lease.turn_id)
+            return ()
 
     def _facts(self, lease: Lease) -> dict[str, Any]:
         """The context of every message-bound hook."""

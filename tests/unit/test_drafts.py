@@ -269,6 +269,20 @@ def test_a_turn_that_is_stopped_while_its_answer_waits_for_the_store_ends_its_dr
     assert not rooms.turns._asking._left
 
 
+@pytest.mark.parametrize("where", ["render", "history"])
+def test_a_turn_that_a_bug_ends_says_so_in_its_draft(make, where):
+    rooms = make(Talker())
+    render = rooms.adapter.render
+    if where == "render":
+        rooms.adapter.render = lambda reply: 1 / 0 if reply.text == FULL else render(reply)
+    else:
+        rooms.turns._spent = lambda *args: 1 / 0
+    rooms.say("x")
+    eventually(lambda: rooms.texts)
+    assert "failed" in rooms.texts[0] and rooms.adapter.sent[0].handle == {"bubble": 1}
+    eventually(lambda: [letter.text for letter in rooms.store.dead()] == ["x"])
+
+
 def test_a_stopped_turn_ends_though_what_it_said_cannot_be_rendered(make):
     rooms = make(Talker(stop=lambda: gevent.sleep(30)))
     usual = rooms.adapter.render

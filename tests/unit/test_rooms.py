@@ -11,6 +11,7 @@ from hermes_green.core.model import Caps, Inbound, Peer, Rate, Reaction
 from hermes_green.core.options import Access
 from hermes_green.core.ports import Intake
 from hermes_green.runtime import gates
+from hermes_green.runtime.texts import say
 from hermes_green.store.memory import MemoryStore
 from tests.support.children import ScriptedAdapter, eventually
 from tests.support.rooms import Rooms, ScriptedAgent
@@ -374,5 +375,5 @@ def test_an_answer_that_cannot_be_rendered_is_a_dead_letter_and_the_session_goes
     rooms.adapter.render = lambda reply: 1 / 0 if "bad" in reply.text else render(reply)
     rooms.say("bad")
     rooms.say("good")
-    eventually(lambda: rooms.texts == ["re: good"])
+    eventually(lambda: rooms.texts == [say("failed", "en"), "re: good"])
     assert "rendered" in rooms.store.dead()[0].reason
