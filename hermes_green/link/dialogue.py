@@ -157,13 +157,13 @@ class Dialogue:
         (an answer still stops the platform from sending it again), else answered once it is committed. Where the
         platform sends nothing again the frame is kept until then."""
         kept = self._port.keep(raw)
-        if kept is not None:
-            ack = _after(kept, ack)
-        try:
+        if kept is None:
             self._offer(raw, read, ack, memo)
-        except LinkLost:
-            if kept is not None:
-                kept.leave()
+            return
+        try:
+            self._offer(raw, read, _after(kept, ack), memo)
+        except BaseException:
+            kept.leave()
             raise
 
     def _offer(

@@ -13,37 +13,58 @@ import os
 import stat
 import struct
 import zlib
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator
 
 MEMORY = Path("/dev/shm")
 # Bytes for the frames of one child that are on their way to the commit; a usual frame has one to four thousand.
 SIZE = 256 * 1024
-# Length of what follows, its checksum, what it is.
+# Length of what follows, its checksum, what it is: one of the three below, and how many processes have ended
+# while they read it.
 _HEAD = struct.Struct("<IIB")
 _TEXT, _BINARY, _FREE = 1, 2, 3
+_KIND_BITS = 2
 _END = bytes(_HEAD.size)
+# Whoever reads a frame after so many have ended over it would do so, too.
+FATAL = 2
 
 
 class Held:
-    """A frame in the shelter, until ``done``."""
+    """A frame in the shelter, until ``done``. ``at``: where its record begins; ``kind``: text or not."""
 
-    def __init__(self, shelter: Shelter, at: int, raw: str | bytes) -> None:
+    def __init__(self, shelter: Shelter, at: int, kind: int, raw: str | bytes, ends: int = 0) -> None:
         self.raw = raw
+        self.at = at
+        self.kind = kind
         self._shelter = shelter
-        self._at = at
-        self._over = False
+        self._ends = ends
 
     def done(self) -> None:
         """What it says is committed, or says nothing."""
-        if not self._over:
-            self._over = True
-            self._shelter._free(self, self._at)
+        self._shelter._free(self)
 
     def leave(self) -> None:
         """It could not be taken in now: the next run shall."""
-        if not self._over:
-            self._shelter._leave(self)
+        self._shelter._leave(self)
+
+    def take(self) -> None:
+        """Somebody is taking it in after all."""
+        self._shelter._take(self)
+
+    @property
+    def fatal(self) -> bool:
+        """Processes have ended while they read it, and more than one: it is no chance."""
+        return self._ends >= FATAL
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Read it; should that be our end, the next process knows of it."""
+        self._shelter._mark(self, self._ends + 1)
+        try:
+            yield
+        finally:
+            self._shelter._mark(self, self._ends)
 
 
 class Shelter:
@@ -58,10 +79,11 @@ class Shelter:
         self._log = log
         self._size = size
         self._map: mmap.mmap | None = None
-        self._refused = False
+        self._refused = False  # told that there is no such memory
+        self._crowded = False  # told that there is no room in it
         self._at = 0
-        self._held = 0
-        self._left: list[Held] = []
+        self._held: set[Held] = set()
+        self._left: set[Held] = set()
         if place.exists():
             self._open()
 
@@ -70,27 +92,34 @@ class Shelter:
         if self._map is None and not self._open():
             return None
         assert self._map is not None
-        data = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw
+        kind, data = (_TEXT, raw.encode("utf-8", "surrogateescape")) if isinstance(raw, str) else (_BINARY, raw)
         at = self._at if self._held else 0
         begin = at + _HEAD.size
         end = begin + len(data)
-        if not data or end + _HEAD.size > self._size:
+        if not data:
+            return None  # no record is empty
+        if end + _HEAD.size > self._size:
+            self._tell_crowded()
             return None
         # Last of all the head: a copy that our end has cut short is not there.
         self._map[end : end + _HEAD.size] = _END
         self._map[begin:end] = data
-        self._map[at:begin] = _HEAD.pack(len(data), zlib.crc32(data), _TEXT if isinstance(raw, str) else _BINARY)
+        self._map[at:begin] = _HEAD.pack(len(data), zlib.crc32(data), kind)
         self._at = end
-        self._held += 1
-        return Held(self, at, raw)
+        held = Held(self, at, kind, raw)
+        self._held.add(held)
+        return held
 
     def left(self) -> list[Held]:
-        """Frames that nobody is taking in: of a process that has ended, or left by a run; told once."""
-        left, self._left = self._left, []
-        return left
+        """Frames that nobody is taking in, in the order in which they came: of a process that has ended, or left
+        by a run; told once."""
+        left, self._left = self._left, set()
+        return sorted(left, key=lambda held: held.at)
 
     def close(self) -> None:
-        """Remove the file, unless somebody still has to take in what is there."""
+        """Nobody takes anything in any more: what is held is left to whoever comes next, here or in another
+        process; where there is nothing, the file goes."""
+        self._left = set(self._held)
         if self._map is None or self._held:
             return
         self._map.close()
@@ -98,15 +127,17 @@ class Shelter:
         self._place.unlink(missing_ok=True)
 
     def _open(self) -> bool:
-        if self._refused or not self._place.parent.is_dir():
+        if not self._place.parent.is_dir():
             return False
         try:
             self._map = _mapped(self._place, self._size)
         except OSError as error:
-            self._refused = True
-            text = "messages are not sheltered until their commit, a kill may cost one: {}: {}"
-            self._log.warning(text, self._place, error)
+            if not self._refused:
+                self._refused = True
+                text = "messages are not sheltered until their commit, a kill may cost one: {}: {}"
+                self._log.warning(text, self._place, error)
             return False
+        self._refused = False
         self._find()
         return True
 
@@ -115,25 +146,44 @@ class Shelter:
         assert self._map is not None
         at = 0
         while at + _HEAD.size <= self._size:
-            length, checksum, kind = _HEAD.unpack_from(self._map, at)
+            length, checksum, said = _HEAD.unpack_from(self._map, at)
+            kind, ends = said & _FREE, said >> _KIND_BITS
             begin = at + _HEAD.size
             data = self._map[begin : begin + length]
             if not length or len(data) < length or kind not in (_TEXT, _BINARY, _FREE) or zlib.crc32(data) != checksum:
                 break
             if kind != _FREE:
                 raw = data.decode("utf-8", "surrogateescape") if kind == _TEXT else data
-                self._left.append(Held(self, at, raw))
+                self._held.add(Held(self, at, kind, raw, ends))
             at = begin + length
-        self._at, self._held = at, len(self._left)
+        self._at, self._left = at, set(self._held)
 
-    def _free(self, held: Held, at: int) -> None:
-        assert self._map is not None
-        self._map[at + _HEAD.size - 1] = _FREE
-        self._held -= 1
+    def _free(self, held: Held) -> None:
+        if held in self._held:
+            self._say(held, _FREE)
+            self._held.discard(held)
+            self._left.discard(held)
+            self._crowded = self._crowded and bool(self._held)
 
     def _leave(self, held: Held) -> None:
-        if held not in self._left:
-            self._left.append(held)
+        if held in self._held:
+            self._left.add(held)
+
+    def _take(self, held: Held) -> None:
+        self._left.discard(held)
+
+    def _mark(self, held: Held, ends: int) -> None:
+        if held in self._held:
+            self._say(held, held.kind | ends << _KIND_BITS)
+
+    def _say(self, held: Held, said: int) -> None:
+        assert self._map is not None
+        self._map[held.at + _HEAD.size - 1] = said
+
+    def _tell_crowded(self) -> None:
+        if not self._crowded:
+            self._crowded = True
+            self._log.warning("no room to shelter more messages until their commit: a kill now would cost them")
 
 
 def place_of(data_dir: Path, child: str) -> Path:
@@ -153,7 +203,12 @@ def _mapped(place: Path, size: int) -> mmap.mmap:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
             raise PermissionError("the file is not ours alone")
-        os.posix_fallocate(descriptor, 0, size)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError:
+            if not found.st_size:
+                os.unlink(place)
+            raise
         return mmap.mmap(descriptor, size)
     finally:
         os.close(descriptor)

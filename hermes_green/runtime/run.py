@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, Callable, Literal, Mapping, Protocol
 
 import gevent
@@ -121,23 +122,41 @@ class Run:
         """Take in what came just before the last process ended; no dial is needed for it."""
         owner = self._owner
         left = owner.intake.shelter.left() if owner.intake.shelter is not None else []
-        for number, held in enumerate(left):
-            self._again = held
-            try:
-                owner.adapter.replay(self, held.raw)  # type: ignore[attr-defined]
-            except (LinkLost, gevent.GreenletExit):
-                for other in left[number:]:
-                    other.leave()
-                raise
-            except Exception as error:  # border: a frame that an adapter stumbles over must not keep it from dialling
-                owner.log.exception("a kept frame could not be handed in: this is a bug")
-                self.quarantine(held.raw, error, lambda taken, held=held: held.done())  # type: ignore[misc]
-                continue
-            if self._again is not None:
-                held.done()  # there was nothing to hand in
-        self._again = None
+        waiting = deque(left)
+        try:
+            while waiting:
+                self._take_up(waiting[0])
+                waiting.popleft()
+        finally:
+            self._again = None
+            for held in waiting:
+                held.leave()
         if left:
             owner.log.info("{} frames that came just before the last end were taken up", len(left))
+
+    def _take_up(self, held: Held) -> None:
+        """Hand in one frame that was kept. Raises LinkLost: it could not be, now."""
+        owner = self._owner
+        if held.fatal:
+            owner.log.error("a kept frame is not read any more: processes have ended over it, this is a bug")
+            self._set_aside(held, RuntimeError("processes have ended while they read it"))
+            return
+        self._again = held
+        try:
+            with held.reading():
+                owner.adapter.replay(self, held.raw)  # type: ignore[attr-defined]
+        except LinkLost:
+            raise
+        except Exception as error:  # border: a frame that an adapter stumbles over must not keep it from dialling
+            owner.log.exception("a kept frame could not be handed in: this is a bug")
+            self._set_aside(held, error)
+            return
+        if self._again is not None:
+            held.done()  # there was nothing to hand in
+
+    def _set_aside(self, held: Held, error: Exception) -> None:
+        self.quarantine(held.raw, error, lambda taken: held.done())
+        held.take()
 
     def _report(self, error: BaseException | None) -> None:
         self._void = True

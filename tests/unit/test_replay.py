@@ -156,6 +156,73 @@ def test_a_kept_frame_that_the_adapter_stumbles_over_is_quarantined_once_and_the
     assert bench.store.counts(0.0).quarantine == 1
 
 
+def test_what_an_end_in_this_process_left_uncommitted_is_taken_up_by_the_next_under_the_name(bench, tmp_path) -> None:
+    shelter = Shelter(tmp_path / "frames", logger)
+    adapter = Once()
+    first = bench.child(adapter, shelter=shelter)
+    eventually(lambda: first.state is State.READY)
+    bench.store.away = True
+    Talk(adapter.links[0].port, FakeContext("one"), PlatformOptions()).again("waiting")
+    eventually(lambda: first.intake.away)
+    bench.supervisor.retire("one")
+    first.intake.close(0.0)
+    bench.supervisor.forget("one")
+    bench.store.away = False
+    second = bench.child(Once(), shelter=shelter)
+    eventually(lambda: texts(bench) == ["waiting"] and second.state is State.READY)
+    eventually(lambda: Shelter(tmp_path / "frames", logger).left() == [])
+
+
+def test_a_quarantine_that_is_full_keeps_what_was_not_looked_at_yet(bench, tmp_path) -> None:
+    class Stumbling(Once):
+        def replay(self, port: Any, raw: str | bytes) -> None:
+            if raw == "one" and not self.replayed:
+                self.replayed.append(raw)
+                port._void = True  # told to end in between
+                raise KeyError("a bug")
+            super().replay(port, raw)
+
+    bench.child(Stumbling(), shelter=left_by_another(tmp_path, "one", "two"))
+    eventually(lambda: texts(bench) == ["one", "two"])
+
+
+def test_a_frame_that_an_adapter_stumbles_over_is_quarantined_by_the_next_run(bench, tmp_path) -> None:
+    class Stumbling(Once):
+        def replay(self, port: Any, raw: str | bytes) -> None:
+            self.replayed.append(raw)
+            Tripping(port, FakeContext("one"), PlatformOptions()).again(raw)
+
+    class Tripping(Talk):
+        def _offer(self, *about: Any) -> None:
+            raise KeyError("a bug")
+
+    adapter = Stumbling()
+    child = bench.child(adapter, shelter=Shelter(tmp_path / "frames", logger))
+    eventually(lambda: child.state is State.READY)
+    with pytest.raises(KeyError):
+        Tripping(adapter.links[0].port, FakeContext("one"), PlatformOptions()).again("one")
+    for number in (2, 3):
+        adapter.links[-1].end(LinkLost("gone"))
+        eventually(lambda: len(adapter.links) == number)
+        eventually(lambda: bench.store.counts(0.0).quarantine == 1)
+    assert adapter.replayed == ["one"]
+    eventually(lambda: Shelter(tmp_path / "frames", logger).left() == [])
+
+
+def test_what_processes_died_of_is_quarantined_without_being_read_again(bench, tmp_path) -> None:
+    shelter = left_by_another(tmp_path, "deadly", "two")
+    ends = []
+    for _ in range(2):
+        ends.append(shelter.left()[0].reading())
+        ends[-1].__enter__()
+        shelter = Shelter(tmp_path / "frames", logger)
+    adapter = Once()
+    child = bench.child(adapter, shelter=shelter)
+    eventually(lambda: child.state is State.READY and texts(bench) == ["two"])
+    assert adapter.replayed == ["two"] and bench.store.counts(0.0).quarantine == 1
+    eventually(lambda: Shelter(tmp_path / "frames", logger).left() == [])
+
+
 @pytest.mark.parametrize("text", ["one", "nothing", "bad"])
 def test_a_dialogue_lets_a_frame_go_once_it_is_committed_or_says_nothing(text) -> None:
     port = FakePort()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -51,6 +52,53 @@ def test_a_frame_that_a_run_left_goes_to_the_next_run_of_the_same_process(tmp_pa
     assert [each.raw for each in left] == ["one"]
     left[0].done()
     assert raws(first) == [] == raws(shelter(tmp_path))
+
+
+def test_what_is_held_when_nobody_takes_in_any_more_is_left_in_the_order_of_its_coming(tmp_path) -> None:
+    first = shelter(tmp_path)
+    held = [first.keep(raw) for raw in ("one", "two", "three")]
+    assert all(held)
+    held[1].leave()
+    first.close()
+    held[2].done()
+    assert raws(first) == ["one", "two"] == raws(shelter(tmp_path))
+
+
+def test_what_is_done_after_all_is_not_left(tmp_path) -> None:
+    first = shelter(tmp_path)
+    held = first.keep("one")
+    assert held is not None
+    held.leave()
+    held.done()
+    held.leave()
+    assert raws(first) == [] == raws(shelter(tmp_path))
+
+
+def test_what_the_process_died_of_twice_is_known_to_the_next(tmp_path) -> None:
+    shelter(tmp_path).keep("one")
+    fatal, ends = [], []
+    for _ in range(3):
+        (held,) = shelter(tmp_path).left()
+        fatal.append(held.fatal)
+        ends.append(held.reading())
+        ends[-1].__enter__()  # and then the end
+    assert fatal == [False, False, True]
+
+
+def test_what_was_read_and_is_done_or_could_not_be_taken_in_has_killed_nobody(tmp_path) -> None:
+    first = shelter(tmp_path)
+    for raw in ("one", "two"):
+        first.keep(raw)
+    for _ in range(3):
+        one, two = shelter(tmp_path).left()
+        with one.reading():
+            pass
+        with pytest.raises(OSError), two.reading():
+            raise OSError
+        assert not one.fatal and not two.fatal
+    with one.reading():
+        one.done()
+    assert raws(shelter(tmp_path)) == ["two"]
 
 
 def test_the_next_process_writes_behind_what_it_has_to_take_in(tmp_path) -> None:
@@ -129,6 +177,35 @@ def test_nobody_else_reads_it_and_what_others_have_laid_there_is_not_used(tmp_pa
     os.symlink(tmp_path / "elsewhere", tmp_path / "frames")
     assert shelter(tmp_path).keep("two") is None
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_memory_that_is_full_is_told_once_and_asked_again(tmp_path, monkeypatch) -> None:
+    told: list[str] = []
+    log = type("Log", (), {"warning": lambda self, text, *values: told.append(text.format(*values))})()
+
+    def full(*about: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "posix_fallocate", full)
+        first = Shelter(tmp_path / "frames", log)
+        assert first.keep("one") is None and first.keep("two") is None
+        assert not (tmp_path / "frames").exists()
+    assert len(told) == 1 and "No space left" in told[0]
+    assert first.keep("three") is not None
+    assert raws(shelter(tmp_path)) == ["three"]
+
+
+def test_that_there_is_no_room_for_more_is_told_once_until_there_is_again(tmp_path) -> None:
+    told: list[str] = []
+    log = type("Log", (), {"warning": lambda self, text, *values: told.append(text.format(*values))})()
+    first = Shelter(tmp_path / "frames", log, size=1100)
+    for _ in range(2):
+        held = [first.keep("x" * 500) for _ in range(4)]
+        assert [each is not None for each in held] == [True, True, False, False]
+        for each in held[:2]:
+            each.done()
+    assert len(told) == 2
 
 
 def test_without_such_memory_nothing_is_kept_and_nothing_fails(tmp_path) -> None:
