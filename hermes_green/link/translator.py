@@ -27,7 +27,8 @@ class Translator:
         self._settings = settings
         self._ctx = ctx
         self._clock = clock or SystemClock()
-        self._elsewhere: Remembered[str, None] = Remembered(REMEMBERED)  # parts whose draft is not to hold them
+        # Parts that went anew although they carry a draft -> their messages' ids.
+        self._elsewhere: Remembered[str, str] = Remembered(REMEMBERED)
 
     def close(self) -> None:
         """Ask no more who we are, and close the pooled HTTP connections."""
@@ -43,23 +44,26 @@ class Translator:
         retract: Callable[[Part], None],
     ) -> Receipt:
         """Finish the draft that a part carries. Where the platform refuses that, or a file comes in its place,
-        the part goes anew and the draft is taken back: in this order, so that nothing is lost in between. What
-        breaks off after that is repeated without the draft, which would show the text a second time.
+        the part goes anew and the draft is taken back: in this order, so that nothing is lost in between. Where
+        only the taking back breaks off, a repeat does that alone: neither the draft nor a second message is to show
+        the text once more.
 
         ``finish`` and ``post`` answer with the message's id; of ``finish``, "" is a refusal, too.
         """
-        id = ""
-        if part.handle and "media" not in part.payload and part.key not in self._elsewhere:
+        id, anew = self._elsewhere.get(part.key, ""), part.key in self._elsewhere
+        if part.handle and "media" not in part.payload and not anew:
             try:
                 id = finish(part)
             except SendRefused as refused:
                 self._ctx.count("drafts", "anew")
                 self._ctx.log.info("the draft cannot be finished, the part is sent anew: {}", refused)
-        if not id:
+        if not id and not anew:
             id = post(part)
-            if part.handle:
-                self._elsewhere[part.key] = None
-                retract(part)
+            anew = bool(part.handle)
+            if anew:
+                self._elsewhere[part.key] = id
+        if anew:
+            retract(part)
         return Receipt(id, self._clock.wall())
 
 
