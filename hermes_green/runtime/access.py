@@ -50,6 +50,12 @@ def judge(inbound: Inbound, access: Access, paired: bool = False) -> Verdict:
     return Verdict.ALLOW if peer.chat_id in access.groups else Verdict.SILENT
 
 
+def awaited(inbound: Inbound) -> bool:
+    """Whether somebody may wait for an answer, whatever the rules: nobody does to a reaction, nor to what was said
+    in a group to others (where the bot need not be mentioned, each message counts as if it was)."""
+    return inbound.reaction is None and (inbound.mentioned or inbound.peer.chat_type == "dm")
+
+
 def session_of(peer: Peer, access: Access = Access()) -> str:
     """The session a message belongs to: a chat of a child; by the rules one thread of it, or one user in it."""
     rules = access.within(peer.chat_id)

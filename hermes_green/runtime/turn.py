@@ -15,6 +15,7 @@ from hermes_green.core.model import EMPTY, Attachment, Inbound, Message, Peer, R
 from hermes_green.core.ports import Adapter, Agent, Lease, NewPart, Store, TurnEnd
 from hermes_green.core.tokens import within
 from hermes_green.runtime import sessions, texts
+from hermes_green.runtime.access import awaited
 from hermes_green.runtime.asking import Asking, Left
 from hermes_green.runtime.borders import ANYTHING
 from hermes_green.runtime.commands import Command, recognise
@@ -130,8 +131,7 @@ class Turns:
         rules, started = self._rules(), self._clock.monotonic()
         place = self._place(lease.inbound.peer.child)
         if place is None:
-            # Nobody waits for an answer to a reaction, so there is nothing that could be sent again.
-            state: Literal["dead", "refused"] = "dead" if lease.inbound.reaction is None else "refused"
+            state: Literal["dead", "refused"] = "dead" if awaited(lease.inbound) else "refused"
             self.end(lease, TurnEnd(state, reason=f"child {lease.inbound.peer.child} is no longer configured"))
             return
         if not self._admit(lease.inbound):

@@ -284,11 +284,14 @@ def test_a_timeout_that_an_agent_or_an_adapter_let_out_leaves_no_row_to_nobody(o
     eventually(lambda: "re: c" in rooms.texts)
 
 
-def test_what_nobody_waits_for_of_a_child_that_was_removed_ends_quietly(open_rooms):
+@pytest.mark.parametrize(
+    "about", [{"reaction": Reaction("+1")}, {"mentioned": False}], ids=["a reaction", "talk among others"]
+)
+def test_what_nobody_waits_for_of_a_child_that_was_removed_ends_quietly(open_rooms, about):
     store = MemoryStore()
     rooms = open_rooms(store=store)
-    liked = Inbound(("k",), Peer("gone", "c", "dm"), "m", "", reaction=Reaction("+1"))
-    store.accept("gone", [Intake(liked, "gone:c")], rooms.clock.wall())
+    inbound = Inbound(("k",), Peer("gone", "c", "group"), "m", "", **about)
+    store.accept("gone", [Intake(inbound, "gone:c")], rooms.clock.wall())
     rooms.lanes.offer_all(store.sessions_waiting())
     eventually(lambda: store.counts(rooms.clock.wall()).inbox == 0)
     (line,) = store.audit(0)
