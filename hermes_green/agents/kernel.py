@@ -16,7 +16,7 @@ from typing import Callable, Iterable
 
 LINUX = sys.platform.startswith("linux")
 NICE = 10
-SLICE = 20_000_000  # nanoseconds at a time at the processor
+SLICE = 8_000_000  # nanoseconds at a time at the processor
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274, "riscv64": 274}  # its number; few libraries have its name
