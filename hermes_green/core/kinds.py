@@ -7,7 +7,7 @@ from typing import Any, Mapping
 
 from hermes_green.core.codes import columns
 from hermes_green.core.loose import text_of
-from hermes_green.core.model import EMPTY
+from hermes_green.core.model import EMPTY, Attachment
 
 # Characters of one fact.
 LONGEST_FACT = 200
@@ -27,6 +27,10 @@ class Kind:
         facts = [content[each] for each in self.facts if content.get(each) not in (None, "")]
         said = " ".join(text_of(str(fact))[:LONGEST_FACT] for fact in facts)
         return f"[{self.name}: {said}]" if said else f"[{self.name}]"
+
+    def attachment(self, ref: Mapping[str, Any], name: str = "", mime: str = "", size: int | None = None) -> Attachment:
+        """What is fetched by ``ref``."""
+        return Attachment(self.becomes, ref, name=name, mime=mime, size=size)  # type: ignore[arg-type]
 
 
 def kinds_of(text: str) -> Mapping[str, Kind]:

@@ -87,6 +87,11 @@ def object_in(raw: str | bytes) -> dict[str, Any]:
     return value
 
 
+def json_of(value: Any) -> str:
+    """JSON of our own for a stranger, in as few bytes as can be."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 def bordered(read: Reader) -> Reader:
     """For what reads a stranger's shapes: whatever it stumbles over is a BadFrame."""
 

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from itertools import islice
-from typing import Iterator
+from typing import Callable, Iterator
 
 from hermes_green.core.model import Unit
 
@@ -47,6 +47,17 @@ def split(text: str, limit: int, unit: Unit = Unit.CHARS) -> list[str]:
     if measure(text, unit) <= limit:
         return [text]
     return list(_Cutter(text, limit, unit).pieces()) or [""]
+
+
+def reworded(text: str, marks: re.Pattern[str], word: Callable[[re.Match[str]], str]) -> str:
+    """The text with words in place of marks; where that is "", as for our own name, the blank behind it goes too,
+    which is the last group of ``marks``."""
+
+    def shown(mark: re.Match[str]) -> str:
+        said = word(mark)
+        return said + mark[marks.groups] if said else ""
+
+    return marks.sub(shown, text)
 
 
 def beginning(text: str, least: int, limit: int) -> tuple[str, str]:

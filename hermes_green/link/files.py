@@ -31,8 +31,7 @@ class Outgoing:
     mime: str
 
     def form(self, fields: Mapping[str, str], field: str, name: str = "") -> Multipart:
-        """The file from its beginning as the ``field`` of a form; ``name``: what it is called there."""
-        self.file.seek(0)
+        """The file as the ``field`` of a form; ``name``: what it is called there."""
         return Multipart(fields, field, name or self.name, self.file, self.size, self.mime)
 
 

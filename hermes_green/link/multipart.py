@@ -10,7 +10,7 @@ _CHUNK = 64 * 1024
 
 
 class Multipart:
-    """A multipart/form-data body (RFC 7578) for ``Http.request(data=...)``, of known length; used once.
+    """A multipart/form-data body (RFC 7578) for ``Http.request(data=...)``, of known length; read anew for each try.
 
     ``file`` is open for reading and has ``size`` bytes; a ``mime`` that is "" or no line is guessed from
     ``name``. Its ``content_type`` goes into the request's headers.
@@ -37,6 +37,7 @@ class Multipart:
         return len(self._head) + self._size + len(self._tail)
 
     def __iter__(self) -> Iterator[bytes]:
+        self._file.seek(0)
         yield self._head
         left = self._size
         while left > 0:

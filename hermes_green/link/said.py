@@ -20,6 +20,7 @@ from hermes_green.core.errors import (
     SendUnknown,
     Throttled,
 )
+from hermes_green.core.loose import text_at
 from hermes_green.core.model import EMPTY
 from hermes_green.link.http import Answer, BadAnswer, retry_after
 from hermes_green.link.tokens import life_of
@@ -76,6 +77,14 @@ def address_in(said: Said, name: str) -> str:
     if not isinstance(url, str) or not url.startswith(("ws://", "wss://")):
         raise LinkLost("the platform gave no address to dial", code="no_url")
     return url
+
+
+def given(data: Mapping[str, Any], name: str, error: type[SendError] = SendUnknown) -> str:
+    """What a good answer must have brought. Raises ``error``: it did not."""
+    value = text_at(data, name)
+    if not value:
+        raise error(f"the platform gave no {name}", code="bad_answer")
+    return value
 
 
 def token_in(

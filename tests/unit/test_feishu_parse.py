@@ -220,11 +220,17 @@ def test_our_own_message_is_none():
         json.dumps(message("x")).encode()[:-9],
         json.dumps(with_content("{")).encode(),
         json.dumps(with_content(5)).encode(),
+        json.dumps(with_content([])).encode(),
     ],
 )
 def test_what_is_no_event_or_no_message_is_a_bad_frame(raw):
     with pytest.raises(BadFrame):
         parse(raw, child="c", bot=ME)
+
+
+@pytest.mark.parametrize("raw", [None, ""])
+def test_a_message_without_content_is_one_without_words(raw):
+    assert read(with_content(raw)).text == ""
 
 
 def test_half_a_surrogate_pair_becomes_storable_text():

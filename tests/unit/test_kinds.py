@@ -6,7 +6,7 @@ import pytest
 
 from hermes_green.core.address import peer_at
 from hermes_green.core.kinds import Kind, kinds_of
-from hermes_green.core.model import Peer
+from hermes_green.core.model import Attachment, Peer
 
 TABLE = """
 # A comment.
@@ -31,6 +31,13 @@ def test_a_kind_is_shown_with_what_its_fields_say() -> None:
     assert kind.shown({"name": "half a pair: \ud800"}).encode() == b"[location: half a pair: ?]"
     assert kind.shown({"name": "", "street": None}) == kind.shown() == "[location]"
     assert len(kind.shown({"name": "x" * 999})) < 230
+
+
+def test_a_kind_is_an_attachment_of_what_it_becomes() -> None:
+    kind = Kind("image", "picture")
+    assert kind.attachment({"id": 1}) == Attachment("image", {"id": 1})
+    whole = kind.attachment({"id": 1}, "a.png", "image/png", 5)
+    assert whole == Attachment("image", {"id": 1}, name="a.png", mime="image/png", size=5)
 
 
 def test_a_chat_is_read_by_the_first_pattern_that_takes_all_of_it() -> None:

@@ -41,6 +41,15 @@ def test_a_kind_of_file_that_is_no_line_is_guessed_from_the_name(told):
     assert form.count(b"Content-Type: image/png\r\n\r\nx") == 1 and b"chat_id" not in form
 
 
+def test_a_form_that_is_sent_again_is_read_from_the_files_beginning(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"hello")
+    with outgoing({"path": str(path)}, 5) as file:
+        form = file.form({"kind": "file"}, "media")
+        first, second = b"".join(form), b"".join(form)
+    assert first == second and first.count(b"hello") == 1 and len(first) == len(form)
+
+
 def test_what_was_uploaded_for_a_part_is_used_again_while_it_lives():
     clock, brought = ManualClock(), iter("abcd")
     uploads: Uploads[str] = Uploads(clock, lives=lambda what: 10.0 if what == "a" else 1000.0)

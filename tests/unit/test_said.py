@@ -18,7 +18,18 @@ from hermes_green.core.errors import (
 )
 from hermes_green.core.remembered import Remembered
 from hermes_green.link.http import Answer
-from hermes_green.link.said import LONGEST_WAIT, Said, alone, halting, token_in, undialled, unseen, unsent, wait_of
+from hermes_green.link.said import (
+    LONGEST_WAIT,
+    Said,
+    alone,
+    given,
+    halting,
+    token_in,
+    undialled,
+    unseen,
+    unsent,
+    wait_of,
+)
 from tests.support.port import FakeContext
 
 BUSY = Code(SendRetry, "busy", after=3.0, scope="account")
@@ -129,3 +140,12 @@ def test_the_oldest_is_forgotten_first() -> None:
         kept[key] = number
     kept.setdefault("d", 3)
     assert dict(kept) == {"c": 2, "d": 3}
+
+
+@pytest.mark.parametrize("value", [None, "", 7, ["x"]])
+def test_a_good_answer_without_what_it_must_bring_is_no_answer(value: object) -> None:
+    assert given({"key": "x"}, "key") == "x"
+    with pytest.raises(SendUnknown, match="no key"):
+        given({"key": value}, "key")
+    with pytest.raises(SendRefused):
+        given({}, "key", SendRefused)

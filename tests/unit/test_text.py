@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hermes_green.core.model import Unit
-from hermes_green.core.text import beginning, measure, split
+from hermes_green.core.text import beginning, measure, reworded, split
 
 ALPHABETS = [
     "abc defg. hi! jkl\n\n",
@@ -203,3 +203,9 @@ def test_code_in_which_the_beginning_ends_is_closed_and_opened_again() -> None:
     assert head.count("x = 1") + tail.count("x = 1") == 400
     whole = "```\nx = 1\n```\n" + "word " * 2000
     assert beginning(whole, 3000, 4000)[0].count("```") == 2
+
+
+def test_marks_become_words_and_one_that_becomes_none_takes_its_blank_with_it() -> None:
+    marks, names = re.compile(r"<(\w+)>( ?)"), {"ann": "@Ann", "us": ""}
+    text = "<us> hi <ann>  and <us>, <us> <ann>"
+    assert reworded(text, marks, lambda mark: names[mark[1]]) == "hi @Ann  and , @Ann"

@@ -13,13 +13,13 @@ from hermes_green.adapters.dingtalk import wire
 from hermes_green.adapters.dingtalk.codes import KEYS, PUNISHED, STALE_TOKEN, meaning
 from hermes_green.adapters.dingtalk.settings import Settings, api_of, oapi_of, oapi_override
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import AuthRejected, HermesError, LinkError, LinkLost, SendUnknown
+from hermes_green.core.errors import AuthRejected, HermesError, LinkError, LinkLost
 from hermes_green.core.loose import number_of
 from hermes_green.link.api import Api
 from hermes_green.link.dial import rebased
 from hermes_green.link.files import MIB, outgoing
 from hermes_green.link.http import Answer, TokenCache
-from hermes_green.link.said import Said, address_in, body_of, token_in, undialled, unsent, wait_of
+from hermes_green.link.said import Said, address_in, body_of, given, token_in, undialled, unsent, wait_of
 
 OPEN = "/v1.0/gateway/connections/open"
 TOKEN = "/v1.0/oauth2/accessToken"
@@ -101,18 +101,15 @@ class Rest(Api):
             SendError, AuthRejected: as ``call``.
         """
         with outgoing(media, FILE_LIMIT) as file:
+            body = file.form({}, "media")
 
             def ask(token: str) -> Said:
-                body = file.form({}, "media")
                 query = {"access_token": token, "type": kind}
                 headers = {"Content-Type": body.content_type}
                 url = oapi_of(self._settings) + UPLOAD
                 return self._tell("POST", url, params=query, data=body, headers=headers, read=UPLOAD_READ)
 
-            media_id = self._with_token(ask).get("media_id")
-            if not isinstance(media_id, str) or not media_id:
-                raise SendUnknown("the platform gave no media_id for an upload", code="bad_answer")
-            return media_id, file.name
+            return given(self._with_token(ask), "media_id"), file.name
 
     def download(self, code: str, robot: str) -> Iterator[bytes]:
         """The bytes of a file that a user sent. Raises SendError, AuthRejected, LinkLost."""

@@ -7,23 +7,23 @@ all changes of the card. It grows for ten minutes at a time, takes ten changes a
 
 from __future__ import annotations
 
-import json
 import uuid
 from typing import Any, Mapping
 
 from hermes_green.adapters.feishu import render as bodies
 from hermes_green.adapters.feishu.chats import Chats
-from hermes_green.adapters.feishu.codes import LOW_SEQUENCE, NOT_STREAMING, number
+from hermes_green.adapters.feishu.codes import LowSequence, NotGrowing
 from hermes_green.adapters.feishu.rest import MESSAGES, Rest
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import SendError, SendRefused, SendRetry, SendUnknown
+from hermes_green.core.loose import json_of
 from hermes_green.core.model import Part, Peer
 from hermes_green.core.pacing import Bucket, enter
 from hermes_green.core.ports import Context
 from hermes_green.core.remembered import Remembered
 from hermes_green.link.api import path_of
 from hermes_green.link.progress import Progress
-from hermes_green.link.said import alone, unseen
+from hermes_green.link.said import alone, given, unseen
 
 CARDS = "/open-apis/cardkit/v1/cards"
 ELEMENT = "answer"
@@ -72,9 +72,7 @@ class Cards(Chats):
             return
         try:
             self._write(card, content, STRIDE * n)
-        except SendRefused as refused:
-            if number(refused) not in NOT_STREAMING:
-                raise
+        except NotGrowing:
             self._grow(card, True, STRIDE * n + 1)
             self._write(card, content, STRIDE * n + 2)
         self._progress.shown(card, content)
@@ -108,14 +106,10 @@ class Cards(Chats):
         try:
             try:
                 self._write(card, content, sequence)
-            except SendRefused as refused:
-                if number(refused) != LOW_SEQUENCE:
-                    raise
+            except LowSequence:
                 sequence += (LAST - sequence) // 2
                 self._write(card, content, sequence)
-        except SendRefused as refused:
-            if number(refused) not in NOT_STREAMING:
-                raise
+        except NotGrowing:
             self._rest.call("PATCH", path_of(MESSAGES, message_id), {"content": _card(content, growing=False)})
             return
         try:
@@ -129,15 +123,12 @@ class Cards(Chats):
     def _make(self) -> str:
         with unseen("the making of a card"):
             made = self._rest.call("POST", CARDS, {"type": "card_json", "data": _card(OPENING, growing=True)})
-        card = made.get("card_id")
-        if not isinstance(card, str) or not card:
-            raise SendRefused("a card was made without an id", code="card_id")
-        return card
+        return given(made, "card_id", SendRefused)
 
     def _placed(self, peer: Peer, ref: Mapping[str, Any], handle: Mapping[str, Any]) -> Mapping[str, Any]:
         """Send the message that shows the card, once for all tries: where the key was used before, an
         earlier process's card stands there."""
-        content = json.dumps({"type": "card", "data": {"card_id": handle["card"]}})
+        content = json_of({"type": "card", "data": {"card_id": handle["card"]}})
         message_id = self._put(peer, ref, str(handle["key"]), "interactive", content)
         try:
             card = self._rest.call("POST", f"{CARDS}/id_convert", {"message_id": message_id}).get("card_id")
@@ -152,15 +143,14 @@ class Cards(Chats):
         self._rest.call("PUT", path, {"content": content, **_marks(card, sequence)})
 
     def _grow(self, card: str, on: bool, sequence: int, summary: str = OPENING) -> None:
-        settings = json.dumps({"config": {"streaming_mode": on, "summary": {"content": summary}}}, ensure_ascii=False)
+        settings = json_of({"config": {"streaming_mode": on, "summary": {"content": summary}}})
         self._rest.call("PATCH", path_of(CARDS, card, "settings"), {"settings": settings, **_marks(card, sequence)})
 
 
 def _card(content: str, *, growing: bool) -> str:
     config = {"streaming_mode": growing, "update_multi": True}
     element = {"tag": "markdown", "element_id": ELEMENT, "content": content}
-    card = {"schema": "2.0", "config": config, "body": {"elements": [element]}}
-    return json.dumps(card, ensure_ascii=False, separators=(",", ":"))
+    return json_of({"schema": "2.0", "config": config, "body": {"elements": [element]}})
 
 
 def _marks(card: str, sequence: int) -> dict[str, Any]:

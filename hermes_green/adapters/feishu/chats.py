@@ -6,17 +6,17 @@ image" (10 MB), "Upload file" (30 MB, kinds of files).
 
 from __future__ import annotations
 
-import json
 from typing import Any, Mapping
 
 from hermes_green.adapters.feishu import render as bodies
-from hermes_green.adapters.feishu.codes import BAD_CONTENT, LOST_ANCHOR, number
+from hermes_green.adapters.feishu.codes import BadContent, LostAnchor
 from hermes_green.adapters.feishu.rest import MESSAGES, Rest
-from hermes_green.core.errors import SendRefused, SendRetry
+from hermes_green.core.loose import json_of
 from hermes_green.core.model import Part, Peer
 from hermes_green.core.ports import Context
 from hermes_green.link.api import path_of
 from hermes_green.link.files import Outgoing, Uploads, outgoing
+from hermes_green.link.said import given
 
 IMAGES = "/open-apis/im/v1/images"
 FILES = "/open-apis/im/v1/files"
@@ -43,8 +43,8 @@ class Chats:
             return self._put(part.peer, part.reply_ref, part.key, *self._brought(part.key, media))
         try:
             return self._put(part.peer, part.reply_ref, part.key, *bodies.body_of(part.payload))
-        except SendRefused as refused:
-            if "rows" not in part.payload or number(refused) not in BAD_CONTENT:
+        except BadContent:
+            if "rows" not in part.payload:
                 raise
         self._ctx.count("sends", "plain")
         return self._put(part.peer, part.reply_ref, part.key, *bodies.body_of(part.payload, plain=True))
@@ -58,10 +58,8 @@ class Chats:
             reply = {**body, "reply_in_thread": bool(ref.get("in_thread"))}
             try:
                 return str(self._rest.call("POST", path_of(MESSAGES, anchor, "reply"), reply).get("message_id") or "")
-            except SendRefused as refused:
-                if number(refused) not in LOST_ANCHOR:
-                    raise
-            self._ctx.count("sends", "anchor_lost")
+            except LostAnchor:
+                self._ctx.count("sends", "anchor_lost")
         params = {"receive_id_type": receive_id_type(peer.chat_id)}
         sent = self._rest.call("POST", MESSAGES, {**body, "receive_id": peer.chat_id}, params)
         return str(sent.get("message_id") or "")
@@ -78,16 +76,15 @@ class Chats:
             name = " ".join(file.name.split()) or "file"  # a form can carry one line
             ending = name.lower().rpartition(".")[2]
             if media.get("kind") == "image" and ending in _PICTURES and file.size <= bodies.IMAGE_LIMIT:
-                return "image", self._sent(IMAGES, {"image_type": "message"}, "image", "image_key", file, name)
+                return "image", self._sent(IMAGES, {"image_type": "message"}, "image", file, name)
             kind = _OFFICE.get(ending, ending if ending in _FILES else "stream")
-            content = self._sent(FILES, {"file_type": kind, "file_name": name}, "file", "file_key", file, name)
+            content = self._sent(FILES, {"file_type": kind, "file_name": name}, "file", file, name)
             return {"opus": "audio", "mp4": "media"}.get(kind, "file"), content
 
-    def _sent(self, path: str, fields: Mapping[str, str], field: str, key: str, file: Outgoing, name: str) -> str:
-        value = self._rest.upload(path, lambda: file.form(fields, field, name)).get(key)
-        if not isinstance(value, str) or not value:
-            raise SendRetry(f"an upload was answered without {key}", after=5.0, code=key)
-        return json.dumps({key: value})
+    def _sent(self, path: str, fields: Mapping[str, str], field: str, file: Outgoing, name: str) -> str:
+        """Upload it; the content of a message that shows it."""
+        key = f"{field}_key"
+        return json_of({key: given(self._rest.upload(path, file.form(fields, field, name)), key)})
 
 
 def receive_id_type(chat_id: str) -> str:

@@ -13,7 +13,7 @@ from hermes_green.adapters.feishu.settings import Settings
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import BadFrame, HermesError, LinkLost
 from hermes_green.core.loose import number_of
-from hermes_green.core.ports import Context, Port
+from hermes_green.core.ports import Ack, Context, Port
 from hermes_green.link.dialogue import Dialogue
 from hermes_green.link.websocket import UpgradeRefused, WebSocket, dial
 
@@ -48,43 +48,36 @@ class Conversation(Dialogue):
         self._beating(ws, partial(ws.send, wire.ping(self._service)), self._pace, first=0.0).start()
 
     def _on_frame(self, raw: str | bytes) -> None:
-        received = self._clock.monotonic()
+        ack: Ack | None = None
         try:
             frame = wire.decode(raw)
-            echo = wire.echo_of(raw) if isinstance(raw, bytes) and frame.method == wire.DATA else b""
-        except BadFrame as error:
-            self._port.quarantine(raw, error)
-            return
-        if frame.method == wire.DATA:
-            self._on_data(raw, frame, partial(self._acknowledge, echo, received))
-        elif frame.method == wire.CONTROL and wire.headers_of(frame).get("type") == wire.PONG:
-            self._on_pong(frame)
-        else:
-            self._ctx.count("frames", "unknown")
-
-    def _on_data(self, raw: str | bytes, frame: Any, ack: Callable[[bool], None]) -> None:
-        try:
-            payload = self._parts.add(frame)
+            if frame.method == wire.DATA:
+                assert isinstance(raw, bytes), "a text is no frame"
+                ack = partial(self._acknowledge, wire.echo_of(raw), self._clock.monotonic())
+                self._on_data(raw, frame, ack)
+            elif frame.method == wire.CONTROL and wire.headers_of(frame).get("type") == wire.PONG:
+                self._on_pong(frame)
+            else:
+                self._ctx.count("frames", "unknown")
         except BadFrame as error:
             self._port.quarantine(raw, error, ack)
-            return
+
+    def _on_data(self, raw: str | bytes, frame: Any, ack: Ack) -> None:
+        payload = self._parts.add(frame)
         if payload is not None:  # the whole push is acknowledged with its last part
             event = wire.headers_of(frame).get("type") == wire.EVENT
             read = partial(parse, payload, child=self._ctx.child, bot=self._bot())
             self._hand_in(raw, lambda: read() if event else None, ack)
 
     def _acknowledge(self, echo: bytes, received: float, taken: bool) -> None:
-        assert self._ws is not None
         spent = self._clock.monotonic() - received
-        self._ws.send(wire.acknowledgement(echo, round(spent * 1000)))
+        self._say(wire.acknowledgement(echo, round(spent * 1000)))
 
     def _on_pong(self, frame: Any) -> None:
         assert self._heart is not None
         self._answered()
-        pace = pace_of(self._settings.ping_interval, wire.pace_in(frame.payload), self._pace)
-        if pace != self._pace:
-            self._pace = pace
-            self._heart.reconfigure(pace, self._timeout)
+        self._pace = pace_of(self._settings.ping_interval, wire.pace_in(frame.payload), self._pace)
+        self._heart.reconfigure(self._pace, self._timeout)
         self._now_ready(self._bot().name or self._settings.app_id)
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping
 
-from hermes_green.core.errors import BadFrame
 from hermes_green.core.kinds import Kind, kinds_of
 from hermes_green.core.loose import bordered, dict_of, list_of, need, object_in, objects_of, seconds_of, text_at
 from hermes_green.core.model import Attachment, Inbound, Peer, Quote, Reaction
+from hermes_green.core.text import reworded
 
 MESSAGE = "im.message.receive_v1"
 REACTIONS: Mapping[str, bool] = {"im.message.reaction.created_v1": True, "im.message.reaction.deleted_v1": False}
@@ -136,11 +136,7 @@ def quoted(item: Mapping[str, Any], app_id: str, bot: Bot) -> Quote:
 
 def _content(message: dict[str, Any]) -> dict[str, Any]:
     raw = message.get("content")
-    if raw is None or raw == "":
-        return {}
-    if not isinstance(raw, str):
-        raise BadFrame("content is not a string")
-    return object_in(raw)
+    return object_in("{}" if raw in (None, "") else raw)
 
 
 def _body(kind: str, content: dict[str, Any], message_id: str) -> tuple[str, tuple[Attachment, ...]]:
@@ -150,16 +146,13 @@ def _body(kind: str, content: dict[str, Any], message_id: str) -> tuple[str, tup
     if kind == "post":
         return _post(content, message_id)
     known = KINDS.get(kind) or Kind("", kind[:40])
-    key = text_at(content, "image_key" if kind == "image" else "file_key")
+    # Content and the resource's address know images, and files of all other kinds.
+    resource = "image" if known.becomes == "image" else "file"
+    key = text_at(content, f"{resource}_key")
     if not (known.becomes and key):
         return known.shown(content), ()
-    return known.shown(content), (_attachment(known.becomes, key, message_id, text_at(content, "file_name")),)
-
-
-def _attachment(kind: Any, key: str, message_id: str, name: str = "") -> Attachment:
-    # The resource address takes "image" for images and "file" for everything else.
-    ref = {"message_id": message_id, "key": key, "type": "image" if kind == "image" else "file"}
-    return Attachment(kind=kind, ref=ref, name=name)
+    ref = {"message_id": message_id, "key": key, "type": resource}
+    return known.shown(content), (known.attachment(ref, text_at(content, "file_name")),)
 
 
 def _post(content: dict[str, Any], message_id: str) -> tuple[str, tuple[Attachment, ...]]:
@@ -193,7 +186,7 @@ def _element(element: dict[str, Any], message_id: str, media: list[Attachment]) 
     if tag == "hr":
         return "---"
     if tag in ("img", "media"):
-        shown, found = _body({"img": "image"}.get(tag, tag), element, message_id)
+        shown, found = _body(tag, element, message_id)
         media.extend(found)
         return shown
     return text
@@ -209,10 +202,4 @@ def _named(text: str, mentions: list[dict[str, Any]], bot: Bot) -> str:
         name = " ".join(text_at(entry, "name").split())
         names[text_at(entry, "key")] = "" if bot.is_me(entry) else f"@{name}"
     names["@_all"] = "@all"
-
-    def shown(match: re.Match[str]) -> str:
-        key, blank = match.groups()
-        name = names.get(key, key)
-        return name + blank if name else ""
-
-    return _MENTION.sub(shown, text).strip()
+    return reworded(text, _MENTION, lambda key: names.get(key[1], key[1])).strip()

@@ -7,7 +7,6 @@ too many tables or elements is refused as a whole.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from typing import Any, Iterator, Mapping
@@ -17,6 +16,7 @@ from hermes_green.content.markdown import blocks, is_plain, storable, unmarked
 from hermes_green.content.pack import Wrap, pack
 from hermes_green.content.tables import auto
 from hermes_green.content.writer import MARKDOWN, write
+from hermes_green.core.loose import json_of
 from hermes_green.core.model import Reply
 
 # The platform takes 150 KB of text and 30 KB of post, counted in bytes of the expanded content. A
@@ -70,7 +70,7 @@ def card_text(payload: Mapping[str, Any]) -> str:
 
 def card_size(content: str) -> int:
     """Bytes of a content in the JSON of its card."""
-    return len(_json(content).encode())
+    return len(json_of(content).encode())
 
 
 def escaped(text: str) -> str:
@@ -88,18 +88,18 @@ def body_of(payload: Mapping[str, Any], plain: bool = False) -> tuple[str, str]:
     rows = payload.get("rows")
     if rows and not plain:
         content = [[{"tag": "md", "text": _disarm(str(row))}] for row in rows]
-        return "post", _json({"zh_cn": {"title": "", "content": content}})
-    return "text", _json({"text": _disarm("\n".join(rows) if rows else str(payload.get("text", "")))})
+        return "post", json_of({"zh_cn": {"title": "", "content": content}})
+    return "text", json_of({"text": _disarm("\n".join(rows) if rows else str(payload.get("text", "")))})
 
 
 def size_of(payload: Mapping[str, Any]) -> int:
     """Bytes of the payload's content as it stands in a request's body: a JSON string in JSON."""
-    return len(_json(body_of(payload)[1]).encode())
+    return len(json_of(body_of(payload)[1]).encode())
 
 
 def _grown(text: str) -> int:
     """Bytes that a stretch of text takes there; each ``<`` might have to be disarmed."""
-    return len(_json(_json(text)).encode()) - _EMPTY + text.count("<") * (len(_DISARMED.encode()) - 1)
+    return len(json_of(json_of(text)).encode()) - _EMPTY + text.count("<") * (len(_DISARMED.encode()) - 1)
 
 
 def _grown_rows(text: str) -> int:
@@ -123,9 +123,5 @@ def _disarm(text: str) -> str:
     return _AT.sub(_DISARMED, storable(text))
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-_EMPTY = len(_json(_json("")))
+_EMPTY = len(json_of(json_of("")))
 _ROW = size_of({"rows": ["", ""]}) - size_of({"rows": [""]})

@@ -6,7 +6,6 @@ Sources: lark-oapi 1.7.5 ``ws/client.py`` (discovery), ``core/token/manager.py``
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any, Callable, Iterator, Mapping
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -17,7 +16,7 @@ from hermes_green.adapters.feishu.parse import Bot
 from hermes_green.adapters.feishu.settings import Settings, base_of
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import AuthRejected, HermesError, LinkLost
-from hermes_green.core.loose import number_of
+from hermes_green.core.loose import json_of, number_of
 from hermes_green.link.api import Api
 from hermes_green.link.dial import rebased
 from hermes_green.link.http import Answer, TokenCache
@@ -106,18 +105,13 @@ class Rest(Api):
             AuthRejected: the credentials were refused when a token was asked for.
         """
         # Sizes are counted in bytes of UTF-8, so it is sent as such and not as \\u escapes.
-        raw = None if body is None else json.dumps(body, ensure_ascii=False).encode()
-        return self._sent(method, path, params=params, data=raw, headers=_JSON)
+        data = None if body is None else json_of(body).encode()
+        return self._sent(method, path, _JSON, params=params, data=data)
 
-    def upload(self, path: str, form: Callable[[], Multipart]) -> Mapping[str, Any]:
-        """POST a form with a file, which ``form`` makes anew for each try. Raises as ``call``."""
-
-        def ask(token: str) -> Said:
-            body = form()
-            headers = {"Content-Type": body.content_type, **self._signed(token)}
-            return self._tell("POST", path, data=body, headers=headers, read=FILE_READ, total=FILE_TOTAL)
-
-        return self._with_token(ask)
+    def upload(self, path: str, form: Multipart) -> Mapping[str, Any]:
+        """POST a form with a file. Raises as ``call``."""
+        headers = {"Content-Type": form.content_type}
+        return self._sent("POST", path, headers, data=form, read=FILE_READ, total=FILE_TOTAL)
 
     def download(self, path: str, params: Mapping[str, str]) -> Iterator[bytes]:
         """The bytes behind an address of the open API. Raises LinkError: they could not be had, or no token."""

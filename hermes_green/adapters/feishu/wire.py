@@ -6,13 +6,12 @@ assembly of parts: @larksuiteoapi/node-sdk 1.74.0.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from hermes_green.core import assembler
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.loose import dict_of, number_of, object_in
+from hermes_green.core.loose import bordered, dict_of, json_of, number_of, object_in, seconds_of
 from hermes_green.core.protobuf import bytes_field, without
 from hermes_green.link.light import load_light
 
@@ -24,19 +23,17 @@ MAX_PARTS = 1024
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 MAX_OPEN = 64
 PARTS_TIMEOUT = 10.0
-# Seconds between beats that nobody can mean.
-LONGEST_BEAT = 86_400.0
 
 
 # ``import lark_oapi.anything`` loads 11,000 modules (1.6 s, 150 MB) because the package's ``__init__``
 # imports every API, and ``lark_oapi.ws.pb.google`` asks for pkg_resources (70 ms, 5 MB).
 Frame: Any = load_light("lark_oapi.ws.pb.pbbp2_pb2", hollow=("lark_oapi.ws.pb.google",)).Frame
-_HEADERS, _PAYLOAD = (Frame.DESCRIPTOR.fields_by_name[name].number for name in ("headers", "payload"))
-_KEY, _VALUE = (
-    Frame.DESCRIPTOR.fields_by_name["headers"].message_type.fields_by_name[name].number for name in ("key", "value")
-)
+# Numbers of fields: of a frame, and of a header in it.
+_HEADERS, _PAYLOAD = 5, 8
+_KEY, _VALUE = 1, 2
 
 
+@bordered
 def decode(data: bytes | str) -> Any:
     """The protobuf ``Frame`` in one WebSocket message.
 
@@ -46,12 +43,8 @@ def decode(data: bytes | str) -> Any:
     if isinstance(data, str):
         raise BadFrame("a text message where only binary frames are defined")
     frame = Frame()
-    try:
-        frame.ParseFromString(data)
-        complete = frame.IsInitialized()
-    except Exception as error:  # parse border: the SDK's decoder raises whatever its tables stumble over
-        raise BadFrame(f"not a frame: {type(error).__name__}: {error}") from error
-    if not complete:  # it could not be echoed, and so not be acknowledged
+    frame.ParseFromString(data)
+    if not frame.IsInitialized():  # it could not be echoed, and so not be acknowledged
         raise BadFrame("a frame without one of its required fields")
     return frame
 
@@ -75,7 +68,7 @@ def acknowledgement(echo: bytes, milliseconds: int, code: int = 200) -> bytes:
     header ``biz_rt``. 200 stops redelivery, 500 asks for it.
     """
     header = bytes_field(_KEY, b"biz_rt") + bytes_field(_VALUE, str(milliseconds).encode())
-    verdict = json.dumps({"code": code, "headers": None, "data": None}, separators=(",", ":")).encode()
+    verdict = json_of({"code": code, "headers": None, "data": None}).encode()
     return echo + bytes_field(_HEADERS, header) + bytes_field(_PAYLOAD, verdict)
 
 
@@ -95,10 +88,8 @@ def pace_in(config: Any) -> float | None:
         said = object_in(config) if isinstance(config, (bytes, str)) else dict_of(config)
     except BadFrame:
         return None
-    value = said.get("PingInterval")
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < LONGEST_BEAT:
-        return None
-    return float(value)
+    seconds = said.get("PingInterval")
+    return None if isinstance(seconds, str) else seconds_of(seconds)
 
 
 class Assembler(assembler.Assembler):

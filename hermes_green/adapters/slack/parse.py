@@ -13,6 +13,7 @@ from typing import Any, Mapping
 from hermes_green.core.errors import BadFrame
 from hermes_green.core.loose import bordered, count_of, dict_of, need, objects_of, text_at
 from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote, Reaction, kind_of, wordless
+from hermes_green.core.text import reworded
 
 # What people and bots write; every other subtype is an edit, a deletion, a join or the like.
 _SUBTYPES = frozenset({"", "file_share", "thread_broadcast", "bot_message"})
@@ -134,13 +135,11 @@ def _opening(event: Mapping[str, Any], channel: str) -> Quote | None:
 def plain(text: str, us: str = "") -> str:
     """Text as people see it: escapes undone, mentions, channels and links in words, our own mention gone."""
 
-    def shown(match: re.Match[str]) -> str:
-        sign, target, label, blank = match[1], match[2], match[3] or "", match[4]
-        if sign == "@" and target == us:
-            return ""
-        return _word(sign, target, label) + blank
+    def shown(mark: re.Match[str]) -> str:
+        ours = mark[1] == "@" and mark[2] == us
+        return "" if ours else _word(mark[1], mark[2], mark[3] or "")
 
-    words = _TOKEN.sub(shown, text)
+    words = reworded(text, _TOKEN, shown)
     for escape, character in _ESCAPES:  # the ampersand last: "&amp;lt;" stands for "&lt;"
         words = words.replace(escape, character)
     return words.strip()

@@ -214,13 +214,8 @@ def _attachment(field: str, kind: Kind, value: Any) -> Attachment:
     if not isinstance(value, dict):
         raise BadFrame(f"{field} is not an object")
     mime = text_at(value, "mime_type") or ("image/jpeg" if field == "photo" else "")
-    return Attachment(
-        kind=kind.becomes,  # type: ignore[arg-type]  # all of the table that have a name are one, but for words
-        ref={"file_id": need(value, "file_id")},
-        name=text_at(value, "file_name"),
-        mime=mime,
-        size=count_of(value.get("file_size")),
-    )
+    ref, size = {"file_id": need(value, "file_id")}, count_of(value.get("file_size"))
+    return kind.attachment(ref, text_at(value, "file_name"), mime, size)
 
 
 def _stand_in(message: Mapping[str, Any]) -> str:

@@ -6,14 +6,13 @@ answer carries no cmd: only its req_id tells what it answers.
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from dataclasses import dataclass, field
 from typing import Any, Mapping
 
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.loose import number_of, object_in
+from hermes_green.core.loose import json_of, number_of, object_in
 from hermes_green.core.model import EMPTY, Peer
 
 WS_BASE = "wss://openws.work.weixin.qq.com"
@@ -84,7 +83,7 @@ def encode(cmd: str, req_id: str, body: Mapping[str, Any] | None = None) -> str:
     frame: dict[str, Any] = {"cmd": cmd, "headers": {"req_id": req_id}}
     if body is not None:
         frame["body"] = body
-    return json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
+    return json_of(frame)
 
 
 def stream(stream_id: str, content: str, finish: bool) -> dict[str, Any]:
