@@ -19,6 +19,7 @@ from hermes_green.core.model import Inbound, Peer
 from hermes_green.core.pacing import Backoff
 from hermes_green.core.ports import Ack, Intake as Item, Store
 from hermes_green.ops.shelter import Shelter
+from hermes_green.runtime.borders import ANYTHING
 
 BOUND = 1_000
 BATCH = 100
@@ -241,7 +242,7 @@ class Intake:
                     ack(taken)
                 except LinkLost as error:
                     self._log.debug("an ack was lost with its link, the platform will send again: {}", error)
-                except Exception:  # border: an adapter's continuation must not end the ack greenlet
+                except ANYTHING:  # border: an adapter's continuation must not end the ack greenlet
                     self._log.exception("an ack failed")
             self._more_acks.clear()
 

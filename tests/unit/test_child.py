@@ -282,6 +282,22 @@ def test_what_a_run_accepted_is_committed_and_then_acknowledged_in_order(bench):
     assert [inbound.message_id for _, inbound in bench.routed] == ["m1", "m2", "m3"]
 
 
+@pytest.mark.parametrize("bug", [ZeroDivisionError("bug"), gevent.Timeout(1)], ids=["error", "timeout let out"])
+def test_an_acknowledgement_that_fails_is_not_the_end_of_all(bench, bug):
+    adapter, acks = ScriptedAdapter(), []
+    bench.child(adapter)
+    eventually(lambda: adapter.links)
+
+    def ack(taken):
+        acks.append(taken)
+        if len(acks) == 1:
+            raise bug
+
+    for key in "ab":
+        adapter.links[0].port.accept(Inbound((key,), Peer("one", "c", "dm"), key, "x"), ack)
+    eventually(lambda: len(acks) == 2)
+
+
 def test_a_frame_that_cannot_be_parsed_is_kept_and_then_acknowledged(bench):
     adapter = ScriptedAdapter()
     child = bench.child(adapter)
