@@ -26,8 +26,8 @@ class Cursor:
     """
 
     def __init__(self, port: Port, memo: Callable[[int], Mapping[str, Json]], at: int | None = None) -> None:
-        self.committed = at
-        self.received = self._offered = at or 0
+        self.committed = self._offered = at
+        self.received = at or 0
         self._port = port
         self._memo = memo
         self._open = 0  # handed in, not yet committed
@@ -35,22 +35,16 @@ class Cursor:
         self._settled = Event()
 
     def take(self, inbound: Inbound | None, to: int) -> None:
-        """Hand in a message, or none, and with it the position ``to`` behind it.
+        """Hand in a message, and with it the position ``to`` behind it; None: pass over an event that is not for us.
 
         Raises:
             LinkLost: as ``Port.accept``.
         """
         self.received = to
-        self._offer(inbound)
-
-    def skip(self, to: int) -> None:
-        """Pass over an event that is not for us; ``to`` is the position behind it.
-
-        Raises:
-            LinkLost: as ``Port.accept``.
-        """
-        self.received = to
-        self._catch_up()
+        if inbound is not None:
+            self._offer(inbound)
+        else:
+            self._catch_up()
 
     def settle(self, seconds: float) -> bool:
         """Wait until all that was handed in is committed, or the cursor ended; False: not within ``seconds``."""

@@ -60,7 +60,7 @@ def test_a_position_counts_only_once_its_message_is_committed(port, cursor):
 
 def test_a_flood_of_events_not_for_us_is_written_once_per_commit(port, cursor):
     for at in range(5, 1005):
-        cursor.skip(at)
+        cursor.take(None, at)
     assert len(port.offers) == 1
     port.commit()
     port.commit()
@@ -68,8 +68,8 @@ def test_a_flood_of_events_not_for_us_is_written_once_per_commit(port, cursor):
 
 
 def test_a_message_carries_the_position_of_what_was_passed_over_before_it(port, cursor):
-    cursor.skip(5)
-    cursor.skip(6)
+    cursor.take(None, 5)
+    cursor.take(None, 6)
     cursor.take(message(7), 7)
     port.commit()
     assert port.positions == [5, 7] and cursor.committed == 7
@@ -77,7 +77,7 @@ def test_a_message_carries_the_position_of_what_was_passed_over_before_it(port, 
 
 def test_an_event_that_moves_nothing_is_written_with_its_message_alone(port, cursor):
     cursor.take(message(1), cursor.received)
-    cursor.skip(cursor.received)
+    cursor.take(None, cursor.received)
     port.commit()
     assert port.positions == [4] and cursor.committed == 4
 
@@ -86,7 +86,7 @@ def test_numbers_that_begin_anew_are_followed(port, cursor):
     cursor.take(message(9), 900)
     cursor.take(message(1), 11)
     port.commit()
-    cursor.skip(12)
+    cursor.take(None, 12)
     port.commit()
     assert port.positions == [900, 11, 12] and cursor.committed == 12
 
@@ -100,17 +100,25 @@ def test_a_sequence_that_begins_has_nothing_committed(port):
     assert cursor.committed == 1
 
 
+def test_a_sequence_that_begins_is_kept_even_where_its_first_event_has_no_number(port):
+    cursor = Cursor(port, lambda at: {"at": at})
+    cursor.take(None, 0)
+    cursor.take(None, 0)
+    port.commit()
+    assert port.positions == [0] and cursor.committed == 0
+
+
 def test_after_its_end_no_move_is_written(port, cursor):
-    cursor.skip(5)
-    cursor.skip(6)
+    cursor.take(None, 5)
+    cursor.take(None, 6)
     cursor.end()
     port.commit()
     assert port.positions == [5] and cursor.committed == 5
 
 
 def test_an_intake_that_is_full_ends_the_run_but_not_the_ack_greenlet(port, cursor):
-    cursor.skip(5)
-    cursor.skip(6)
+    cursor.take(None, 5)
+    cursor.take(None, 6)
     port.full = True
     with pytest.raises(LinkLost):
         cursor.take(message(7), 7)
@@ -121,7 +129,7 @@ def test_an_intake_that_is_full_ends_the_run_but_not_the_ack_greenlet(port, curs
 def test_who_waits_is_woken_when_the_last_is_committed(port, cursor):
     assert cursor.settle(0)
     cursor.take(message(5), 5)
-    cursor.skip(6)
+    cursor.take(None, 6)
     waiting = gevent.spawn(cursor.settle, 10)
     port.commit()
     gevent.idle()

@@ -18,6 +18,7 @@ from tests.support.port import FakeContext
 
 SETTINGS = qq.Settings(app_id="1024", client_secret=Secret("s"))
 SESSION = Session("S", "1024", DEFAULT, 7, "5", "bot")
+NEW = Session("", "1024", DEFAULT)
 HELLO = {"op": 10, "d": {"heartbeat_interval": 45000}}
 READY = {"op": 0, "s": 1, "t": "READY", "d": {"session_id": "S2", "user": {"id": "5", "username": "bot"}}}
 RESUMED = {"op": 0, "s": 9, "t": "RESUMED", "d": ""}
@@ -89,7 +90,7 @@ class Port:
             raise Throttled("spent", after=5)
 
 
-def talk(*frames: Any, session: Session | None = SESSION, close: Close | None = None, **more: Any) -> tuple:
+def talk(*frames: Any, session: Session = SESSION, close: Close | None = None, **more: Any) -> tuple:
     """The conversation over ``frames`` is held; (port, socket, standing, dropped tokens, its end)."""
     port, ws = more.pop("port", None) or Port(), Script(*frames, close=close)
     standing, dropped, ctx = more.pop("standing", None) or Standing(), [], FakeContext("qq")
@@ -105,7 +106,7 @@ def talk(*frames: Any, session: Session | None = SESSION, close: Close | None = 
 
 def test_with_a_session_it_is_resumed_and_without_one_identified():
     assert talk(HELLO)[1].said == [{"op": 6, "d": {"token": "QQBot T", "session_id": "S", "seq": 7}}]
-    assert talk(HELLO, session=None)[1].said[0]["d"]["intents"] == DEFAULT
+    assert talk(HELLO, session=NEW)[1].said[0]["d"]["intents"] == DEFAULT
 
 
 def test_nothing_is_said_before_hello_and_hello_counts_once():
@@ -116,7 +117,7 @@ def test_nothing_is_said_before_hello_and_hello_counts_once():
 def test_without_budget_nothing_is_identified():
     port = Port()
     port.poor = True
-    _, ws, _, _, end = talk(HELLO, session=None, port=port)
+    _, ws, _, _, end = talk(HELLO, session=NEW, port=port)
     assert isinstance(end, Throttled) and ws.said == []
 
 
@@ -127,12 +128,12 @@ def test_what_is_replayed_before_resumed_is_handed_in():
 
 
 def test_ready_opens_a_new_session_and_keeps_it():
-    port = talk(HELLO, READY, session=None)[0]
+    port = talk(HELLO, READY, session=NEW)[0]
     assert (port.memo["id"], port.memo["seq"], port.memo["app_id"]) == ("S2", 1, "1024")
 
 
 def test_ready_without_a_session_is_a_lost_link():
-    assert isinstance(talk(HELLO, {**READY, "d": {}}, session=None)[4], LinkLost)
+    assert isinstance(talk(HELLO, {**READY, "d": {}}, session=NEW)[4], LinkLost)
 
 
 def test_what_nobody_understands_is_kept_before_its_place_is_passed():
@@ -185,7 +186,7 @@ def test_op_9_otherwise_forgets_the_session(d):
 
 
 def test_op_9_to_an_identify_forgets_whatever_was_kept():
-    assert talk(HELLO, {"op": 9, "d": True}, session=None)[0].memo is None
+    assert talk(HELLO, {"op": 9, "d": True}, session=NEW)[0].memo is None
 
 
 def test_a_token_called_invalid_is_dropped_and_the_session_kept():
@@ -201,8 +202,8 @@ def test_no_other_close_takes_the_token_or_the_events(code):
 
 def test_refused_events_narrow_the_next_identify_and_then_need_a_human():
     standing = Standing()
-    assert isinstance(talk(HELLO, session=None, close=Close(4014), standing=standing)[4], LinkLost)
-    _, ws, _, _, end = talk(HELLO, session=None, close=Close(4014), standing=standing)
+    assert isinstance(talk(HELLO, session=NEW, close=Close(4014), standing=standing)[4], LinkLost)
+    _, ws, _, _, end = talk(HELLO, session=NEW, close=Close(4014), standing=standing)
     assert ws.said[0]["d"]["intents"] == NARROW and isinstance(end, ConfError) and end.action
 
 

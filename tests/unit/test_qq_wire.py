@@ -74,7 +74,7 @@ def test_identify_resume_and_heartbeat_are_worded_as_documented():
     ],
 )
 def test_only_our_own_session_for_the_same_events_is_resumed(memo):
-    assert Session.of_memo(memo, "1024", 33) is None
+    assert Session.of_memo(memo, "1024", 33) == Session("", "1024", 33), "one to be begun"
 
 
 def test_a_session_needs_no_more_than_id_number_and_owner():
@@ -84,7 +84,7 @@ def test_a_session_needs_no_more_than_id_number_and_owner():
 @pytest.mark.parametrize("d", [None, [], {}, {"session_id": 5}])
 def test_ready_without_a_session_ends_the_link(d):
     with pytest.raises(LinkLost):
-        Session.of_ready(d, "1024", 33)
+        Session("", "1024", 33).begun(d)
 
 
 def test_the_memo_is_the_whole_session():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Iterator, Mapping
 
 from hermes_green.adapters.qq import wire
@@ -22,28 +23,12 @@ from hermes_green.link.translator import Translator
 # bot-docs send.md: a message may be answered for 60 min in direct chats, for 5 min elsewhere, and a
 # repeated (msg_id, msg_seq) is recognised as long. Guild direct messages share the table's "dm";
 # their 5 min are the platform's to say (304027). Guild messages have no documented msg_seq.
-_C2C = Caps(
-    limit=LIMIT,
-    unit=UNIT,
-    parts=C2C_PARTS,
-    streaming=True,
-    draft_every=0.5,
-    typing=True,
-    media=True,
-    quotes=True,
-    reply_window=3600.0,
-    key_lifetime=3600.0,
+_ANY = Caps(limit=LIMIT, unit=UNIT, parts=PARTS, reply_window=300.0)
+_GROUP = replace(_ANY, media=True, quotes=True, key_lifetime=300.0)
+_C2C = replace(
+    _GROUP, parts=C2C_PARTS, streaming=True, draft_every=0.5, typing=True, reply_window=3600.0, key_lifetime=3600.0
 )
-_GROUP = Caps(limit=LIMIT, unit=UNIT, parts=PARTS, media=True, quotes=True, reply_window=300.0, key_lifetime=300.0)
-_CHANNEL = Caps(
-    limit=LIMIT,
-    unit=UNIT,
-    parts=PARTS,
-    reply_window=300.0,
-    send_needs_link=True,
-    reactions=True,
-    rates=(Rate(5, 1.0, "chat"),),
-)
+_CHANNEL = replace(_ANY, send_needs_link=True, reactions=True, rates=(Rate(5, 1.0, "chat"),))
 REMEMBERED = 1_000
 
 
@@ -64,7 +49,7 @@ class QQAdapter(Translator):
         """Token, gateway, socket, then the conversation until it ends."""
         settings = self._settings
         session = wire.Session.of_memo(self._ctx.memo(MEMO), settings.app_id, intents_of(settings))
-        address = settings.ws_base or self._rest.gateway(starting=session is None)
+        address = settings.ws_base or self._rest.gateway(starting=not session.id)
         talk = Conversation(port, self._ctx, settings, self._standing, session, self._rest.token(), self._rest.drop)
         port.on_close(talk.leave)
         talk.live(address)
@@ -80,10 +65,8 @@ class QQAdapter(Translator):
         return Receipt(self._deliver(part), self._clock.wall())
 
     def _deliver(self, part: Part) -> str:
-        if part.handle:
-            finished = self._streams.finish(part.handle, part)
-            if finished:
-                return finished
+        if part.handle and (finished := self._streams.finish(part.handle, part)):
+            return finished
         media, file = part.payload.get("media"), ""
         if media is not None:
             uploaded = self._uploads.once(part.key, lambda: self._rest.upload(part.peer, media))

@@ -7,7 +7,7 @@ from typing import Callable
 
 from hermes_green.adapters.qq import codes, wire
 from hermes_green.adapters.qq.parse import parse
-from hermes_green.adapters.qq.settings import NARROW, Settings, intents_of
+from hermes_green.adapters.qq.settings import NARROW, Settings
 from hermes_green.adapters.qq.wire import Frame, Op, Session
 from hermes_green.core.errors import BadFrame, LinkLost
 from hermes_green.core.ports import Context, Port
@@ -19,6 +19,8 @@ from hermes_green.link.websocket import Close, WebSocket
 MEMO = "session"
 # Seconds from the open socket to READY or RESUMED; the official Node SDK's handshake timeout.
 READY_WITHIN = 30.0
+# With one of these events a link works: a new session's first, or the one behind all that was missed.
+BEGUN = ("READY", "RESUMED")
 # The platform's drain: an end like any other, once the link was READY.
 DRAINED = (1000, 1001)
 
@@ -47,7 +49,7 @@ class Conversation(Dialogue):
         ctx: Context,
         settings: Settings,
         standing: Standing,
-        session: Session | None,
+        session: Session,
         token: str,
         drop_token: Callable[[str], None],
     ) -> None:
@@ -56,10 +58,9 @@ class Conversation(Dialogue):
         self._standing = standing
         self._token = token
         self._drop_token = drop_token
-        self._asked = intents_of(settings)
-        self._intents = NARROW if standing.narrow else self._asked
+        self._intents = NARROW if standing.narrow else session.asked
         self._session = session
-        self._cursor = self._cursor_of(session, session.seq if session else None)
+        self._cursor = self._cursor_of(session)
         self._handlers: dict[int, Callable[[Frame], None]] = {
             Op.HELLO: self._on_hello,
             Op.DISPATCH: self._on_dispatch,
@@ -78,25 +79,22 @@ class Conversation(Dialogue):
     def _on_frame(self, raw: str | bytes) -> None:
         if self._left.is_set():
             return
+        to = self._cursor.received
         try:
             frame = wire.decode(raw)
-        except BadFrame as error:
-            self._port.quarantine(raw, error)
-            return
-        handler = self._handlers.get(frame.op)
-        if handler is None:
-            self._ctx.count("frames", "unknown")
-            return
-        try:
-            handler(frame)
+            to = self._to(frame)
+            self._handlers.get(frame.op, self._on_unknown)(frame)
         except BadFrame as error:
             # It is kept, and the sequence goes on behind it: else it would be replayed for ever.
             self._port.quarantine(raw, error)
-            self._cursor.skip(self._to(frame))
+            self._cursor.take(None, to)
 
-    def _cursor_of(self, session: Session | None, at: int | None) -> Cursor:
+    def _on_unknown(self, frame: Frame) -> None:
+        self._ctx.count("frames", "unknown")
+
+    def _cursor_of(self, session: Session) -> Cursor:
         """The position in a session; what comes before there is one leaves nothing to be resumed."""
-        return Cursor(self._port, lambda seq: {MEMO: session.as_memo(seq)} if session else {}, at)
+        return Cursor(self._port, lambda seq: {MEMO: session.as_memo(seq)} if session.id else {}, session.seq)
 
     def _to(self, frame: Frame) -> int:
         # Never backwards: an event sent twice must not undo the one after it.
@@ -106,7 +104,7 @@ class Conversation(Dialogue):
         if self._heart is not None:
             return  # said before
         given = wire.interval_of(frame)
-        if self._session is not None:
+        if self._session.id:
             self._say(wire.resume(self._token, self._session))
         else:
             # Not before hello: a session start is only spent when one can be asked for.
@@ -119,35 +117,21 @@ class Conversation(Dialogue):
 
     def _on_dispatch(self, frame: Frame) -> None:
         if frame.t == "READY":
-            self._session = Session.of_ready(frame.d, self._settings.app_id, self._asked)
+            self._session = self._session.begun(frame.d)
             self._cursor.end()
-            self._cursor = self._cursor_of(self._session, None)
-            self._cursor.take(None, frame.s or 0)
-            self._on_ready()
-        elif frame.t == "RESUMED":
-            self._cursor.skip(self._to(frame))
-            self._on_ready()
-        else:
-            self._on_event(frame)
-
-    def _on_event(self, frame: Frame) -> None:
-        inbound = parse(frame, self._ctx.child, self._session.bot_id if self._session else "")
-        if inbound is None:
-            self._cursor.skip(self._to(frame))
-        else:
-            self._cursor.take(inbound, self._to(frame))
-
-    def _on_ready(self) -> None:
-        self._standing.refusals = 0
-        self._port.beat()
-        self._now_ready((self._session.bot_name if self._session else "") or self._settings.app_id)
+            self._cursor = self._cursor_of(self._session)
+        self._cursor.take(parse(frame, self._ctx.child, self._session.bot_id), self._to(frame))
+        if frame.t in BEGUN:
+            self._standing.refusals = 0
+            self._port.beat()
+            self._now_ready(self._session.bot_name or self._settings.app_id)
 
     def _on_reconnect(self, frame: Frame) -> None:
         self._ctx.log.info("the gateway asks to reconnect; leaving to resume")
         self._done = True
 
     def _on_invalid_session(self, frame: Frame) -> None:
-        if frame.d is True and self._session is not None and self._standing.refusals == 0:
+        if frame.d is True and self._session.id and self._standing.refusals == 0:
             self._standing.refusals += 1
             raise LinkLost("the session was interrupted and may be resumed", code="op9")
         self._standing.refusals = 0

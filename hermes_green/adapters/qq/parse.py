@@ -132,18 +132,14 @@ def _is_us(mention: Mapping[str, Any], bot_id: str) -> bool:
 
 def _attachments(holder: Mapping[str, Any]) -> tuple[Attachment, ...]:
     """What can be understood of a message's attachments; the rest is no reason to lose the message."""
-    found = []
-    for each in objects_of(holder.get("attachments")):
-        mime, url = text_at(each, "content_type"), text_at(each, "url")
-        if not url:
-            continue
-        found.append(
-            Attachment(
-                kind=kind_of(mime),
-                ref={"url": url if "://" in url else "https://" + url.lstrip("/")},
-                name=text_at(each, "filename"),
-                mime=mime if "/" in mime else "",
-                size=count_of(each.get("size")),
-            )
+    return tuple(
+        Attachment(
+            kind=kind_of(mime := text_at(each, "content_type")),
+            ref={"url": url if "://" in url else "https://" + url.lstrip("/")},
+            name=text_at(each, "filename"),
+            mime=mime if "/" in mime else "",
+            size=count_of(each.get("size")),
         )
-    return tuple(found)
+        for each in objects_of(holder.get("attachments"))
+        if (url := text_at(each, "url"))
+    )

@@ -74,16 +74,14 @@ class Rest(Api):
 
     # --- for sends --------------------------------------------------------------------------
 
-    def call(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, read: float | None = None
-    ) -> Mapping[str, Any]:
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, **how: Any) -> Mapping[str, Any]:
         """One call, and the JSON object of its answer; a token that turns out to be refused is replaced once.
 
         Raises:
             SendError: see ``core.errors``.
             AuthRejected: the credentials were refused.
         """
-        return self._sent(method, path, json=body, read=read)
+        return self._sent(method, path, json=body, **how)
 
     def upload(self, peer: Peer, media: Mapping[str, Any]) -> Mapping[str, Any]:
         """Upload a payload's file, which nobody sees until a message names the answer's ``file_info``; that may

@@ -70,6 +70,6 @@ def check(settings: Settings) -> list[str]:
     for name in settings.intents if isinstance(settings.intents, list) else ():
         if _intent(name) is None:
             wrong.append(f"intents: {name} is not known; one of {', '.join(Intent.__members__)}")
-    if not wrong and settings.intents is not None and intents_of(settings) <= 0:
+    if not wrong and intents_of(settings) <= 0:
         wrong.append("intents asks for no events at all; leave it out to get messages")
     return wrong

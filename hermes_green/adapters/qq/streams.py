@@ -12,8 +12,7 @@ was shown already.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Mapping
-from urllib.parse import quote
+from typing import Any, Callable, Mapping
 
 from hermes_green.adapters.qq.render import streamed
 from hermes_green.adapters.qq.rest import Rest
@@ -45,29 +44,24 @@ class Streams:
     def __init__(self, rest: Rest, ctx: Context) -> None:
         self._rest = rest
         self._ctx = ctx
-        self._opening: Remembered[str, _Stream] = Remembered(REMEMBERED)
-        self._live: Remembered[str, _Stream] = Remembered(REMEMBERED)
+        self._streams: Remembered[str, _Stream] = Remembered(REMEMBERED)
 
     def open(self, chat: str, msg_id: str, seq: int) -> Mapping[str, Any]:
         """Begin with a blank: ``{chat, msg_id, seq, stream}``. Where its answer is lost there is no second
         try: the number is taken, and the stream's id not known."""
         handle = {"chat": chat, "msg_id": msg_id, "seq": seq, "stream": ""}
-        key = f"{msg_id} {seq}"
-        stream = self._opening.setdefault(key, _Stream())
+        stream = self._streams.setdefault(_name(handle), _Stream())
         try:
-            said = self._frame(handle, stream, BLANK, GROWING)
+            id = self._frame(handle, stream, BLANK, GROWING).get("id")
         except (SendUnknown, SendCollision) as error:
             raise SendRefused(f"whether a stream is open is not known: {error}", code=error.code) from error
-        del self._opening[key]
-        id = str(said.get("id") or "")
         if not id:
             raise SendRefused("a stream was opened without an id", code="stream")
-        self._live[id] = stream
-        return {**handle, "stream": id}
+        return {**handle, "stream": str(id)}
 
     def show(self, handle: Mapping[str, Any], text: str) -> None:
         """Show the text so far."""
-        stream = self._live.get(str(handle["stream"]))
+        stream = self._streams.get(_name(handle))
         if stream is None:
             raise SendRefused("an earlier process began this stream; what it shows is not known", code="stream")
         content = BLANK + streamed(text)
@@ -84,33 +78,30 @@ class Streams:
         shown mixed up. Then the message is taken back; where that is refused, the text follows what was
         shown. After a restart nothing is known of what was shown, and the message is taken back as well.
         """
-        id = str(handle["stream"])
-        stream, text = self._live.get(id), str(part.payload.get("markdown") or "")
+        id, text = str(handle["stream"]), str(part.payload.get("markdown") or "")
+        stream = self._streams.get(_name(handle))
         if stream is not None and text and (BLANK + text).startswith(stream.shown):
             try:
                 self._frame(handle, stream, BLANK + text, DONE)
-                self._live.pop(id, None)
+                self._streams.pop(_name(handle), None)
                 return id
             except (SendRefused, SendCollision) as refused:
                 self._ctx.log.info("the stream cannot be finished, its text is sent anew: {}", refused)
                 stream = None
         self._ctx.count("drafts", "anew")
-        self._live.pop(id, None)
-        if self._recalled(handle) or stream is None or not text:
+        self._streams.pop(_name(handle), None)
+        path = C2C.address(str(handle["chat"]), "messages", id)
+        if self._tried("taken back", lambda: self._rest.call("DELETE", path)) or stream is None or not text:
             return ""
-        try:
-            self._frame(handle, stream, f"{stream.shown}\n\n{text}", DONE)
-        except SendError as error:
-            self._ctx.log.info("a stream is left to be rolled back: {}", error)
-            return ""
-        return id
+        follows = f"{stream.shown}\n\n{text}"
+        return id if self._tried("ended", lambda: self._frame(handle, stream, follows, DONE)) else ""
 
-    def _recalled(self, handle: Mapping[str, Any]) -> bool:
-        path = C2C.address(str(handle["chat"]), f"messages/{quote(str(handle['stream']), safe='')}")
+    def _tried(self, what: str, call: Callable[[], Any]) -> bool:
+        """Whether the call went well; a stream that is left as it is, is rolled back by the platform."""
         try:
-            self._rest.call("DELETE", path)
+            call()
         except SendError as error:
-            self._ctx.log.info("a stream could not be taken back: {}", error)
+            self._ctx.log.info("a stream could not be {}: {}", what, error)
             return False
         return True
 
@@ -130,12 +121,17 @@ class Streams:
         try:
             said = self._rest.call("POST", C2C.address(str(handle["chat"]), "stream_messages"), body)
         except SendRetry as error:
-            pause = PAUSES[min(stream.refusals, len(PAUSES) - 1)]
-            stream.refusals += 1
             # Streams have a limit of their own: they hold back no other chat.
-            raise SendRetry(error.text, after=max(pause, error.after), code=error.code, action=error.action) from error
+            error.scope, error.after = "chat", max(error.after, PAUSES[min(stream.refusals, len(PAUSES) - 1)])
+            stream.refusals += 1
+            raise
         except SendUnknown:
             stream.shown = content
             raise
         stream.shown, stream.refusals = content, 0
         return said
+
+
+def _name(handle: Mapping[str, Any]) -> str:
+    """What a stream goes by before the platform has named it, and for as long as it lives."""
+    return f"{handle['msg_id']} {handle['seq']}"

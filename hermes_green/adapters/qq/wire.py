@@ -10,11 +10,11 @@ import json
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
-from urllib.parse import quote
 
 from hermes_green.core.errors import LinkLost, SendRefused
 from hermes_green.core.loose import dict_of, need, number_of, object_in, seconds_of, text_at
 from hermes_green.core.model import ChatType, Part, Peer
+from hermes_green.link import api
 
 API_BASE = "https://api.sgroup.qq.com"
 TOKEN_BASE = "https://bots.qq.com"
@@ -52,11 +52,11 @@ class Kind:
     chat: str
     user: str
 
-    def address(self, chat_id: str, what: str = "messages") -> str:
+    def address(self, chat_id: str, *what: str) -> str:
         """Where to POST something to a chat. Raises SendRefused: there is none."""
         if not chat_id:
             raise SendRefused("a message without a chat")
-        return f"{self.place}/{quote(chat_id, safe='')}/{what}"
+        return api.path_of(self.place, chat_id, *what)
 
 
 C2C = Kind("c2c", "user", "dm", "/v2/users", "", "user_openid")
@@ -81,7 +81,8 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session of the gateway: what a RESUME needs, and as whom the platform knows us.
+    """A session of the gateway: what a RESUME needs, and as whom the platform knows us. Before READY it has no
+    ``id``, and before its first event no ``seq``.
 
     ``asked``: the events the settings asked for. A RESUME carries none, so that settings which ask
     for others now need a new session.
@@ -90,7 +91,7 @@ class Session:
     id: str
     app_id: str
     asked: int
-    seq: int = 0
+    seq: int | None = None
     bot_id: str = ""
     bot_name: str = ""
 
@@ -99,22 +100,21 @@ class Session:
         return {**asdict(self), "seq": seq}
 
     @classmethod
-    def of_memo(cls, value: Any, app_id: str, asked: int) -> Session | None:
-        """The session a memo describes; None when it is none, another bot's, or for other events."""
+    def of_memo(cls, value: Any, app_id: str, asked: int) -> Session:
+        """The session a memo describes; one to be begun when it is none, another bot's, or for other events."""
         memo = dict_of(value)
         id, seq = text_at(memo, "id"), memo.get("seq")
         if not id or not isinstance(seq, int) or memo.get("app_id") != app_id or memo.get("asked", asked) != asked:
-            return None
+            return cls("", app_id, asked)
         return cls(id, app_id, asked, seq, text_at(memo, "bot_id"), text_at(memo, "bot_name"))
 
-    @classmethod
-    def of_ready(cls, d: Any, app_id: str, asked: int) -> Session:
+    def begun(self, d: Any) -> Session:
         """The session that READY opens. Raises LinkLost: it names none."""
         ready = dict_of(d)
         id, user = text_at(ready, "session_id"), dict_of(ready.get("user"))
         if not id:
             raise LinkLost("READY without session_id", code="bad_answer")
-        return cls(id, app_id, asked, 0, str(user.get("id") or ""), text_at(user, "username"))
+        return Session(id, self.app_id, self.asked, None, str(user.get("id") or ""), text_at(user, "username"))
 
 
 def decode(raw: str | bytes) -> Frame:
