@@ -22,7 +22,8 @@ LINES = 10_000
 _INLINE_DEPTH = 8
 _LONGEST_INFO = 40
 
-_BR = re.compile(r"\s*<br\s*/?>\s*", re.IGNORECASE)
+# Blanks are looked at from the first of a row alone: from each of them it takes a square of their number.
+_BR = re.compile(r"(?:(?<!\s)\s+)?<br\s*/?>\s*", re.IGNORECASE)
 _PARAGRAPHS = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 
 

@@ -209,8 +209,15 @@ HOSTILE = {
     "rows": "|a|b|\n|-|-|\n" + "|`x|y`|\n" * 100_000,
     "cells": "|a|b|\n|-|-|\n|" + "`" * 100_000 + "|\\" + "x|" * 30_000,
     "tags": "<br" * 300_000,
+    "blanks": "a" + " " * (LONGEST - 20) + "x",
     "entities": "&" * 10**6,
 }
+
+
+def test_many_blanks_are_walked_once():
+    started = time.process_time()
+    assert spans("a" + " " * 60_000 + "b <br>  <br/> c")[1:] == (Break(), Break(), Text("c"))
+    assert time.process_time() - started < 3  # from each of them it would take 6 s and more
 
 
 @pytest.mark.thorough

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import random
+import time
 from typing import Any
 
 import pytest
@@ -100,10 +101,18 @@ def test_a_group_s_message_is_of_its_chat_and_loses_the_mention_it_begins_with()
         ("please @My Robot help", "My Robot", "please help"),
         ("mail a@b.c", "", "mail a@b.c"),
         ("@bob @Robot hi", "Robot", "@bob hi"),
+        ("@ home with @bob", "", "@ home with @bob"),
     ],
 )
 def test_a_mention_is_an_address_and_not_a_part_of_the_message(text: str, bot_name: str, expected: str) -> None:
     assert in_group(text, bot_name) == expected
+
+
+def test_blanks_behind_a_mention_of_nobody_are_looked_at_once() -> None:
+    started = time.process_time()
+    text = "@" + " " * 100_000 + "hi"
+    assert in_group(text) == text
+    assert time.process_time() - started < 3  # from each of them it would take 15 s and more
 
 
 def test_a_direct_message_that_begins_with_a_mention_keeps_it() -> None:

@@ -12,7 +12,7 @@ from hermes_green.adapters.wecom.wire import Frame
 from hermes_green.core.loose import bordered, dict_of, list_of, need, seconds_of, text_of
 from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote
 
-_MENTION = re.compile(r"\s*@\S+\s*")
+_MENTION = re.compile(r"^\s*@\S+\s*")
 _MEDIA: Mapping[str, Literal["image", "file", "video"]] = {"image": "image", "file": "file", "video": "video"}
 
 
@@ -81,4 +81,4 @@ def _addressed(text: str, bot_name: str) -> str:
     if bot_name.strip() and mention in text:
         before, _, after = text.partition(mention)
         return " ".join(part for part in (before.strip(), after.strip()) if part)
-    return _MENTION.sub("", text, count=1) if text.lstrip().startswith("@") else text
+    return _MENTION.sub("", text)
