@@ -79,6 +79,7 @@ class Shelter:
         self._log = log
         self._size = size
         self._map: mmap.mmap | None = None
+        self._inode = 0
         self._refused = False  # told that there is no such memory
         self._crowded = False  # told that there is no room in it
         self._at = 0
@@ -89,7 +90,7 @@ class Shelter:
 
     def keep(self, raw: str | bytes) -> Held | None:
         """Copy a frame; None: there is no room, or no such memory."""
-        if self._map is None and not self._open():
+        if not self._there() and not self._open():
             return None
         assert self._map is not None
         kind, data = (_TEXT, raw.encode("utf-8", "surrogateescape")) if isinstance(raw, str) else (_BINARY, raw)
@@ -126,11 +127,25 @@ class Shelter:
         self._map = None
         self._place.unlink(missing_ok=True)
 
+    def _there(self) -> bool:
+        """Whether the file is mapped, and still the one that others would find: systemd-logind removes what a
+        user has in this memory when he logs out (RemoveIPC). It is looked at while there is nothing in it."""
+        if self._map is None or self._held:
+            return self._map is not None
+        try:
+            if os.stat(self._place).st_ino == self._inode:
+                return True
+        except OSError:
+            pass
+        self._map.close()
+        self._map = None
+        return False
+
     def _open(self) -> bool:
         if not self._place.parent.is_dir():
             return False
         try:
-            self._map = _mapped(self._place, self._size)
+            self._map, self._inode = _mapped(self._place, self._size)
         except OSError as error:
             if not self._refused:
                 self._refused = True
@@ -192,8 +207,8 @@ def place_of(data_dir: Path, child: str) -> Path:
     return MEMORY / f"hermes-green-{os.geteuid()}-{whose}-{name}"
 
 
-def _mapped(place: Path, size: int) -> mmap.mmap:
-    """The file as memory, all of which is there: to touch a missing page of it would be the end of us.
+def _mapped(place: Path, size: int) -> tuple[mmap.mmap, int]:
+    """The file as memory, and its inode. All of it is there: to touch a missing page would be the end of us.
 
     Raises:
         OSError: it cannot be had, or somebody else could read it.
@@ -209,6 +224,6 @@ def _mapped(place: Path, size: int) -> mmap.mmap:
             if not found.st_size:
                 os.unlink(place)
             raise
-        return mmap.mmap(descriptor, size)
+        return mmap.mmap(descriptor, size), found.st_ino
     finally:
         os.close(descriptor)

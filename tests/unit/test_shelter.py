@@ -167,6 +167,17 @@ def test_the_file_goes_with_its_last_frame_and_comes_back_with_the_next(tmp_path
     assert raws(shelter(tmp_path)) == ["two"]
 
 
+def test_a_file_that_was_removed_under_us_is_made_anew(tmp_path) -> None:
+    first = shelter(tmp_path)
+    held = first.keep("one")
+    assert held is not None
+    (tmp_path / "frames").unlink()
+    first.keep("two").done()
+    held.done()
+    first.keep("three")
+    assert raws(shelter(tmp_path)) == ["three"]
+
+
 def test_nobody_else_reads_it_and_what_others_have_laid_there_is_not_used(tmp_path) -> None:
     first = shelter(tmp_path)
     first.keep("one")
