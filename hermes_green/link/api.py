@@ -20,8 +20,10 @@ _REFUSAL = 64 * 1024
 
 
 def path_of(root: str, *parts: Any) -> str:
-    """A path below ``root``; what stands in its parts comes from strangers, and adds no level and no query."""
-    return "/".join([root, *(quote(str(part or ""), safe="") for part in parts)])
+    """A path below ``root``; what stands in its parts comes from strangers: it adds no level and no query, and
+    leads no level up."""
+    said = (str(part or "") for part in parts)
+    return "/".join([root, *("" if part in (".", "..") else quote(part, safe="") for part in said)])
 
 
 def unless_ok(answer: Streamed) -> str:

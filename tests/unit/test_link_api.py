@@ -115,3 +115,6 @@ def test_where_the_token_stands_is_the_platforms_own() -> None:
 def test_what_stands_in_a_path_adds_no_level_and_no_query() -> None:
     assert path_of("/v1/messages", "a/../b?c#d", "reply") == "/v1/messages/a%2F..%2Fb%3Fc%23d/reply"
     assert path_of("/v1", None, 7) == "/v1//7"
+    # Dots alone would be resolved before the request leaves, quoted or not.
+    assert path_of("/v1/users", "..", "messages") == "/v1/users//messages" == path_of("/v1/users", ".", "messages")
+    assert path_of("/v1", "a..", "...") == "/v1/a../..."
