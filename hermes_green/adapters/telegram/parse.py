@@ -122,7 +122,7 @@ def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
     if content is None or (edited and not content[0]):
         return None
     text, attachments = content
-    heard = _heard(message, text, bot, chat_type)
+    heard = _heard(message, text, bot)
     who = group or sender
     user_id = need(who, "id", int) if who else None
     thread = message.get("message_thread_id") if message.get("is_topic_message") is True else None
@@ -224,7 +224,7 @@ def _stand_in(message: Mapping[str, Any]) -> str:
     return kind.shown(dict_of(message[field])) if field else ""
 
 
-def _heard(message: Mapping[str, Any], text: str, bot: Bot, chat_type: str) -> Heard:
+def _heard(message: Mapping[str, Any], text: str, bot: Bot) -> Heard:
     """Who is addressed stands in entities; their offsets count UTF-16 code units."""
     raw = text.encode("utf-16-le")
     ours, name = False, f"@{bot.username}".lower()
