@@ -17,7 +17,7 @@ from typing import Iterable
 from hermes_green.agents import kernel
 
 AGENTS = kernel.NICE  # what the agents' own session is told: the share that their nice value would give them
-LAST = 19  # what all others are told
+LAST = kernel.LAST  # what all others are told
 PATIENCE = 3.0  # seconds without a word that the kernel takes, until those that are stopped run untold
 
 _now = time.monotonic

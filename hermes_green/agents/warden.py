@@ -26,6 +26,7 @@ from hermes_green.agents.sessions import Sessions
 TICK = 0.1  # seconds between two looks at memory, output and orphans, at least
 SOON = 0.02  # seconds between two looks at who is there, while they become more or fewer
 SHARE = 0.1  # of its time is the most that looking takes
+CROWD = 10  # processes of a ward that come last of all, if it has more: each of them has a share
 FAMILY = 1000  # processes that a ward may have at a time; more is a fork bomb
 LAST = 2.0  # seconds for ending all when the gateway is gone
 # What a look takes: of our own time, since who is kept waiting must not look more rarely; elsewhere `ps` takes it.
@@ -334,6 +335,8 @@ class Warden:
             ward.why = {"memory": most, "cap": ward.cap}
         if ward.why:
             kernel.fell([ward.pid])
+        elif weigh and len(family) > CROWD:
+            kernel.put_last(family)
 
     def _orphans(self) -> None:
         """End whatever became our child without being anybody's: a worker or a command left it."""

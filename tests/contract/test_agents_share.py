@@ -16,7 +16,7 @@ import gevent
 import pytest
 
 from hermes_green.agents import kernel, registry
-from hermes_green.agents.warden import SOON, Warden
+from hermes_green.agents.warden import CROWD, SOON, Warden
 from hermes_green.agents.yard import Yard
 from hermes_green.core.ports import Agent
 from hermes_green.settings.schema import PythonAgent
@@ -57,7 +57,7 @@ def test_sessions_of_their_own_come_last_and_ours_does_not(agent: Agent) -> None
     pids = processes(mark)
     try:
         if kernel.shares_by_session():
-            told = lambda: {(kernel.autogroup(pid) or ("", 0))[1] for pid in pids} == {19}  # noqa: E731
+            told = lambda: {(kernel.autogroup(pid) or ("", 0))[1] for pid in pids} == {kernel.LAST}  # noqa: E731
             until(told, 5, "all are told")
             until(lambda: not {"T", "t"} & set(map(state, pids)), 2, "nobody stays stopped")
             worker = os.getsid(int(Path(f"/proc/{pids[0]}/stat").read_text().rpartition(")")[2].split()[1]))
@@ -77,6 +77,18 @@ def test_long_turns_at_the_processor_are_asked_for_and_inherited(agent: Agent) -
     try:
         assert slices(pid) in (0, kernel.SLICE) and slices(0) != kernel.SLICE
         assert slices(pid) == kernel.SLICE or not slices(0), "where the kernel says how long, it is as we asked"
+    finally:
+        job.kill()
+
+
+def test_those_who_are_many_come_last_of_all(agent: Agent) -> None:
+    mark = uuid.uuid4().hex
+    job = gevent.spawn(lambda: said(agent.run(turn(f"brood {CROWD + 2} {mark}"))))
+    until(lambda: len(processes(mark)) == CROWD + 2, 20)
+    try:
+        nice = lambda: {os.getpriority(os.PRIO_PROCESS, pid) for pid in processes(mark)}  # noqa: E731
+        until(lambda: nice() == {kernel.LAST}, 5)
+        assert said(agent.run(turn("x"))) == "echo: x"
     finally:
         job.kill()
 
