@@ -184,7 +184,7 @@ class Chats:
 
     def show(self, handle: Mapping[str, Any], text: str, n: int) -> None:
         """Show the beginning of the text so far; what does not fit into one message waits for the end."""
-        draft = str(handle.get("ts"))
+        draft = f"{handle.get('channel')} {handle.get('ts')}"  # stamps tell messages of one channel apart
         content = self._progress.next(draft, text, lambda text: texts_of(text)[0])
         if not content:
             return
