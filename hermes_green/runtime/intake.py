@@ -127,7 +127,8 @@ class Intake:
         self.closed = True
 
     def close(self, timeout: float) -> None:
-        """Refuse, drain within ``timeout`` and end both greenlets."""
+        """Refuse, drain within ``timeout`` and end both greenlets; what is sheltered then is left to whoever comes
+        next."""
         self.refuse()
         self._empty.wait(timeout)
         if self._acks:

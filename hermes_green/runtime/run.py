@@ -119,7 +119,7 @@ class Run:
             self._report(error)
 
     def _replay(self) -> None:
-        """Take in what came just before the last process ended; no dial is needed for it."""
+        """Take in what came just before the last run or process ended; no dial is needed for it."""
         owner = self._owner
         left = owner.intake.shelter.left() if owner.intake.shelter is not None else []
         waiting = deque(left)
