@@ -16,6 +16,7 @@ import gevent
 import pytest
 
 from hermes_green.agents import kernel, registry
+from hermes_green.agents.sessions import AGENTS
 from hermes_green.agents.warden import CROWD, SOON, Warden
 from hermes_green.agents.yard import Yard
 from hermes_green.core.ports import Agent
@@ -62,7 +63,7 @@ def test_sessions_of_their_own_come_last_and_ours_does_not(agent: Agent) -> None
             until(lambda: not {"T", "t"} & set(map(state, pids)), 2, "nobody stays stopped")
             worker = os.getsid(int(Path(f"/proc/{pids[0]}/stat").read_text().rpartition(")")[2].split()[1]))
             assert worker not in (os.getsid(0), *map(os.getsid, pids))
-            assert (kernel.autogroup(worker) or ("", 0))[1] == kernel.NICE
+            assert (kernel.autogroup(worker) or ("", 0))[1] == AGENTS
         assert kernel.autogroup(os.getpid()) == before
         assert not linux or {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids} == {kernel.NICE}
     finally:
