@@ -16,7 +16,7 @@ from typing import Iterable
 
 from hermes_green.agents import kernel
 
-AGENTS = 5  # what the agents' own session is told: a third of what each other session has
+AGENTS = kernel.NICE  # what the agents' own session is told: the share that their nice value would give them
 LAST = kernel.LAST  # what all others are told
 PATIENCE = 3.0  # seconds without a word that the kernel takes, until those that are stopped run untold
 
