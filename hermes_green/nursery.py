@@ -98,6 +98,7 @@ class Nursery:
             house.route,
             house.desk.foresee,
             house.desk.judge,
+            house.lanes.unforesee,
             lambda inbound: house.policy.addressed(inbound),
             None if adapter.caps.default.resends else self._shelter(config.id, log),
         )

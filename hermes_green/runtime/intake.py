@@ -50,7 +50,7 @@ class Intake:
 
     ``foresee(inbound, session_id)`` is called for a batch's first message of each session just before
     its commit; for every new row after it ``judge(row, inbound, session_id)``, before any other greenlet
-    runs, then ``route`` with the same. ``addressed(inbound)`` answers the message as it counts. ``shelter``:
+    runs, then ``route`` with the same; ``unforesee(session_id)`` where none was new. ``addressed(inbound)`` answers the message as it counts. ``shelter``:
     where frames that come once are until they are committed.
     """
 
@@ -64,6 +64,7 @@ class Intake:
         route: Callable[[int, Inbound, str], None],
         foresee: Callable[[Inbound, str], None] = lambda inbound, session_id: None,
         judge: Callable[[int, Inbound, str], None] = lambda row, inbound, session_id: None,
+        unforesee: Callable[[str], None] = lambda session_id: None,
         addressed: Callable[[Inbound], Inbound] = lambda inbound: inbound,
         shelter: Shelter | None = None,
     ) -> None:
@@ -77,6 +78,7 @@ class Intake:
         self._route = route
         self._foresee = foresee
         self._judge = judge
+        self._unforesee = unforesee
         self._addressed = addressed
         self._offers: deque[Offer] = deque()
         self._acks: deque[tuple[Ack, bool]] = deque()
@@ -215,6 +217,9 @@ class Intake:
         for offer, row in zip(batch, rows):
             if row is not None and offer.inbound is not None:
                 self._tell(self._judge, row, offer.inbound, offer.session_id)
+        new = {offer.session_id for offer, row in zip(batch, rows) if row is not None}
+        for session_id in {offer.session_id for offer in batch if offer.inbound is not None} - new:
+            self._tell(self._unforesee, session_id)
         for offer, row in zip(batch, rows):
             since = self._breathe(since)
             if offer.ack is not None:

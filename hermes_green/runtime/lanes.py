@@ -122,7 +122,7 @@ class Lanes:
 
     def foresee(self, session_id: str) -> None:
         """A row of an idle session is being committed: its lease is asked for right behind it, and shares
-        its transaction. ``offer`` follows if the row was new; if not, there is nothing to lease."""
+        its transaction. ``offer`` follows if the row was new, else ``unforesee``."""
         if session_id not in self._lanes and not self._draining:
             self._lanes[session_id] = Lane(foreseen=1)
             self._add(session_id, 1)
@@ -133,6 +133,13 @@ class Lanes:
         known, lane.foreseen = lane.foreseen, 0
         lane.excused += rows if lane.cut else 0
         self._add(session_id, rows - known)
+
+    def unforesee(self, session_id: str) -> None:
+        """What was foreseen of a session had come before. What its lane has leased in its stead, if anything, was
+        left by an earlier process, and has taken its place among the pending."""
+        lane = self._lanes.get(session_id)
+        if lane is not None:
+            lane.foreseen = 0
 
     def _add(self, session_id: str, rows: int) -> None:
         lane = self._lanes[session_id]
@@ -150,7 +157,7 @@ class Lanes:
             lane = self._lanes.setdefault(session_id, Lane())
             lane.cut = session_id in cut
             busy = _count(lane.busy) if lane.busy is not None else 0
-            more = max(0, rows - max(0, lane.pending - busy))
+            more = max(0, rows - max(0, lane.pending - lane.foreseen - busy))
             lane.excused += more
             self._add(session_id, more)
 

@@ -43,6 +43,7 @@ def come(store):
             rooms.desk.route,
             rooms.desk.foresee,
             rooms.desk.judge,
+            rooms.lanes.unforesee,
             rooms.policy.addressed,
         )
         opened.append((rooms, intake))
@@ -310,3 +311,38 @@ def test_a_bug_that_one_message_meets_costs_no_other_its_answer(come, step, monk
     gevent.sleep(0.01)
     arrive(("later", True), chat="h")
     eventually(lambda: {"re: good", "re: better", "re: later"} <= set(rooms.texts), 3)
+
+
+@pytest.mark.parametrize("known", ["after", "meanwhile", "before"])
+def test_a_repeat_of_what_an_earlier_process_took_costs_no_later_message_its_answer(come, store, known):
+    gate = Event()
+    rooms, arrive = come(agent=ScriptedAgent(lambda turn: gate.wait(5) or None))
+    rooms.say("old", chat="g", route=False)  # as an earlier process left it
+
+    def take_up():
+        rooms.lanes.offer_all(store.sessions_waiting())
+
+    if known == "before":
+        take_up()
+    arrive(("g old", True), ("g old", True))
+    if known == "meanwhile":
+        take_up()
+    eventually(lambda: rooms.agent.running == 1, 3)
+    if known == "after":
+        take_up()
+    arrive(("new", True))
+    eventually(lambda: store.counts(rooms.clock.wall()).inbox == 2, 3)
+    gate.set()
+    eventually(lambda: rooms.texts == ["re: old", "re: new"], 3)
+    nothing_waits(rooms)
+    eventually(lambda: not rooms.lanes._lanes, 3)
+
+
+def test_a_new_message_that_comes_before_what_waits_is_known_leaves_nothing_behind(come, store):
+    rooms, arrive = come()
+    rooms.say("old", chat="g", route=False)
+    waiting = store.sessions_waiting()  # read before the new one, heeded after it
+    arrive(("new", True))
+    rooms.lanes.offer_all(waiting)
+    eventually(lambda: rooms.texts == ["re: old", "re: new"], 3)
+    nothing_waits(rooms)
