@@ -301,10 +301,13 @@ def test_who_reads_slowly_is_written_to_slowly(make: Make, tmp_path: Path) -> No
     path = tmp_path / "count"
     deltas = make("count").run(turn(str(path)))
     next(deltas)
-    gevent.sleep(0.5)
-    so_far = int(path.read_text())
-    gevent.sleep(0.3)
-    assert so_far < 200 and int(path.read_text()) == so_far
+
+    def at_rest() -> str:
+        so_far = path.read_text()
+        gevent.sleep(0.3)
+        return so_far if path.read_text() == so_far else ""
+
+    assert int(until(at_rest, 10)) < 200
     deltas.close()  # type: ignore[attr-defined]
 
 
