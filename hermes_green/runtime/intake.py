@@ -48,10 +48,10 @@ class Offer:
 class Intake:
     """The bounded, ordered way of one child's messages into the store.
 
-    ``foresee(inbound, session_id)`` is called for a batch's first message of each session just before
-    its commit; for every new row after it ``judge(row, inbound, session_id)``, before any other greenlet
-    runs, then ``route`` with the same; ``unforesee(session_id)`` where none was new. ``addressed(inbound)`` answers the message as it counts. ``shelter``:
-    where frames that come once are until they are committed.
+    ``foresee(inbound, session_id)`` is called for a batch's first message of each session just before its
+    commit; for every new row after it ``judge(row, inbound, session_id)``, before any other greenlet runs, then
+    ``route`` with the same; ``unforesee(session_id)`` where none was new. ``addressed(inbound)`` answers the
+    message as it counts. ``shelter``: where frames that come once are until they are committed.
     """
 
     def __init__(
