@@ -58,7 +58,10 @@ def _take_long_turns() -> None:
     """Who wants to run long at a time waits for all that want to run shortly, the gateway among them. Kept
     over fork, exec and setsid. Linux 6.12 on; those before pay no heed (struct sched_attr, sched_setattr(2))."""
     number = _SCHED_SETATTR.get(os.uname().machine)
-    policy = os.sched_getscheduler(0)
+    try:
+        policy = os.sched_getscheduler(0)
+    except OSError:
+        return  # musl does not say
     if number is not None and policy in (os.SCHED_OTHER, os.SCHED_BATCH):
         nice = os.getpriority(os.PRIO_PROCESS, 0)
         wish = struct.pack("=IIQiIQQQ", 48, policy, 0, nice, 0, SLICE, 0, 0)

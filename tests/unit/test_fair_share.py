@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import signal
-from typing import Iterator
+from typing import Any, Iterator
 
 import pytest
 
@@ -210,3 +212,23 @@ def test_whether_a_control_group_decides(tmp_path, line: str, files: list[str], 
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     assert kernel.grouped(["5:memory:/a", line], str(tmp_path)) is grouped
+
+
+def test_where_the_library_does_not_know_how_processes_are_scheduled_they_begin_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unknown(pid: int) -> int:
+        raise OSError(errno.ENOSYS, "Function not implemented")  # musl: always
+
+    written: list[str] = []
+
+    def opened(name: str, mode: str) -> Any:
+        written.append(name)
+        return io.StringIO()
+
+    monkeypatch.setattr(kernel, "LINUX", True)
+    monkeypatch.setattr(kernel, "open", opened, raising=False)
+    monkeypatch.setattr(os, "nice", lambda more: more)
+    monkeypatch.setattr(os, "sched_getscheduler", unknown, raising=False)
+    kernel.be_humble()
+    assert written == ["/proc/self/oom_score_adj"]
