@@ -77,8 +77,10 @@ class Warden:
             hurry = self._wards or self._paused or any(not brood.loaded for brood in self._broods.values())
             rest = min(TICK, max(0.0, self._due - time.monotonic())) if hurry else 5.0
             for key, mask in self._selector.select(rest):
-                then: Callable[[int], None] = key.data
-                then(mask)
+                known = self._selector.get_map().get(key.fd)
+                if known is not None and known.data == key.data:  # else what was read before it has closed it
+                    then: Callable[[int], None] = key.data
+                    then(mask)
             self._reap()
             if time.monotonic() >= self._due:
                 self._look()
