@@ -97,7 +97,7 @@ class Run:
             try:
                 with gevent.Timeout(2, False):
                     close()
-            except Exception:  # border: an adapter's close must not keep the run alive
+            except ANYTHING:  # border: an adapter's close must not keep the run alive
                 self._owner.log.exception("closing the link failed")
             self._greenlet.join(timeout=END_GRACE - 2)
         self._greenlet.kill(block=True, timeout=2)
@@ -147,14 +147,14 @@ class Run:
                 owner.adapter.replay(self, held.raw)  # type: ignore[attr-defined]
         except LinkLost:
             raise
-        except Exception as error:  # border: a frame that an adapter stumbles over must not keep it from dialling
+        except ANYTHING as error:  # border: a frame that an adapter stumbles over must not keep it from dialling
             owner.log.exception("a kept frame could not be handed in: this is a bug")
             self._set_aside(held, error)
             return
         if self._again is not None:
             held.done()  # there was nothing to hand in
 
-    def _set_aside(self, held: Held, error: Exception) -> None:
+    def _set_aside(self, held: Held, error: BaseException) -> None:
         self.quarantine(held.raw, error, lambda taken: held.done())
         held.take()
 
@@ -198,7 +198,7 @@ class Run:
         shelter = self._owner.intake.shelter
         return shelter.keep(raw) if shelter is not None else None
 
-    def quarantine(self, raw: bytes | str, error: Exception, ack: Ack | None = None) -> None:
+    def quarantine(self, raw: bytes | str, error: BaseException, ack: Ack | None = None) -> None:
         if self._void:
             raise LinkLost("this run has ended", code="run_over")
         data = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else bytes(raw)

@@ -143,12 +143,20 @@ def test_stop_closes_the_link_and_nothing_dials_again(bench):
     assert states(bench) == ["STARTING", "READY", "STOPPING", "STOPPED"]
 
 
-def test_a_link_that_does_not_close_is_killed(bench, monkeypatch):
+@pytest.mark.parametrize(
+    "bug", [None, ZeroDivisionError("bug"), gevent.Timeout(1)], ids=["deaf", "error", "timeout let out"]
+)
+def test_a_link_that_does_not_close_is_killed(bench, monkeypatch, bug):
     monkeypatch.setattr("hermes_green.runtime.run.END_GRACE", 2.02)
     adapter = ScriptedAdapter()
     child = bench.child(adapter)
     eventually(lambda: child.state is State.READY)
-    adapter.links[0].port.on_close(lambda: None)
+
+    def close():
+        if bug is not None:
+            raise bug
+
+    adapter.links[0].port.on_close(close)
     bench.supervisor.command("one", "stop")
     eventually(lambda: child.state is State.STOPPED)
 

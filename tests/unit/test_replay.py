@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import gevent
 import pytest
 from loguru import logger
 
@@ -143,11 +144,14 @@ def test_a_full_queue_leaves_all_that_was_not_handed_in_yet(bench, tmp_path) -> 
     assert texts(bench) == list(map(str, range(1_100)))
 
 
-def test_a_kept_frame_that_the_adapter_stumbles_over_is_quarantined_once_and_the_rest_goes_on(bench, tmp_path) -> None:
+@pytest.mark.parametrize("bug", [KeyError("a bug"), gevent.Timeout(1)], ids=["error", "timeout let out"])
+def test_a_kept_frame_that_the_adapter_stumbles_over_is_quarantined_once_and_the_rest_goes_on(
+    bench, tmp_path, bug
+) -> None:
     class Stumbling(Once):
         def replay(self, port: Any, raw: str | bytes) -> None:
             if raw == "one":
-                raise KeyError("a bug")
+                raise bug
             super().replay(port, raw)
 
     child = bench.child(Stumbling(), shelter=left_by_another(tmp_path, "one", "two"))
