@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import math
 import os
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Callable, Generic, Iterator, Mapping, TypeVar
+from typing import Any, Callable, Generic, Iterator, Mapping, TypeVar
 
 from hermes_green.core.clock import Clock, SystemClock
-from hermes_green.core.errors import SendRefused
+from hermes_green.core.errors import SendRefused, SendRetry
 from hermes_green.core.remembered import Remembered
-from hermes_green.link.fair import Fair
-from hermes_green.link.multipart import Multipart
+from hermes_green.link.disk import Reading
+from hermes_green.link.multipart import Multipart, pieces_of
 from hermes_green.link.said import unseen
 
 _CHUNK = 256 * 1024
 MIB = 1024 * 1024
 REMEMBERED = 500
+# Seconds until a disk that hangs is asked again.
+HANGS = 30.0
 What = TypeVar("What")
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A file to be sent, open for reading; ``size`` in bytes."""
+    """A file to be sent, open for reading; ``size`` in bytes. It is a request's body by itself, too."""
 
-    file: BinaryIO
+    file: Reading
     name: str
     size: int
     mime: str
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[bytes]:
+        return pieces_of(self.file, self.size)
 
     def form(self, fields: Mapping[str, str], field: str, name: str = "") -> Multipart:
         """The file as the ``field`` of a form; ``name``: what it is called there."""
@@ -47,18 +55,27 @@ def outgoing(media: Mapping[str, Any], limit: int) -> Iterator[Outgoing]:
 
     Raises:
         SendRefused: it cannot be read, is empty or too large; the sentence says the limit.
+        SendRetry: the disk does not answer.
     """
     path, name = place_of(media)
-    try:
-        file = open(path, "rb")
-    except OSError as error:
-        raise SendRefused(f"the file {name or path!r} cannot be read: {error.strerror}", code="file") from error
-    with file:
-        size = os.fstat(file.fileno()).st_size
+    with _readable(name or repr(path)):
+        file = Reading(path)
+    with closing(file):
+        size = file.size
         if not 0 < size <= limit:
             most = limit if size else None
             raise SendRefused(f"{name} has {size} bytes; the platform takes 1 to {limit}", code="file_size", limit=most)
         yield Outgoing(file, name, size, str(media.get("mime") or ""))
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise SendRetry(f"the file {name} cannot be read now: {error.strerror}", after=HANGS, code="disk") from error
+    except OSError as error:
+        raise SendRefused(f"the file {name} cannot be read: {error.strerror}", code="file") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +102,20 @@ def read_file(media: Mapping[str, Any], limit: int) -> tuple[str, bytes]:
 
     Raises:
         SendRefused: it cannot be read, is empty, or is larger; the sentence says the limit.
+        SendRetry: the disk does not answer.
     """
     path, shown = place_of(media)
-    pieces, size, fair = [], 0, Fair()
-    try:
-        with open(path, "rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
+    pieces, size = [], 0
+    with _readable(shown or repr(path)), closing(Reading(path)) as file:
+        if file.size > limit:
+            said = f"{shown} has {file.size} bytes; the platform takes {limit // MIB} MiB"
+            raise SendRefused(said, code="too_large", limit=limit)
+        while piece := file.read(_CHUNK):
+            size += len(piece)
             if size > limit:
-                said = f"{shown} has {size} bytes; the platform takes {limit // MIB} MiB"
+                said = f"{shown} grew beyond the {limit // MIB} MiB that are taken"
                 raise SendRefused(said, code="too_large", limit=limit)
-            size = 0
-            while piece := file.read(_CHUNK):
-                fair.breathe()
-                size += len(piece)
-                if size > limit:
-                    said = f"{shown} grew beyond the {limit // MIB} MiB that are taken"
-                    raise SendRefused(said, code="too_large", limit=limit)
-                pieces.append(piece)
-    except OSError as error:
-        raise SendRefused(f"{shown} cannot be read: {error.strerror}", code="unreadable") from error
+            pieces.append(piece)
     if not size:
         raise SendRefused(f"{shown} is empty", code="empty")
     return shown, b"".join(pieces)

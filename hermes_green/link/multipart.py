@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import mimetypes
 import secrets
-from typing import BinaryIO, Iterator, Mapping
+from typing import Iterator, Mapping, Protocol
 
 _CHUNK = 64 * 1024
+
+
+class File(Protocol):
+    """What a form reads."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes."""
+
+    def seek(self, place: int, /) -> object:
+        """Go on from there."""
 
 
 class Multipart:
@@ -17,7 +27,7 @@ class Multipart:
     """
 
     def __init__(
-        self, fields: Mapping[str, str], field: str, name: str, file: BinaryIO, size: int, mime: str = ""
+        self, fields: Mapping[str, str], field: str, name: str, file: File, size: int, mime: str = ""
     ) -> None:
         self._border = secrets.token_hex(16)
         if not mime or not mime.isprintable():
@@ -37,19 +47,23 @@ class Multipart:
         return len(self._head) + self._size + len(self._tail)
 
     def __iter__(self) -> Iterator[bytes]:
-        self._file.seek(0)
         yield self._head
-        left = self._size
-        while left > 0:
-            chunk = self._file.read(min(_CHUNK, left))
-            if not chunk:
-                raise OSError(0, "it became shorter while it was sent")
-            left -= len(chunk)
-            yield chunk
+        yield from pieces_of(self._file, self._size)
         yield self._tail
 
     def _part(self, name: str, more: str = "") -> str:
         return f'--{self._border}\r\nContent-Disposition: form-data; name="{_quoted(name)}"{more}\r\n\r\n'
+
+
+def pieces_of(file: File, size: int) -> Iterator[bytes]:
+    """The first ``size`` bytes of a file. Raises OSError: it has fewer, or cannot be read any more."""
+    file.seek(0)
+    while size > 0:
+        piece = file.read(min(_CHUNK, size))
+        if not piece:
+            raise OSError(0, "it became shorter while it was sent")
+        size -= len(piece)
+        yield piece
 
 
 def _quoted(name: str) -> str:

@@ -1,13 +1,17 @@
 """A file that an agent hands over is opened only if the platform would take it."""
 
 import io
+import os
 
 import pytest
+from gevent import monkey
 
 from hermes_green.core.clock import ManualClock
 from hermes_green.core.errors import SendRefused, SendRetry, SendUnknown
+from hermes_green.link import disk
 from hermes_green.link.files import Shown, Uploads, outgoing, read_file, shown_as
 from hermes_green.link.multipart import Multipart
+from tests.support.children import eventually
 
 
 def test_a_file_is_handed_over_open_with_its_size_and_name(tmp_path):
@@ -28,11 +32,47 @@ def test_an_empty_or_too_large_file_is_refused_with_the_limit_in_words(tmp_path,
     assert refused.value.limit == (limit if content else None)
 
 
-@pytest.mark.parametrize("media", [{}, {"path": "/no/such/file"}, {"path": "/"}])
-def test_what_cannot_be_read_is_refused(media):
+@pytest.mark.parametrize("path", ["", "/no/such/file", "/", "/dev/null", "a\0b"])
+def test_what_cannot_be_read_is_refused(path):
+    media = {"path": path}
     with pytest.raises(SendRefused, match="cannot be read"):
         with outgoing(media, 5):
             pass
+    with pytest.raises(SendRefused, match="cannot be read"):
+        read_file(media, 5)
+
+
+def test_a_pipe_that_nobody_writes_into_is_refused_and_waited_for_by_nobody(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    media = {"path": str(tmp_path / "pipe")}
+    with pytest.raises(SendRefused, match="pipe cannot be read: it is no regular file"):
+        with outgoing(media, 5):
+            pass
+    with pytest.raises(SendRefused, match="pipe cannot be read: it is no regular file"):
+        read_file(media, 5)
+
+
+def test_a_disk_that_hangs_is_asked_again_later_and_holds_nobody_else(tmp_path, monkeypatch):
+    path, answers, closed = tmp_path / "a.txt", monkey.get_original("threading", "Event")(), []
+    path.write_bytes(b"hello")
+
+    def hang(path):
+        answers.wait(10)
+        file, size = opened(path)
+        closed.append(file)
+        return file, size
+
+    opened = disk._open
+    monkeypatch.setattr(disk, "_open", hang)
+    monkeypatch.setattr(disk, "WITHIN", 0.02)
+    for _ in range(6):  # more than there are threads
+        with pytest.raises(SendRetry, match="has not answered"):
+            read_file({"path": str(path)}, 5)
+    answers.set()
+    monkeypatch.setattr(disk, "WITHIN", 10)
+    monkeypatch.setattr(disk, "_open", opened)
+    assert read_file({"path": str(path)}, 5) == ("a.txt", b"hello")
+    eventually(lambda: len(closed) >= 4 and all(file.closed for file in closed))
 
 
 @pytest.mark.parametrize("told", ["", "text/plain\r\nContent-Disposition: form-data; name=chat_id", "image/png\n"])

@@ -96,7 +96,7 @@ class Chats:
         with outgoing(part.payload["media"], LARGEST_FILE) as file:
             fields = {"filename": file.name, "length": file.size}
             place = self._rest.call("files.getUploadURLExternal", fields, form=True)
-            self._rest.upload(str(place.get("upload_url") or ""), file.file)
+            self._rest.upload(str(place.get("upload_url") or ""), file)
         id = self._files[part.key] = str(place.get("file_id") or "")
         shared = {"files": [{"id": id, "title": file.name}], "channel_id": channel, "thread_ts": thread or None}
         self._rest.call("files.completeUploadExternal", shared)

@@ -7,7 +7,7 @@ answers) and ``web/client.py`` (arguments; the three steps of an upload).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, BinaryIO, Iterator, Mapping
+from typing import Any, Iterator, Mapping
 from urllib.parse import urlsplit
 
 from hermes_green.adapters.slack.codes import APP_TOKEN, BOT_TOKEN, CODES, RATES
@@ -19,6 +19,7 @@ from hermes_green.core.loose import text_at
 from hermes_green.core.model import Secret
 from hermes_green.link.api import Api
 from hermes_green.link.dial import rebased
+from hermes_green.link.files import Outgoing
 from hermes_green.link.http import Answer, Streamed
 from hermes_green.link.said import Said, address_in, body_of, undialled, unseen, unsent, wait_of
 
@@ -73,7 +74,7 @@ class Rest(Api):
         said = self._tell("POST", f"/api/{method}", **self._request(fields, self._settings.bot_token, form))
         return self._told(said if said.good else replace(said, text=f"{method} {said.text}".rstrip()))
 
-    def upload(self, url: str, file: BinaryIO) -> None:
+    def upload(self, url: str, file: Outgoing) -> None:
         """POST a file's bytes to the address that was given out for it. Raises SendError; nobody has
         seen anything of the file yet, so that every failure may be tried again."""
         if not url.startswith(("http://", "https://")):
