@@ -194,6 +194,7 @@ def test_a_token_called_invalid_is_dropped_and_the_session_kept():
     assert isinstance(end, LinkLost) and dropped == ["T"] and port.memo == "unwritten"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("code", [*sorted(set(codes.CLOSES) - {4014, codes.NOTHING_GRANTED}), 1001, 4999])
 def test_no_other_close_takes_the_token_or_the_events(code):
     _, _, standing, dropped, end = talk(HELLO, close=Close(code))

@@ -20,7 +20,7 @@ from tests.support.rooms import Rooms, ScriptedAgent
 GROUP = Access(dm="open", group="open", require_mention=True)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", pytest.param("sqlite", marks=pytest.mark.thorough)])
 def store(request, tmp_path):
     made = SqliteStore(tmp_path / "store.db") if request.param == "sqlite" else MemoryStore()
     yield made

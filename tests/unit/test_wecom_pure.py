@@ -274,7 +274,7 @@ def encrypt(data: bytes, key: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("size", [0, 1, 31, 32, 33, 1000])
-@pytest.mark.parametrize("step", [1, 7, 32, 4096])
+@pytest.mark.parametrize("step", [1, *(pytest.param(step, marks=pytest.mark.thorough) for step in (7, 32, 4096))])
 def test_files_are_decrypted_however_they_are_cut(size: int, step: int) -> None:
     key, data = os.urandom(32), os.urandom(size)
     cipher = encrypt(data, key)
