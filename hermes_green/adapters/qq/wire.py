@@ -6,13 +6,12 @@ resume), qq-botpy 1.2.1 gateway.py and api.py.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
 
 from hermes_green.core.errors import LinkLost, SendRefused
-from hermes_green.core.loose import dict_of, need, number_of, object_in, seconds_of, text_at
+from hermes_green.core.loose import dict_of, json_of, need, number_of, object_in, seconds_of, text_at
 from hermes_green.core.model import ChatType, Part, Peer
 from hermes_green.link import api
 
@@ -157,7 +156,7 @@ def resume(token: str, session: Session) -> str:
 
 
 def _encode(op: Op, d: Any) -> str:
-    return json.dumps({"op": int(op), "d": d}, ensure_ascii=False, separators=(",", ":"))
+    return json_of({"op": int(op), "d": d})
 
 
 # --- sending -----------------------------------------------------------------------------------

@@ -103,5 +103,5 @@ class Conversation(Dialogue):
         answer: dict[str, Any] = {"envelope_id": text_at(frame, "envelope_id")}
         if text:
             answer["payload"] = {"text": text}
-        if answer["envelope_id"] and self._ws is not None:
-            self._ws.send(json.dumps(answer))
+        if answer["envelope_id"]:
+            self._say(json.dumps(answer))
