@@ -109,6 +109,7 @@ class Application:
             store=self._store,
             clock=self._clock,
             offhub=self._offhub,
+            renderer=self._renderer,
             metrics=self._metrics,
             ownership=ownership,
             state_dir=states,

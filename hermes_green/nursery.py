@@ -43,6 +43,7 @@ class Nursery:
         store: Store,
         clock: Clock,
         offhub: OffHub,
+        renderer: OffHub,
         metrics: Metrics,
         ownership: Ownership,
         state_dir: Path,
@@ -53,6 +54,7 @@ class Nursery:
         self._store = store
         self._clock = clock
         self._offhub = offhub
+        self._renderer = renderer
         self._metrics = metrics
         self._ownership = ownership
         self._state_dir = state_dir
@@ -75,6 +77,7 @@ class Nursery:
             count=lambda child, name, outcome: log.info("{} {}", name, outcome),
             hide=lambda token: logs.add_secrets([token], short_lived=True),
             moved=house.look,
+            beside=self._renderer.call,
         )
         adapter = package.create(config.options, context, **self._injected.get(config.platform, {}))
         self.set_budget(config)

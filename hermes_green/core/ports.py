@@ -147,6 +147,10 @@ class Context(Protocol):
     def hide(self, secret: str) -> None:
         """A token has been fetched: no log, status or error shows it from now on."""
 
+    def beside(self, compute: Callable[..., Any], *values: Any) -> Any:
+        """What a pure function that takes milliseconds answers; meanwhile every link goes on. Raises what it
+        raises, and a HermesError where that takes too long."""
+
 
 class Adapter(Protocol):
     """A platform's translator: one object per child, as long as its settings live.

@@ -9,7 +9,8 @@ from hermes_green.core.ports import Store
 
 
 class AdapterContext:
-    """See ``core.ports.Context``. ``moved`` is told that rows wait under another chat's id now; it returns at once."""
+    """See ``core.ports.Context``. ``moved`` is told that rows wait under another chat's id now; it returns at once.
+    ``beside(fn, *values)`` computes off the hub."""
 
     def __init__(
         self,
@@ -22,6 +23,7 @@ class AdapterContext:
         count: Callable[[str, str, str], None],
         hide: Callable[[str], None],
         moved: Callable[[], None] = lambda: None,
+        beside: Callable[..., Any] = lambda compute, *values: compute(*values),
     ) -> None:
         self.child = child
         self.account = account
@@ -31,6 +33,7 @@ class AdapterContext:
         self._count = count
         self._hide = hide
         self._moved = moved
+        self._beside = beside
 
     def memo(self, name: str) -> Any:
         """The last committed value under ``name``, or None."""
@@ -53,3 +56,7 @@ class AdapterContext:
     def hide(self, secret: str) -> None:
         """A token has been fetched: nothing shows it from now on."""
         self._hide(secret)
+
+    def beside(self, compute: Callable[..., Any], *values: Any) -> Any:
+        """What a pure function answers; meanwhile every link goes on."""
+        return self._beside(compute, *values)

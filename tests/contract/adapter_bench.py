@@ -63,6 +63,14 @@ class Driver:
         """Let a user put a thumbs-up to this message; False: the platform tells of no reactions in direct chats."""
         return False
 
+    def growing(self, sim: Any) -> Any:
+        """Settings with which answers grow in direct chats."""
+        return self.settings(sim)
+
+    def send_file(self, sim: Any, data: str) -> None:
+        """Let a user send a file of these bytes (base64) in a direct chat."""
+        raise AssertionError("a driver says how its users send files")
+
     def expire_tokens(self, sim: Any) -> None:
         """Make every access token invalid, as in mid-life."""
         sim.rest.revoke()
@@ -122,6 +130,10 @@ class Bench:
     def sends(self) -> list[Mapping[str, Any]]:
         """What the simulator got, repeats apart."""
         return [entry for entry in self.sim.record(kind="send") if not entry.get("duplicate")]
+
+    def shown(self, inbound: Inbound) -> list[str]:
+        """The texts of ours that stand in a message's chat now."""
+        return [text.strip() for text in self.sim.shown().get(inbound.peer.chat_id, ()) if text.strip()]
 
     def close(self) -> None:
         """End everything; nothing of it may be left and nothing may have been wrong."""

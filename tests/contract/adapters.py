@@ -12,14 +12,22 @@ link may be left, and the simulator may have found no fault with the client.
 
 from __future__ import annotations
 
+import base64
+import json
 import time
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Iterator
 
 import gevent
 import pytest
 
-from hermes_green.core.errors import AuthRejected, LinkError, LinkLost, SendRetry, SendUnknown
+from hermes_green.content import markdown
+from hermes_green.core.errors import AuthRejected, LinkError, LinkLost, SendError, SendRetry, SendUnknown
+from hermes_green.core.model import Attachment, Part, Reply
+from hermes_green.runtime.rendering import RENDER_INLINE
 from tests.contract.adapter_bench import INTERVAL, TIMEOUT, Bench, Driver, again, count_connections
 from tests.support.port import FakePort, Run, wait_for
 from tests.support.proxies import HttpProxy, Proxy, Socks5Proxy
@@ -37,6 +45,14 @@ class AdapterContract:
     def bench(self) -> Iterator[Bench]:
         sim = self.driver.simulator().start()
         bench = Bench(self.driver, sim, self.driver.settings(sim))
+        yield bench
+        bench.close()
+
+    @pytest.fixture
+    def growing(self) -> Iterator[Bench]:
+        """A bench whose answers grow, which needs a setting on some platforms."""
+        sim = self.driver.simulator().start()
+        bench = Bench(self.driver, sim, self.driver.growing(sim))
         yield bench
         bench.close()
 
@@ -286,6 +302,69 @@ class AdapterContract:
             run.close()
         finally:
             adapter.close()
+
+    def test_an_answer_grows_and_ends_as_one_message_with_the_whole_text(self, growing: Bench) -> None:
+        run = growing.ready()
+        inbound = growing.hear(run, "tell me")
+        assert growing.adapter.caps.of(inbound.peer.chat_type).streaming
+        handle = growing.adapter.draft_open(inbound.peer, inbound.reply_ref, "a" * 32, 1, run.port.link)
+        for number, text in enumerate(("Once", "Once upon"), 1):
+            growing.adapter.draft_update(handle, text, number, run.port.link)
+        assert growing.shown(inbound) == ["Once upon"]
+        (part,) = growing.parts(inbound, "Once upon a time")
+        final = replace(part, reply_seq=2, handle=json.loads(json.dumps(dict(handle))))
+        for each in (final, again(final)):
+            growing.adapter.send(each, run.port.link)
+            assert growing.shown(inbound) == ["Once upon a time"]
+
+    def test_what_a_growing_answer_costs_the_hub_is_bounded(
+        self, growing: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        aside, walked = [False], []
+        parser = markdown.parser
+
+        def beside(compute: Any, *values: Any) -> Any:
+            aside[0] = True
+            try:
+                return compute(*values)
+            finally:
+                aside[0] = False
+
+        def parse(text: str) -> Any:
+            walked.append((len(text), aside[0]))
+            return parser().parse(text)
+
+        run = growing.ready()
+        inbound = growing.hear(run, "tell me")
+        limit = growing.adapter.caps.of(inbound.peer.chat_type).limit
+        monkeypatch.setattr(growing.ctx, "beside", beside)
+        monkeypatch.setattr(markdown, "parser", lambda: SimpleNamespace(parse=parse))
+        adapter = self.driver.package.create(self.driver.growing(growing.sim), growing.ctx)
+        try:
+            handle = adapter.draft_open(inbound.peer, inbound.reply_ref, "a" * 32, 1, run.port.link)
+            with suppress(SendError):  # where no message is so long, the answer grows no further
+                adapter.draft_update(handle, "many **words** and `more`\n\n" * 4_000, 1, run.port.link)
+        finally:
+            adapter.close()
+        assert all(length <= RENDER_INLINE or elsewhere for length, elsewhere in walked), walked
+        assert sum(length for length, _ in walked) <= 1.5 * limit, f"walked {walked} to show {limit}"
+
+    def test_files_travel_both_ways(self, bench: Bench, tmp_path: Path) -> None:
+        run = bench.ready()
+        data = bytes(range(256)) * 300
+        self.driver.send_file(bench.sim, base64.b64encode(data).decode())
+        wait_for(lambda: run.port.accepted, what="the file")
+        inbound = run.port.accepted[-1]
+        (item,) = inbound.attachments
+        assert b"".join(bench.adapter.fetch(item.ref)) == data
+        (tmp_path / "plan.pdf").write_bytes(data)
+        media = (Attachment("file", name="plan.pdf", path=str(tmp_path / "plan.pdf")),)
+        payloads = bench.adapter.render(Reply("here it is", inbound.peer, inbound.reply_ref, media))
+        for number, payload in enumerate(payloads):
+            part = Part(f"{number:032x}", number + 1, number, inbound.peer, payload, inbound.reply_ref)
+            bench.adapter.send(part, run.port.link)
+        words, file = bench.sends()
+        assert words["text"] == "here it is" and file["chat"] == words["chat"] == inbound.peer.chat_id
 
     # --- every way to the platform -------------------------------------------------------------
 

@@ -39,6 +39,12 @@ class DingTalkDriver(Driver):
     def quoting(self, inbound: Inbound) -> Mapping[str, Any]:
         return {"quote": inbound.text}
 
+    def growing(self, sim: Any) -> dingtalk.Settings:
+        return self.settings(sim, card_template_id=TEMPLATE)
+
+    def send_file(self, sim: Any, data: str) -> None:
+        sim.say(text="report.pdf", msgtype="file", data=data)
+
     def settings(self, sim: Any, **more: Any) -> dingtalk.Settings:
         given = {
             "client_id": sim.options.client_id,

@@ -32,6 +32,9 @@ class FeishuDriver(Driver):
     def quoting(self, inbound: Inbound) -> Mapping[str, Any]:
         return {"reply_to": inbound.message_id}
 
+    def send_file(self, sim: Any, data: str) -> None:
+        sim.say(text="report.pdf", message_type="file", data=data)
+
     def react(self, sim: Any, inbound: Inbound) -> bool:
         sim.say(kind="reaction", message_id=inbound.message_id, user=inbound.peer.user_id)
         return True

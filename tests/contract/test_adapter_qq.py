@@ -67,6 +67,9 @@ class QQDriver(Driver):
     def quoting(self, inbound: Inbound) -> Mapping[str, Any]:
         return {"quote": inbound.text}
 
+    def send_file(self, sim: Any, data: str) -> None:
+        sim.say(text="", attachments=[{"content_type": "file", "filename": "report.pdf", "data": data}])
+
     def settings(self, sim: Any, **more: Any) -> qq.Settings:
         given = {
             "app_id": sim.options.app_id,

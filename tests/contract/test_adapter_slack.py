@@ -44,6 +44,9 @@ class SlackDriver(Driver):
     def quoting(self, inbound: Inbound) -> Mapping[str, Any]:
         return {"thread": inbound.message_id}
 
+    def send_file(self, sim: Any, data: str) -> None:
+        sim.say(files=[{"name": "report.pdf", "mimetype": "application/pdf", "data": data}])
+
     def react(self, sim: Any, inbound: Inbound) -> bool:
         sim.say(
             kind="reaction", chat=inbound.peer.chat_id, message_id=inbound.message_id, user=inbound.peer.user_id

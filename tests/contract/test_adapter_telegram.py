@@ -38,6 +38,9 @@ class TelegramDriver(Driver):
     def quoting(self, inbound: Inbound) -> Mapping[str, Any]:
         return {"reply_to": inbound.message_id}
 
+    def send_file(self, sim: Any, data: str) -> None:
+        sim.say(kind="document", data=data, name="report.pdf", mime="application/pdf")
+
     def react(self, sim: Any, inbound: Inbound) -> bool:
         sim.say(kind="reaction", message_id=inbound.message_id)
         return True

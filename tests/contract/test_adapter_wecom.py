@@ -42,6 +42,9 @@ class WeComDriver(Driver):
     def quoting(self, inbound: Inbound) -> Mapping[str, Any]:
         return {"quote": {"msgtype": "text", "text": {"content": inbound.text}}}
 
+    def send_file(self, sim: Any, data: str) -> None:
+        sim.say(message_type="file", data=data)
+
     def settings(self, sim: Any, **more: Any) -> wecom.Settings:
         given = {
             "bot_id": sim.options.bot_id,

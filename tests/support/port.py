@@ -13,16 +13,18 @@ from loguru import logger
 
 from hermes_green.core.errors import LinkLost, Throttled
 from hermes_green.core.model import Inbound
+from tests.support.stage import PATIENCE
 
 
-def wait_for(condition: Callable[[], Any], timeout: float = 10.0, what: str = "") -> Any:
-    """The first truthy value of ``condition``; AssertionError after ``timeout`` seconds."""
+def wait_for(condition: Callable[[], Any], timeout: float = PATIENCE, what: str = "") -> Any:
+    """The first truthy value of ``condition``; AssertionError where it has none after ``timeout`` seconds either."""
     deadline = time.monotonic() + timeout
     while True:
+        over = time.monotonic() > deadline
         value = condition()
         if value:
             return value
-        if time.monotonic() > deadline:
+        if over:
             raise AssertionError(f"waited {timeout} s for {what or condition}")
         gevent.sleep(0.005)
 
@@ -56,6 +58,9 @@ class FakeContext:
 
     def hide(self, secret: str) -> None:
         self.hidden.append(secret)
+
+    def beside(self, compute: Callable[..., Any], *values: Any) -> Any:
+        return compute(*values)
 
 
 class Kept:
@@ -239,20 +244,20 @@ class Run:
     def ended(self) -> bool:
         return self._greenlet.dead
 
-    def until_ready(self, timeout: float = 10.0) -> "Run":
+    def until_ready(self, timeout: float = PATIENCE) -> "Run":
         """Wait for ``ready``; the run's own error, if it ends first."""
         wait_for(lambda: self.port.readies or self._greenlet.dead, timeout, "ready")
         if not self.port.readies:
             raise self.error or AssertionError("the run ended without becoming ready")
         return self
 
-    def until_end(self, timeout: float = 10.0) -> BaseException | None:
+    def until_end(self, timeout: float = PATIENCE) -> BaseException | None:
         """Wait for the end; the error, or None for a planned end."""
         self._greenlet.join(timeout)
         assert self._greenlet.dead, f"the run has not ended within {timeout} s"
         return self.error
 
-    def close(self, timeout: float = 5.0) -> BaseException | None:
+    def close(self, timeout: float = PATIENCE) -> BaseException | None:
         """End the run as the runtime would and wait for it; always leaves no greenlet."""
         if not self._greenlet.dead:
             self.port.close()

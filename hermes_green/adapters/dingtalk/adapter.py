@@ -82,7 +82,7 @@ class DingTalkAdapter(Translator):
         super().__init__(settings, ctx, clock)
         self._rest = Rest(settings, self._clock, ctx.hide)
         self._cards = Cards(settings, self._rest)
-        self._progress = Progress(self._clock)
+        self._progress = Progress(self._clock, bodies.shown, bodies.LIMIT, ctx.beside)
         self._uploads: Uploads[tuple[str, str]] = Uploads()
         self.caps = CapsTable(default=replace(CAPS, streaming=bool(settings.card_template_id)))
 
@@ -191,7 +191,7 @@ class DingTalkAdapter(Translator):
     def draft_update(self, handle: Mapping[str, Any], text: str, n: int, link: Any) -> None:
         """Show the text so far; what exceeds a part waits for the parts."""
         track = str(handle["track"])
-        content = self._progress.next(track, text, bodies.shown)
+        content = self._progress.next(track, text)
         if content:
             self._cards.show(track, content, str(n))
             self._progress.shown(track, content)

@@ -43,7 +43,7 @@ class Cards(Chats):
         super().__init__(rest, ctx)
         self._clock = clock
         self._made: Remembered[str, str] = Remembered(REMEMBERED)  # key -> card, until it is known where it stands
-        self._progress = Progress(clock)
+        self._progress = Progress(clock, bodies.shown, bodies.POST_LIMIT, ctx.beside)
         self._buckets = [Bucket(count, seconds) for count, seconds in UPDATES]
 
     # --- while it grows --------------------------------------------------------------------------
@@ -67,7 +67,7 @@ class Cards(Chats):
     def show(self, handle: Mapping[str, Any], text: str, n: int) -> None:
         """Show the text so far. What comes too soon after the last update is left to the next."""
         card = str(handle["card"])
-        content = self._progress.next(card, text, bodies.shown)
+        content = self._progress.next(card, text)
         if not content or enter(self._buckets, self._clock.monotonic()) > 0:
             return
         try:

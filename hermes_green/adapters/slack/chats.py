@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Callable, Iterator, Mapping
 
 from hermes_green.adapters.slack.codes import LOST_THREAD
-from hermes_green.adapters.slack.render import texts_of
+from hermes_green.adapters.slack.render import LIMIT, shown
 from hermes_green.adapters.slack.rest import Rest
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import SendError, SendRefused, SendRetry, SendUnknown
@@ -43,7 +43,7 @@ class Chats:
         self._clock = clock
         self._dms: Remembered[str, str] = Remembered(KNOWN)
         self._files: Remembered[str, str] = Remembered(KNOWN)  # a file carries no key of ours, but it has an id
-        self._progress = Progress(clock)
+        self._progress = Progress(clock, shown, LIMIT, ctx.beside)
         self._drafts = Bucket(EDITS, EDIT_SECONDS)
         self._edits = Bucket(ANY, 1.0)
         self._lookups = Bucket(ANY, 1.0)
@@ -185,7 +185,7 @@ class Chats:
     def show(self, handle: Mapping[str, Any], text: str, n: int) -> None:
         """Show the beginning of the text so far; what does not fit into one message waits for the end."""
         draft = f"{handle.get('channel')} {handle.get('ts')}"  # stamps tell messages of one channel apart
-        content = self._progress.next(draft, text, lambda text: texts_of(text)[0])
+        content = self._progress.next(draft, text)
         if not content:
             return
         self._gate(self._drafts)

@@ -35,6 +35,11 @@ def texts_of(text: str) -> list[str]:
     return pack(plain.pieces(text, DIALECT), LIMIT, UNIT) or ["…"]
 
 
+def shown(text: str) -> str:
+    """An unfinished answer as a draft shows it: what fits into one message; the rest comes with the parts."""
+    return texts_of(text)[0]
+
+
 def escaped(text: str) -> str:
     """Text without the three characters that Slack reads as markup."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
