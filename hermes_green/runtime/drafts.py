@@ -14,6 +14,7 @@ from gevent.event import Event
 
 from hermes_green.core.errors import HermesError, SendError, SendRefused, SendRetry, SendUnknown, StoreError
 from hermes_green.core.ports import Adapter, Lease, Store
+from hermes_green.runtime.borders import ANYTHING
 from hermes_green.runtime.gates import Gates
 
 CALL_TIMEOUT = 15.0
@@ -110,7 +111,7 @@ class Draft:
                 self._fresh.wait()
         except StoreError as error:
             self._log.debug("no draft: {}", error)
-        except Exception:  # border: an adapter's draft must not cost the answer
+        except ANYTHING:  # border: an adapter's draft must not cost the answer
             self._log.exception("the draft of turn {} failed: this is a bug", self._lease.turn_id)
 
     def _step(self) -> float | None:
@@ -135,8 +136,9 @@ class Draft:
             self._gates.close(self._place.id, peer.chat_id, error)
             self._fresh.set()
             return max(error.after, self._every)
-        except SendError as error:
-            self._log.debug("a draft's update may be lost: {}", error)
+        except (SendError, gevent.Timeout) as error:
+            # A timeout that the adapter let out says as little of what the platform did as an answer that was lost.
+            self._log.debug("a draft's update may be lost: {!r}", error)
         finally:
             self._busy = self._opening = False
         return self._every
@@ -169,8 +171,8 @@ class Draft:
             try:
                 with gevent.Timeout(CALL_TIMEOUT, unknown):
                     handle: Mapping[str, Any] = adapter.draft_open(*about, self._place.link)
-            except SendUnknown as error:
-                self._log.debug("a draft's opening was not answered, it is asked for again: {}", error)
+            except (SendUnknown, gevent.Timeout) as error:
+                self._log.debug("a draft's opening was not answered, it is asked for again: {!r}", error)
                 handle = adapter.draft_open(*about, self._place.link)
         return handle
 
@@ -197,8 +199,8 @@ class Sign:
             try:
                 with gevent.Timeout(CALL_TIMEOUT, False):
                     adapter.typing(self._lease.inbound.peer, self._place.link)
-            except HermesError as error:
-                self._log.debug("no working sign: {}", error)
+            except (HermesError, gevent.Timeout) as error:
+                self._log.debug("no working sign: {!r}", error)
             except Exception:  # border: an adapter's sign must not cost the answer
                 self._log.exception("the working sign failed: this is a bug")
                 return

@@ -2,13 +2,24 @@
 
 import gevent
 import pytest
+from loguru import logger
 
 from hermes_green.core.errors import AgentFailed, SendRefused, SendRetry, SendUnknown, StoreAway
-from hermes_green.core.model import Caps, Delta
+from hermes_green.core.model import Caps, Delta, Inbound, Peer
+from hermes_green.core.ports import Lease
 from hermes_green.runtime import drafts, turn
 from hermes_green.store.memory import MemoryStore
 from tests.support.children import ScriptedAdapter, eventually
-from tests.support.rooms import Rooms, ScriptedAgent
+from tests.support.rooms import Place, Rooms, ScriptedAgent
+
+
+@pytest.fixture
+def said():
+    """The errors in the log."""
+    errors = []
+    sink = logger.add(lambda message: errors.append(message.record["message"]), level="ERROR")
+    yield errors
+    logger.remove(sink)
 
 
 @pytest.fixture(autouse=True)
@@ -353,3 +364,92 @@ def test_the_final_text_does_not_leave_before_a_throttled_draft_may(make):
     eventually(lambda: rooms.texts)
     refused, left = times[-2:]
     assert left - refused >= after
+
+
+# --- what an adapter lets out that is no Exception ---
+
+
+def test_a_timeout_that_an_update_lets_out_costs_that_update_and_none_after_it(make):
+    rooms = make(Talker(words=12))
+    rooms.say("x")
+    eventually(lambda: rooms.adapter.updates)
+    rooms.adapter.refuse, shown = [gevent.Timeout(1)], len(rooms.adapter.updates)
+    eventually(lambda: rooms.texts)
+    assert not rooms.adapter.refuse and len(rooms.adapter.updates) > shown and len(rooms.adapter.opened) == 1
+
+
+def test_a_bubble_is_asked_for_again_whose_opening_lets_out_a_timeout(make):
+    rooms = make(Talker(words=12))
+    rooms.adapter.refuse = [gevent.Timeout(1)]
+    rooms.say("x")
+    eventually(lambda: rooms.texts)
+    assert len(rooms.adapter.opened) == 1 and rooms.adapter.updates
+    assert rooms.adapter.sent[0].handle == {"bubble": 1}
+
+
+@pytest.mark.parametrize("bug", [ZeroDivisionError("bug"), gevent.Timeout(1)], ids=["error", "timeout let out"])
+def test_what_ends_the_updates_of_a_draft_is_said(make, monkeypatch, said, bug):
+    def broken(*args):
+        raise bug
+
+    rooms = make(Talker())
+    monkeypatch.setattr(rooms.delivery, "quiet", broken)
+    rooms.say("x")
+    eventually(lambda: said)
+    eventually(lambda: rooms.texts == [FULL])
+    assert len(said) == 1 and "the draft of turn" in said[0] and "this is a bug" in said[0]
+
+
+def test_a_draft_that_is_killed_ends_though_its_adapter_waits(make, said):
+    rooms, shown = make(Talker(stop=lambda: gevent.sleep(30))), []
+    rooms.adapter.draft_update = lambda *args: shown.append(args) or gevent.sleep(30)
+    rooms.say("x")
+    eventually(lambda: shown)
+    rooms.drafts[0]._greenlet.kill(timeout=1)
+    assert rooms.drafts[0]._greenlet.dead and not said
+
+
+class Pulses(ScriptedAdapter):
+    """Each pulse raises the next of ``troubles`` while there are any."""
+
+    def __init__(self, *troubles) -> None:
+        super().__init__()
+        self.troubles, self.pulses = list(troubles), 0
+
+    def typing(self, peer, link):
+        self.pulses += 1
+        if self.troubles:
+            raise self.troubles.pop(0)
+
+
+@pytest.fixture
+def sign(monkeypatch):
+    monkeypatch.setattr(drafts.Sign, "EVERY", 0.002)
+    inbound = Inbound(("k",), Peer("one", "c", "dm"), "m", "x")
+    lease = Lease(row=1, token="t", until=0, attempt=1, turn_id="t", session_id="s", inbound=inbound, accepted_at=0)
+    begun = []
+
+    def begin(adapter):
+        begun.append(drafts.Sign(lease, Place("one", adapter), logger))
+        return begun[-1]
+
+    yield begin
+    for each in begun:
+        each.end()
+
+
+@pytest.mark.parametrize("trouble", [SendRefused("no"), gevent.Timeout(1)], ids=["refused", "timeout let out"])
+def test_a_pulse_that_comes_to_nothing_costs_no_later_one(sign, said, trouble):
+    adapter = Pulses(trouble)
+    one = sign(adapter)
+    eventually(lambda: adapter.pulses > 2)
+    one.end()
+    eventually(lambda: one._greenlet.dead)
+    assert not said
+
+
+def test_a_bug_in_a_pulse_ends_the_sign_and_is_said(sign, said):
+    adapter = Pulses(ZeroDivisionError("bug"))
+    one = sign(adapter)
+    eventually(lambda: one._greenlet.dead)
+    assert adapter.pulses == 1 and len(said) == 1 and "the working sign failed" in said[0]
