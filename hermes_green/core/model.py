@@ -69,6 +69,14 @@ def lane_of(peer: Peer) -> str:
     return peer.chat_id
 
 
+def renamed(session_id: str, child: str, old: str, new: str) -> str:
+    """The session's id after a chat's has changed: ids are ``child:chat`` or ``child:chat:more``; others stay."""
+    base = f"{child}:{old}"
+    if session_id == base or session_id.startswith(base + ":"):
+        return f"{child}:{new}{session_id[len(base):]}"
+    return session_id
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """A piece of media: ``ref`` is what the platform needs to fetch it, ``path`` where it lies once fetched."""
@@ -139,6 +147,8 @@ class Inbound:
     ``sent_at``: the platform's wall time in seconds, None where it gives none. ``quote``: what it
     answers or quotes. ``bot``: another bot has written it; what we write ourselves is no message.
     ``reaction``: it is no message but a reaction to the one of this ``message_id``, and has no text.
+    ``strange``: the platform's name of its kind, where that is not known: its frame is kept for whoever will
+    know it, and forgotten with the frame.
     """
 
     keys: tuple[str, ...]
@@ -152,6 +162,7 @@ class Inbound:
     quote: Quote | None = None
     bot: bool = False
     reaction: Reaction | None = None
+    strange: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -320,7 +320,8 @@ class Store(Protocol):
         """The last ``turns`` of what was put aside, oldest first."""
 
     def rekey(self, child: str, old: str, new: str) -> None:
-        """A chat has changed its id: its sessions, waiting rows and undelivered parts follow."""
+        """A chat has changed its id: its sessions, rows not ended and undelivered parts follow. A lease given before
+        stays good, and what ends it bears its parts in the chat's new place."""
 
     def sessions(self, limit: int = 100) -> Sequence[SessionInfo]:
         """The most recently used sessions."""

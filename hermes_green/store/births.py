@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Sequence
 
 from hermes_green.core.model import lane_of
@@ -50,6 +50,12 @@ class Birth:
             window=part.window,
             key_lifetime=part.key_lifetime,
         )
+
+    def at(self, old: str, new: str) -> Birth:
+        """The same; where it was for the chat ``old``, that has the id ``new`` by now."""
+        if self.chat_id != old:
+            return self
+        return replace(self, chat_id=new, lane=new + self.lane[len(old) :])
 
 
 def reply_numbers(connection: sqlite3.Connection, child: str, message_id: str, count: int, now: float) -> int:

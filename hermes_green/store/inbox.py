@@ -158,6 +158,9 @@ def _commit_turn(
         undo(connection, session_id, now)
     if history:
         remember(connection, session_id, child, chat_id, history, now)
+    leased = codec.clean(lease.inbound.peer.chat_id)
+    if chat_id != leased:
+        births = [birth.at(leased, chat_id) for birth in births]
     return bear(connection, births, turn_id, message_id, sent_at, accepted_at, now)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Callable, Collection, Mapping, Sequence
 
 from hermes_green.core.errors import LeaseLost
 from hermes_green.core.model import Inbound
-from hermes_green.core.ports import Intake, Lease, Resets, TurnEnd
+from hermes_green.core.ports import Intake, Lease, NewPart, Resets, TurnEnd
 from hermes_green.store import codec, rules
 from hermes_green.store.memory_audit import MemoryAudit
 from hermes_green.store.memory_outbox import MemoryOutbox
@@ -222,6 +222,9 @@ class MemoryInbox(MemoryOutbox, MemoryLines):
         if end.history:
             self._remember(row.session_id, row.child, inbound.peer.chat_id, end.history, now)
         assert row.turn_id is not None
+        there, here = lease.inbound.peer.chat_id, inbound.peer.chat_id
+        if there != here:
+            parts = [_moved(part, here) if part.peer.chat_id == there else part for part in parts]
         return self._bear(parts, row.turn_id, inbound.message_id, inbound.sent_at, row.accepted_at, now)
 
 
@@ -246,6 +249,10 @@ def _together(waiting: list[InRow], join: float | None) -> list[InRow]:
             break
         rows.append(row)
     return rows
+
+
+def _moved(part: NewPart, chat_id: str) -> NewPart:
+    return replace(part, peer=replace(part.peer, chat_id=chat_id))
 
 
 def _kept(inbound: Inbound | None) -> Inbound | None:

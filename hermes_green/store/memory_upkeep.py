@@ -6,11 +6,11 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Callable, Iterable, Sequence, TypeVar
 
+from hermes_green.core.model import renamed
 from hermes_green.core.ports import Counts, DeadLetter, Recovered, Retention
 from hermes_green.store import codec, rules
 from hermes_green.store.memory_outbox import MemoryOutbox
 from hermes_green.store.memory_rows import Session
-from hermes_green.store.rekey import moved
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ class MemoryUpkeep(MemoryOutbox):
             peer = row.inbound.peer
             if row.active and row.child == child and peer.chat_id == old:
                 row.inbound = replace(row.inbound, peer=replace(peer, chat_id=new))
-                row.session_id = moved(row.session_id, child, old, new)
+                row.session_id = renamed(row.session_id, child, old, new)
         for out in self._outbox.values():
             peer = out.part.peer
             if out.active and peer.child == child and peer.chat_id == old:
@@ -79,14 +79,17 @@ class MemoryUpkeep(MemoryOutbox):
         for id, session in list(self._sessions.items()):
             if session.child == child and session.chat_id == old:
                 del self._sessions[id]
-                into = self._sessions.setdefault(moved(id, child, old, new), Session(child, new))
+                into = self._sessions.setdefault(renamed(id, child, old, new), Session(child, new))
                 into.turns = session.turns + into.turns
                 into.last_at = max(into.last_at, session.last_at)
         for id, number in list(self._generations.items()):
-            after = moved(id, child, old, new)
+            after = renamed(id, child, old, new)
             if after != id:
                 del self._generations[id]
                 self._generations[after] = max(number, self._generations.get(after, 0))
+        for id in [each for each in self._archived if renamed(each, child, old, new) != each]:
+            aside = self._archived.setdefault(renamed(id, child, old, new), [])
+            aside[:] = sorted(self._archived.pop(id) + aside, key=lambda entry: entry[0])
 
     def counts(self, now: float) -> Counts:
         """See ``Store.counts``."""

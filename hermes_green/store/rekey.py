@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-
-def moved(session_id: str, child: str, old: str, new: str) -> str:
-    """The session's id after the change: ids are ``child:chat`` or ``child:chat:more``; others stay."""
-    base = f"{child}:{old}"
-    if session_id == base or session_id.startswith(base + ":"):
-        return f"{child}:{new}{session_id[len(base):]}"
-    return session_id
+from hermes_green.core.model import renamed
 
 
 def rekey(connection: sqlite3.Connection, child: str, old: str, new: str) -> None:
@@ -23,7 +17,7 @@ def rekey(connection: sqlite3.Connection, child: str, old: str, new: str) -> Non
         {"child": child, "old": old, "base": f"{child}:{old}"},
     ).fetchall()
     for (session_id,) in found:
-        _move(connection, session_id, moved(session_id, child, old, new), new)
+        _move(connection, session_id, renamed(session_id, child, old, new), new)
     connection.execute(
         "UPDATE inbox SET chat_id = ? WHERE state < 2 AND child = ? AND chat_id = ?", (new, child, old)
     )

@@ -687,6 +687,52 @@ def test_a_chat_that_changed_its_id_takes_along_what_is_unfinished(store):
     assert store.lease_session("feishu:oc_new", "w", 9, NOW).inbound.peer.chat_id == "oc_new"
 
 
+@pytest.mark.parametrize("dead", [False, True], ids=["the process lives", "the process dies"])
+def test_a_turn_whose_chat_changes_its_id_is_the_only_one_of_that_chat_and_ends_in_its_new_place(store, dead):
+    take(store, message(1), message(2))
+    turn = store.lease_session("feishu:oc_1", "w", 60, NOW)
+    store.rekey("feishu", "oc_1", "oc_new")
+    take(store, message(3, chat="oc_new"))
+    assert store.sessions_waiting() == {"feishu:oc_new": 2}
+    assert all(store.lease_session(each, "w", 60, NOW) is None for each in ("feishu:oc_1", "feishu:oc_new"))
+    if dead:
+        store.recover(NOW)
+        assert store.sessions_waiting() == {"feishu:oc_new": 3} and store.sessions_cut() == {"feishu:oc_new"}
+        turn = store.lease_session("feishu:oc_new", "w", 60, NOW)
+        assert (turn.inbound.text, turn.attempt, turn.inbound.peer.chat_id) == ("text 1", 2, "oc_new")
+    said = (Message("user", "text 1"), Message("assistant", "answer"))
+    ours = "oc_new" if dead else "oc_1"
+    end = TurnEnd("done", parts=(part(chat=ours), part("elsewhere", chat="oc_2")), history=said)
+    store.commit_turn(turn, end, NOW)
+    assert set(store.lanes_waiting()) == {("feishu", "oc_new"), ("feishu", "oc_2")}
+    assert store.lease_outbox("feishu", "oc_new", NOW).part.peer.chat_id == "oc_new"
+    assert [line.text for line in store.history("feishu:oc_new", 9)] == ["text 1", "answer"]
+    assert [(s.session_id, s.chat_id) for s in store.sessions()] == [("feishu:oc_new", "oc_new")]
+    for text in ("text 2", "text 3"):
+        lease = store.lease_session("feishu:oc_new", "w", 60, NOW)
+        assert lease.inbound.text == text
+        store.commit_turn(lease, TurnEnd("done"), NOW)
+
+
+def test_a_turn_that_is_parked_after_its_chat_has_changed_its_id_goes_on_in_the_new_place(store):
+    take(store, message(1))
+    turn = store.lease_session("feishu:oc_1", "w", 60, NOW)
+    store.rekey("feishu", "oc_1", "oc_new")
+    store.release(turn, NOW)
+    again = store.lease_session("feishu:oc_new", "w", 60, NOW)
+    assert (again.turn_id, again.attempt, again.inbound.peer.chat_id) == (turn.turn_id, 1, "oc_new")
+
+
+def test_what_was_put_aside_moves_along_with_its_chat(store):
+    for n, chat in ((1, "oc_1"), (2, "oc_new")):
+        take(store, message(n, chat=chat))
+        answer(store, session=f"feishu:{chat}", history=(Message("user", f"said {n}"),), now=NOW + n)
+        store.reset_session(f"feishu:{chat}", NOW + 9 + n)
+    store.rekey("feishu", "oc_1", "oc_new")
+    assert [line.text for line in store.archived("feishu:oc_new", 9)] == ["said 1", "said 2"]
+    assert store.archived("feishu:oc_1", 9) == ()
+
+
 def test_a_changed_id_merges_with_a_session_that_exists_already(store):
     take(store, message(1), message(2, chat="oc_new"))
     answer(store, history=(Message("user", "old"),), now=NOW)
