@@ -179,9 +179,16 @@ class Dialogue:
             self._port.quarantine(raw, error, ack)
             return
         if inbound is not None:
+            if inbound.strange:
+                self._keep_strange(raw, f"a message of the unknown kind {inbound.strange[:40]!r}")
             self._port.accept(inbound, ack, memo(inbound) or None)
         elif ack is not None:
             ack(False)
+
+    def _keep_strange(self, raw: str | bytes, what: str) -> None:
+        """Keep a frame that says what nobody here knows yet, and count it."""
+        self._ctx.count("frames", "unknown")
+        self._port.quarantine(raw, BadFrame(what))
 
     def _later(self, what: str, seconds: float, call: Callable[..., Any], *values: Any) -> gevent.Greenlet:
         """Call in so many seconds, unless the link is over by then; ``what`` names the greenlet."""

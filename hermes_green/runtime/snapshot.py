@@ -76,6 +76,7 @@ def status(
         "inbox": counts.inbox,
         "outbox": counts.outbox,
         "dead": counts.dead,
+        "quarantine": counts.quarantine,
         "turns": turns,
         "stale": stale,
         "oldest_undelivered": counts.oldest_undelivered,

@@ -40,6 +40,8 @@ class Driver:
     connections = 2
     # does the simulator tell when a frame was acknowledged (kind ``ack``)?
     acks = True
+    # what stands in the frame of a message of a kind that nobody knows yet
+    strange = "hologram"
     # does the platform name the messages it takes?
     receipts = True
 
@@ -70,6 +72,10 @@ class Driver:
     def send_file(self, sim: Any, data: str) -> None:
         """Let a user send a file of these bytes (base64) in a direct chat."""
         raise AssertionError("a driver says how its users send files")
+
+    def send_strange(self, sim: Any) -> None:
+        """Let a user send a message of a kind that nobody knows yet, in a direct chat."""
+        raise AssertionError("a driver says what a message of tomorrow looks like")
 
     def expire_tokens(self, sim: Any) -> None:
         """Make every access token invalid, as in mid-life."""

@@ -25,7 +25,7 @@ import gevent
 import pytest
 
 from hermes_green.content import markdown
-from hermes_green.core.errors import AuthRejected, LinkError, LinkLost, SendError, SendRetry, SendUnknown
+from hermes_green.core.errors import AuthRejected, BadFrame, LinkError, LinkLost, SendError, SendRetry, SendUnknown
 from hermes_green.core.model import Attachment, Part, Reply
 from hermes_green.runtime.rendering import RENDER_INLINE
 from tests.contract.adapter_bench import INTERVAL, TIMEOUT, Bench, Driver, again, count_connections
@@ -201,6 +201,17 @@ class AdapterContract:
         bench.sim.fault("redeliver")
         bench.hear(second, "another")
         assert [inbound.text for inbound in run.port.accepted + second.port.accepted] == ["only once", "another"]
+
+    def test_a_message_of_a_kind_that_nobody_knows_is_kept_whole_and_acknowledged(self, bench: Bench) -> None:
+        run = bench.ready()
+        self.driver.send_strange(bench.sim)
+        wait_for(lambda: run.port.quarantined, what="the frame in quarantine")
+        if self.driver.acks:
+            bench.sim.wait("ack", timeout=3)
+        bench.hear(run, "and on")
+        ((raw, error),) = run.port.quarantined
+        assert self.driver.strange in (raw if isinstance(raw, str) else raw.decode("utf-8", "replace")), raw
+        assert isinstance(error, BadFrame) and not run.ended
 
     def test_a_message_that_answers_another_brings_what_that_one_says(self, bench: Bench) -> None:
         run = bench.ready()

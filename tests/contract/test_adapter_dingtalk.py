@@ -45,6 +45,9 @@ class DingTalkDriver(Driver):
     def send_file(self, sim: Any, data: str) -> None:
         sim.say(text="report.pdf", msgtype="file", data=data)
 
+    def send_strange(self, sim: Any) -> None:
+        sim.say(msgtype="hologram")
+
     def settings(self, sim: Any, **more: Any) -> dingtalk.Settings:
         given = {
             "client_id": sim.options.client_id,

@@ -35,6 +35,9 @@ class FeishuDriver(Driver):
     def send_file(self, sim: Any, data: str) -> None:
         sim.say(text="report.pdf", message_type="file", data=data)
 
+    def send_strange(self, sim: Any) -> None:
+        sim.say(message_type="hologram")
+
     def react(self, sim: Any, inbound: Inbound) -> bool:
         sim.say(kind="reaction", message_id=inbound.message_id, user=inbound.peer.user_id)
         return True

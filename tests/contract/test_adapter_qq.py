@@ -70,6 +70,9 @@ class QQDriver(Driver):
     def send_file(self, sim: Any, data: str) -> None:
         sim.say(text="", attachments=[{"content_type": "file", "filename": "report.pdf", "data": data}])
 
+    def send_strange(self, sim: Any) -> None:
+        sim.say(text="", chat="hologram")  # nothing of what is in it is told
+
     def settings(self, sim: Any, **more: Any) -> qq.Settings:
         given = {
             "app_id": sim.options.app_id,

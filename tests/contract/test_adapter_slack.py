@@ -47,6 +47,9 @@ class SlackDriver(Driver):
     def send_file(self, sim: Any, data: str) -> None:
         sim.say(files=[{"name": "report.pdf", "mimetype": "application/pdf", "data": data}])
 
+    def send_strange(self, sim: Any) -> None:
+        sim.say(text="waves", subtype="hologram")
+
     def react(self, sim: Any, inbound: Inbound) -> bool:
         sim.say(
             kind="reaction", chat=inbound.peer.chat_id, message_id=inbound.message_id, user=inbound.peer.user_id

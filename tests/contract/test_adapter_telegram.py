@@ -20,6 +20,8 @@ from tests.contract.adapters import AdapterContract, Bench, Driver, again
 from tests.support.mutants import mutant
 from tests.support.port import Run, wait_for
 
+WHOLE = {"message_id": 900, "date": 1_700_000_000, "chat": {"id": 7001, "type": "private"}}
+
 
 class TelegramDriver(Driver):
     name = "telegram"
@@ -40,6 +42,9 @@ class TelegramDriver(Driver):
 
     def send_file(self, sim: Any, data: str) -> None:
         sim.say(kind="document", data=data, name="report.pdf", mime="application/pdf")
+
+    def send_strange(self, sim: Any) -> None:
+        sim.say(kind="raw", update="message", body={**WHOLE, "hologram": {}})
 
     def react(self, sim: Any, inbound: Inbound) -> bool:
         sim.say(kind="reaction", message_id=inbound.message_id)

@@ -45,6 +45,9 @@ class WeComDriver(Driver):
     def send_file(self, sim: Any, data: str) -> None:
         sim.say(message_type="file", data=data)
 
+    def send_strange(self, sim: Any) -> None:
+        sim.say(message_type="hologram")
+
     def settings(self, sim: Any, **more: Any) -> wecom.Settings:
         given = {
             "bot_id": sim.options.bot_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -116,6 +117,15 @@ def test_what_cannot_be_read_is_kept_and_what_needs_no_commit_is_answered_at_onc
     assert acks == [False]
     talk._hand_in("raw", lambda: MESSAGE, acks.append, lambda inbound: {"chat": inbound.message_id})
     assert port.taken == [(MESSAGE, {"chat": "m"})] and acks == [False]
+
+
+def test_a_message_of_an_unknown_kind_is_kept_whole_and_goes_on_all_the_same() -> None:
+    port, acks = Port(), []
+    strange = replace(MESSAGE, text="[hologram]", strange="hologram")
+    talk = Plain(Socket(), port)
+    talk._hand_in("raw", lambda: strange, acks.append)
+    assert port.bad == ["raw"] and port.taken == [(strange, None)] and acks == []
+    assert talk._ctx.counts["frames", "unknown"] == 1
 
 
 def test_what_is_said_without_a_link_is_heard_by_nobody() -> None:

@@ -133,7 +133,9 @@ def test_rich_text_keeps_the_order_of_its_pieces():
 
 
 def test_a_kind_that_nobody_knows_yet_is_named():
-    assert parse(media("hologram", x=1), child="d").text == "[hologram]"
+    inbound = parse(media("hologram", x=1), child="d")
+    assert (inbound.text, inbound.strange) == ("[hologram]", "hologram")
+    assert parse(media("file", fileName="a"), child="d").strange == parse(said(), child="d").strange == ""
 
 
 def test_a_quoted_message_comes_with_the_answer_to_it():

@@ -54,6 +54,14 @@ def test_a_direct_message_is_answered_under_its_own_id():
     assert inbound.sent_at == 1699249038.0
 
 
+def test_a_direct_message_of_which_nothing_is_told_is_named_and_strange():
+    inbound = read("C2C_MESSAGE_CREATE", {**C2C, "content": ""})
+    assert (inbound.text, inbound.strange) == ("[message]", "message")
+    mentioned = read("GROUP_AT_MESSAGE_CREATE", {**GROUP, "content": " "})
+    assert (mentioned.text, mentioned.strange) == ("", ""), "in a group that is a bare mention"
+    assert read("C2C_MESSAGE_CREATE", C2C).strange == ""
+
+
 def test_a_group_message_loses_the_blank_its_mention_left():
     inbound = read("GROUP_AT_MESSAGE_CREATE", GROUP)
     assert (inbound.peer.chat_id, inbound.peer.chat_type, inbound.peer.user_id) == ("G0", "group", "M0")

@@ -148,8 +148,8 @@ def test_what_other_bots_write_is_told_apart_and_nothing_is_while_we_do_not_know
     assert parse(nobody, "slack", Bot()) is None
 
 
-@pytest.mark.parametrize("subtype", ["file_share", "thread_broadcast"])
-def test_two_subtypes_are_people_s_words(subtype):
+@pytest.mark.parametrize("subtype", ["file_share", "thread_broadcast", "me_message"])
+def test_three_subtypes_are_people_s_words(subtype):
     assert heard(subtype=subtype).text == "hello"
 
 
@@ -210,6 +210,17 @@ def test_what_opened_a_thread_can_be_asked_for():
     asked = quoted({"user": "U1", "text": "&lt;b&gt;", "ts": "1.0", "files": [picture]}, Bot())
     assert (asked.text, asked.author, len(asked.attachments)) == ("<b>", "U1", 1)
     assert quoted({"bot_id": "B1", "ts": "1"}, Bot("U9", "B1", "me")).author == "me"
+
+
+@pytest.mark.parametrize("subtype", ["channel_topic", "pinned_item", "huddle_thread", "message_replied", "tombstone"])
+def test_what_a_channel_tells_of_itself_is_known(subtype):
+    assert event(subtype=subtype) is None
+
+
+@pytest.mark.parametrize("subtype", ["hologram", "message", "pinned_item_of_tomorrow"])
+def test_a_subtype_that_nobody_knows_yet_is_bad(subtype):
+    with pytest.raises(BadFrame):
+        event(subtype=subtype)
 
 
 @pytest.mark.parametrize("missing", ["channel", "ts", "user"])

@@ -43,7 +43,7 @@ def test_a_status_does_not_wait_for_disks_and_shows_what_it_knew(tmp_path, monke
         dials = DialBook(ledger, disk.call, {"dial": BUDGET}, lambda: None, "", 0, lambda outcome: None, calm)
         bench.child(ScriptedAdapter(), name, dials=dials)
         members[name] = SimpleNamespace(dials=dials)
-    store = SimpleNamespace(counts=lambda now: gevent.sleep(30) if disk.hangs else Counts(inbox=7))
+    store = SimpleNamespace(counts=lambda now: gevent.sleep(30) if disk.hangs else Counts(inbox=7, quarantine=2))
     house: Any = SimpleNamespace(
         members=members,
         supervisor=bench.supervisor,
@@ -69,7 +69,7 @@ def test_a_status_does_not_wait_for_disks_and_shows_what_it_knew(tmp_path, monke
     )
     gevent.sleep(0.02)
     fresh = subject.status()
-    assert fresh["inbox"] == 7
+    assert (fresh["inbox"], fresh["quarantine"]) == (7, 2)
     assert [child["dials"] for child in fresh["children"]] == [[{"window": 120.0, "used": 1, "limit": 4}]] * 3
     disk.hangs = True
     for _ in range(2):

@@ -152,7 +152,8 @@ def test_a_quote_comes_with_the_text_and_brings_its_picture() -> None:
 
 def test_kinds_we_do_not_know_are_said_in_words() -> None:
     assert heard(msgtype="location", location={"name": "Shenzhen"}).text == "[location: Shenzhen]"
-    assert heard(msgtype="hologram").text == "[hologram]"
+    assert (heard(msgtype="hologram").text, heard(msgtype="hologram").strange) == ("[hologram]", "hologram")
+    assert heard(msgtype="voice", voice={"content": "hi"}).strange == ""
 
 
 @pytest.mark.parametrize("wrong", [{"msgid": ""}, {"from": {}}, {"from": 7}, {"msgtype": None}, {"chattype": "group"}])

@@ -24,6 +24,7 @@ _MEDIA: Mapping[str, Kind] = {
     "video": Kind("video", "video", _NAMED),
     "file": Kind("file", "file", _NAMED),
 }
+KNOWN = frozenset({"text", "richText", *_MEDIA})
 _MIMES: Mapping[str, str] = {"audio": "audio/amr", "video": "video/mp4"}
 
 
@@ -70,6 +71,7 @@ def parse(data: Any, *, child: str) -> Inbound | None:
         mentioned=not group or _addressed(data, robot),
         sent_at=seconds_of(data.get("createAt"), 1000),
         quote=_quoted(dict_of(data.get("text")), code),
+        strange="" if kind in KNOWN else kind,
     )
 
 

@@ -58,16 +58,18 @@ class Conversation(Dialogue):
             elif frame.method == wire.CONTROL and wire.headers_of(frame).get("type") == wire.PONG:
                 self._on_pong(frame)
             else:
-                self._ctx.count("frames", "unknown")
+                self._keep_strange(raw, f"a frame of the unknown method {frame.method}")
         except BadFrame as error:
             self._port.quarantine(raw, error, ack)
 
     def _on_data(self, raw: str | bytes, frame: Any, ack: Ack) -> None:
         payload = self._parts.add(frame)
         if payload is not None:  # the whole push is acknowledged with its last part
-            event = wire.headers_of(frame).get("type") == wire.EVENT
+            kind = wire.headers_of(frame).get("type")
+            if kind not in (wire.EVENT, wire.CARD):
+                raise BadFrame(f"a push of the unknown type {str(kind)[:40]!r}")
             read = partial(parse, payload, child=self._ctx.child, bot=self._bot())
-            self._hand_in(raw, lambda: read() if event else None, ack)
+            self._hand_in(raw, lambda: read() if kind == wire.EVENT else None, ack)
 
     def _acknowledge(self, echo: bytes, received: float, taken: bool) -> None:
         spent = self._clock.monotonic() - received

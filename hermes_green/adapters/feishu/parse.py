@@ -20,6 +20,7 @@ REACTIONS: Mapping[str, bool] = {"im.message.reaction.created_v1": True, "im.mes
 
 _MENTION = re.compile(r"(@_(?:user_\d+|all))( ?)")
 KINDS = kinds_of(Path(__file__).with_name("kinds.txt").read_text("utf-8"))
+KNOWN = frozenset({"text", "post", *KINDS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ def parse(payload: bytes, *, child: str, bot: Bot = Bot()) -> Inbound | None:
         sent_at=seconds_of(text_at(message, "create_time"), 1000),
         quote=_answered(message, thread_id),
         bot=by_bot,
+        strange="" if kind in KNOWN else kind,
     )
 
 

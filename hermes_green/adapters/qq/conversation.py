@@ -61,10 +61,10 @@ class Conversation(Dialogue):
         self._intents = NARROW if standing.narrow else session.asked
         self._session = session
         self._cursor = self._cursor_of(session)
-        self._handlers: dict[int, Callable[[Frame], None]] = {
+        self._handlers: dict[int, Callable[[Frame, str | bytes], None]] = {
             Op.HELLO: self._on_hello,
             Op.DISPATCH: self._on_dispatch,
-            Op.HEARTBEAT_ACK: lambda frame: self._answered(),
+            Op.HEARTBEAT_ACK: lambda frame, raw: self._answered(),
             Op.RECONNECT: self._on_reconnect,
             Op.INVALID_SESSION: self._on_invalid_session,
         }
@@ -83,14 +83,14 @@ class Conversation(Dialogue):
         try:
             frame = wire.decode(raw)
             to = self._to(frame)
-            self._handlers.get(frame.op, self._on_unknown)(frame)
+            self._handlers.get(frame.op, self._on_unknown)(frame, raw)
         except BadFrame as error:
             # It is kept, and the sequence goes on behind it: else it would be replayed for ever.
             self._port.quarantine(raw, error)
             self._cursor.take(None, to)
 
-    def _on_unknown(self, frame: Frame) -> None:
-        self._ctx.count("frames", "unknown")
+    def _on_unknown(self, frame: Frame, raw: str | bytes) -> None:
+        self._keep_strange(raw, f"a payload of the unknown opcode {frame.op}")
 
     def _cursor_of(self, session: Session) -> Cursor:
         """The position in a session; what comes before there is one leaves nothing to be resumed."""
@@ -100,7 +100,7 @@ class Conversation(Dialogue):
         # Never backwards: an event sent twice must not undo the one after it.
         return max(self._cursor.received, frame.s or 0)
 
-    def _on_hello(self, frame: Frame) -> None:
+    def _on_hello(self, frame: Frame, raw: str | bytes) -> None:
         if self._heart is not None:
             return  # said before
         given = wire.interval_of(frame)
@@ -115,22 +115,25 @@ class Conversation(Dialogue):
         assert self._ws is not None
         self._beating(self._ws, lambda: self._say(wire.heartbeat(self._cursor.committed))).start()
 
-    def _on_dispatch(self, frame: Frame) -> None:
+    def _on_dispatch(self, frame: Frame, raw: str | bytes) -> None:
         if frame.t == "READY":
             self._session = self._session.begun(frame.d)
             self._cursor.end()
             self._cursor = self._cursor_of(self._session)
-        self._cursor.take(parse(frame, self._ctx.child, self._session.bot_id), self._to(frame))
+        inbound = parse(frame, self._ctx.child, self._session.bot_id)
+        if inbound is not None and inbound.strange:
+            self._keep_strange(raw, f"a message of the unknown kind {inbound.strange!r}")
+        self._cursor.take(inbound, self._to(frame))
         if frame.t in BEGUN:
             self._standing.refusals = 0
             self._port.beat()
             self._now_ready(self._session.bot_name or self._settings.app_id)
 
-    def _on_reconnect(self, frame: Frame) -> None:
+    def _on_reconnect(self, frame: Frame, raw: str | bytes) -> None:
         self._ctx.log.info("the gateway asks to reconnect; leaving to resume")
         self._done = True
 
-    def _on_invalid_session(self, frame: Frame) -> None:
+    def _on_invalid_session(self, frame: Frame, raw: str | bytes) -> None:
         if frame.d is True and self._session.id and self._standing.refusals == 0:
             self._standing.refusals += 1
             raise LinkLost("the session was interrupted and may be resumed", code="op9")

@@ -28,6 +28,8 @@ _EVENTS: Mapping[str, tuple[Kind, bool]] = {
 QUOTING = 103
 # Guild channels alone, and only with the intent GUILD_MESSAGE_REACTIONS.
 _REACTIONS: Mapping[str, bool] = {"MESSAGE_REACTION_ADD": True, "MESSAGE_REACTION_REMOVE": False}
+# What stands for a message of which nothing is told.
+EMPTY = "message"
 _LEADING_MENTION = re.compile(r"^\s*<@!?\w+>")
 
 
@@ -55,6 +57,9 @@ def parse(frame: Frame, child: str, bot_id: str = "") -> Inbound | None:
     message_id = need(d, "id")
     user_id = text_at(author, kind.user) or need(author, "id")
     attachments = _attachments(d)
+    text, quote = _content(d, frame.t, bot_id) or wordless(attachments), _quote(d)
+    # In direct chats nobody calls us by name alone: what has no words has something that is not told of.
+    strange = "" if text or quote or kind is not wire.C2C else EMPTY
     return Inbound(
         keys=(message_id,),
         peer=Peer(
@@ -67,13 +72,14 @@ def parse(frame: Frame, child: str, bot_id: str = "") -> Inbound | None:
             extra={"kind": kind.name, "msg_id": message_id} if kind is wire.C2C else {"kind": kind.name},
         ),
         message_id=message_id,
-        text=_content(d, frame.t, bot_id) or wordless(attachments),
+        text=text or (f"[{strange}]" if strange else ""),
         attachments=attachments,
         reply_ref={"msg_id": message_id},
         mentioned=mentioned or any(_is_us(each, bot_id) for each in objects_of(d.get("mentions"))),
         sent_at=instant_of(d.get("timestamp")),
-        quote=_quote(d),
+        quote=quote,
         bot=by_bot,
+        strange=strange,
     )
 
 

@@ -69,7 +69,10 @@ class Conversation(Dialogue):
         if handler is not None:
             handler(raw, frame)
             return
-        self._ctx.count("frames", kind if kind == CLICK else "unknown")
+        if kind == CLICK:
+            self._ctx.count("frames", kind)
+        else:
+            self._keep_strange(raw, f"an envelope of the unknown type {kind[:40]!r}")
         self._acknowledge(frame, False)
 
     def _on_hello(self, raw: str | bytes, frame: Frame) -> None:

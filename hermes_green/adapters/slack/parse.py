@@ -15,8 +15,14 @@ from hermes_green.core.loose import bordered, count_of, dict_of, need, objects_o
 from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote, Reaction, kind_of, wordless
 from hermes_green.core.text import reworded
 
-# What people and bots write; every other subtype is an edit, a deletion, a join or the like.
-_SUBTYPES = frozenset({"", "file_share", "thread_broadcast", "bot_message"})
+# What people and bots write, by the subtypes of their messages; and those by which others tell of something: an
+# edit, a deletion, a join and the like (docs.slack.dev/reference/events/message).
+_SUBTYPES = frozenset({"", "file_share", "thread_broadcast", "bot_message", "me_message"})
+_TOLD = re.compile(
+    "message_.*|(channel|group|mpim|bot|reminder)_.*|(un)?pinned_item|ekm_access_denied|tombstone|sh_room_.*"
+    "|huddle_thread|assistant_app_thread|document_mention|file_(comment|mention)|joiner_notification.*"
+    "|slackbot_response|reply_broadcast"
+)
 _REACTIONS: Mapping[str, bool] = {"reaction_added": True, "reaction_removed": False}
 _GONE = ("tombstone", "hidden_by_limit")
 _SLACKBOT = "USLACKBOT"
@@ -48,8 +54,11 @@ def parse(payload: Mapping[str, Any], child: str, bot: Bot = Bot()) -> Inbound |
     kind = text_at(event, "type")
     if kind in _REACTIONS:
         return _reaction(payload, event, child, bot.user_id or _authorized(payload))
-    if kind not in ("message", "app_mention") or text_at(event, "subtype") not in _SUBTYPES:
+    subtype = text_at(event, "subtype")
+    if kind not in ("message", "app_mention") or (subtype not in _SUBTYPES and _TOLD.fullmatch(subtype)):
         return None
+    if subtype not in _SUBTYPES:
+        raise BadFrame(f"a message of the unknown subtype {subtype[:40]!r}")
     us = bot.user_id or _authorized(payload)
     user = text_at(event, "user") or text_at(event, "bot_id")
     if _is_ours(payload, event, bot, us) or user == _SLACKBOT:

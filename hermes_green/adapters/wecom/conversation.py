@@ -80,7 +80,7 @@ class Conversation(Dialogue):
             elif frame.cmd == wire.EVENT:
                 self._on_event(frame)
             elif frame.cmd:
-                self._ctx.count("frames", "unknown")
+                self._keep_strange(raw, f"a frame of the unknown cmd {frame.cmd[:40]!r}")
             else:
                 self._on_answer(frame)
         except BadFrame as error:

@@ -14,6 +14,7 @@ from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote
 
 _MENTION = re.compile(r"^\s*@\S+\s*")
 _MEDIA: Mapping[str, Literal["image", "file", "video"]] = {"image": "image", "file": "file", "video": "video"}
+KNOWN = frozenset({"text", "voice", "mixed", *_MEDIA})
 
 
 @bordered
@@ -46,6 +47,7 @@ def parse(frame: Frame, child: str, bot_name: str = "") -> Inbound | None:
         reply_ref={"req_id": frame.req_id, "message_id": message_id, "at": sent_at},
         sent_at=sent_at,
         quote=_quote(body.get("quote")),
+        strange="" if kind in KNOWN else kind,
     )
 
 
