@@ -169,6 +169,7 @@ class Application:
             timeout=config.turns.timeout,
             manner=lambda: house.policy.manner(self._clock.wall()),
             aside=lambda lease: house.desk.take(lease),
+            look=house.look,
         )
         delivery = Delivery(**shared, rules=lambda: house.policy.delivery, session=lambda p: house.policy.session_of(p))
         house.connect(lanes, turns, delivery)

@@ -76,7 +76,7 @@ class Nursery:
             halt=house.supervisor.halt,
             count=lambda child, name, outcome: log.info("{} {}", name, outcome),
             hide=lambda token: logs.add_secrets([token], short_lived=True),
-            moved=house.look,
+            rekeyed=house.rekeyed.tell,
             beside=self._renderer.call,
         )
         adapter = package.create(config.options, context, **self._injected.get(config.platform, {}))
@@ -102,7 +102,7 @@ class Nursery:
             house.desk.foresee,
             house.desk.judge,
             house.lanes.unforesee,
-            lambda inbound: house.policy.addressed(inbound),
+            lambda inbound: house.policy.addressed(house.rekeyed.inbound(inbound)),
             None if adapter.caps.default.resends else self._shelter(config.id, log),
         )
         child = Child(

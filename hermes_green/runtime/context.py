@@ -9,7 +9,7 @@ from hermes_green.core.ports import Store
 
 
 class AdapterContext:
-    """See ``core.ports.Context``. ``moved`` is told that rows wait under another chat's id now; it returns at once.
+    """See ``core.ports.Context``. ``rekeyed(child, old, new)`` is told what the store knows; it returns at once.
     ``beside(fn, *values)`` computes off the hub."""
 
     def __init__(
@@ -22,7 +22,7 @@ class AdapterContext:
         halt: Callable[[str, HermesError], None],
         count: Callable[[str, str, str], None],
         hide: Callable[[str], None],
-        moved: Callable[[], None] = lambda: None,
+        rekeyed: Callable[[str, str, str], None] = lambda child, old, new: None,
         beside: Callable[..., Any] = lambda compute, *values: compute(*values),
     ) -> None:
         self.child = child
@@ -32,7 +32,7 @@ class AdapterContext:
         self._halt = halt
         self._count = count
         self._hide = hide
-        self._moved = moved
+        self._rekeyed = rekeyed
         self._beside = beside
 
     def memo(self, name: str) -> Any:
@@ -51,7 +51,7 @@ class AdapterContext:
     def rekey(self, old: str, new: str) -> None:
         """A chat has changed its id: sessions and undelivered rows follow."""
         self._store.rekey(self.child, old, new)
-        self._moved()
+        self._rekeyed(self.child, old, new)
 
     def hide(self, secret: str) -> None:
         """A token has been fetched: nothing shows it from now on."""

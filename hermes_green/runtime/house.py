@@ -35,6 +35,7 @@ from hermes_green.runtime.media import Media
 from hermes_green.runtime.policy import Policy
 from hermes_green.runtime.reactions import Reactions
 from hermes_green.runtime.redial import Pace
+from hermes_green.runtime.rekeyed import Rekeyed
 from hermes_green.runtime.supervisor import Supervisor
 from hermes_green.runtime.turn import Turns
 
@@ -93,6 +94,7 @@ class House:
         self._reactions = Reactions(hooks, bus, log, self.place, lambda peer: self.policy.session_of(peer))
         self._looking: gevent.Greenlet | None = None
         self._bell = Event()
+        self.rekeyed = Rekeyed(lambda *chat: self.lanes.rekey(*chat), self.look)
         self.lanes: Lanes
         self.turns: Turns
         self.delivery: Delivery
@@ -156,7 +158,7 @@ class House:
 
     def wake(self, child: str, peer: Peer) -> None:
         """A peer has new parts."""
-        self.delivery.wake(child, lane_of(peer))
+        self.delivery.wake(child, lane_of(self.rekeyed.peer(peer)))
 
     def progress(self, lease: Lease, place: Child) -> Progress:
         """What the chat sees of a turn, as its platform can and its operator wants."""

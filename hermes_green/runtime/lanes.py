@@ -12,6 +12,7 @@ from gevent.lock import BoundedSemaphore
 
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import LeaseLost, StoreAway, StoreError
+from hermes_green.core.model import renamed
 from hermes_green.core.ports import Lease, Resets, Store
 from hermes_green.runtime.borders import ANYTHING
 
@@ -36,11 +37,12 @@ class Manner:
 
 @dataclass(slots=True)
 class Lane:
-    """One session's greenlet while it has work; forgotten when it has none. ``foreseen``: of its
-    pending rows, those not yet known to be committed; ``excused``: those of which nobody is told that too
-    many wait; ``last``: when the newest was offered; ``cut``: the next one was in a turn when a process died;
-    ``ending``: its turn was cancelled and ends what it has begun."""
+    """One session's greenlet while it has work; forgotten when it has none. ``session_id``: under which it is kept
+    now. ``foreseen``: of its pending rows, those not yet known to be committed; ``excused``: those of which nobody is
+    told that too many wait; ``last``: when the newest was offered; ``cut``: the next one was in a turn when a process
+    died; ``ending``: its turn was cancelled and ends what it has begun."""
 
+    session_id: str
     pending: int = 0
     foreseen: int = 0
     excused: int = 0
@@ -55,7 +57,8 @@ class Lane:
 class Lanes:
     """Leases rows and runs ``turn(lease)`` for each; at most one turn a session, ``max_parallel`` in all.
     ``aside(lease)`` ends first what is not the agent's, and answers what is left for the turn (None: nothing);
-    ``cancelled(lease, interrupted)`` ends the row of a turn that was killed.
+    ``cancelled(lease, interrupted)`` ends the row of a turn that was killed. ``look()`` has all that waits
+    offered again soon (``offer_all``).
 
     Turns that were cut by a crash before (attempt 2 and more) run one at a time, so that the one
     that kills the process takes nobody with it again.
@@ -74,6 +77,7 @@ class Lanes:
         timeout: float,
         manner: Callable[[], Manner] = Manner,
         aside: Callable[[Lease], Lease | None] = lambda lease: lease,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
         self.timeout = timeout
         self._store = store
@@ -84,6 +88,8 @@ class Lanes:
         self._worker = worker
         self._manner = manner
         self._aside = aside
+        self._look = look
+        self._denied = False
         self._room = BoundedSemaphore(max_parallel)
         self._alone = BoundedSemaphore(1)
         self._lanes: dict[str, Lane] = {}
@@ -124,12 +130,12 @@ class Lanes:
         """A row of an idle session is being committed: its lease is asked for right behind it, and shares
         its transaction. ``offer`` follows if the row was new, else ``unforesee``."""
         if session_id not in self._lanes and not self._draining:
-            self._lanes[session_id] = Lane(foreseen=1)
+            self._lanes[session_id] = Lane(session_id, foreseen=1)
             self._add(session_id, 1)
 
     def offer(self, session_id: str, rows: int = 1) -> None:
         """A session has ``rows`` more waiting rows."""
-        lane = self._lanes.setdefault(session_id, Lane())
+        lane = self._lanes.setdefault(session_id, Lane(session_id))
         known, lane.foreseen = lane.foreseen, 0
         lane.excused += rows if lane.cut else 0
         self._add(session_id, rows - known)
@@ -147,19 +153,29 @@ class Lanes:
         lane.last = self._clock.monotonic()
         if lane.greenlet is None and not self._draining:
             self._idle.clear()
-            lane.greenlet = gevent.spawn(self._work, session_id, lane)
+            lane.greenlet = gevent.spawn(self._work, lane)
             lane.greenlet.name = f"lane-{session_id}"
 
     def offer_all(self, waiting: Mapping[str, int], cut: Collection[str] = ()) -> None:
         """Take up what the store knows to wait, as far as the lanes do not; the next turn of the sessions in
         ``cut`` has died with a process before."""
         for session_id, rows in waiting.items():
-            lane = self._lanes.setdefault(session_id, Lane())
+            lane = self._lanes.setdefault(session_id, Lane(session_id))
             lane.cut = session_id in cut
             busy = _count(lane.busy) if lane.busy is not None else 0
             more = max(0, rows - max(0, lane.pending - lane.foreseen - busy))
             lane.excused += more
             self._add(session_id, more)
+
+    def rekey(self, child: str, old: str, new: str) -> None:
+        """A chat has another id, and the store knows: whoever works on its sessions goes on under their new ids,
+        where what is said now finds it. Where somebody works there already both go on as they are: what one of
+        them is denied is looked for when the other's turn ends."""
+        for before in list(self._lanes):
+            after = renamed(before, child, old, new)
+            if after not in self._lanes:
+                lane = self._lanes[after] = self._lanes.pop(before)
+                lane.session_id = after
 
     def resize(self, max_parallel: int, timeout: float) -> None:
         """Other limits for turns that begin from now on; those that run keep their place."""
@@ -193,7 +209,7 @@ class Lanes:
 
     # --- a lane's greenlet ---
 
-    def _work(self, session_id: str, lane: Lane) -> None:
+    def _work(self, lane: Lane) -> None:
         try:
             while lane.pending > 0 and not self._draining:
                 manner = self._manner()
@@ -202,11 +218,11 @@ class Lanes:
                 # Asked once: what is learned of the lane while it waits here does not change what it holds.
                 alone = lane.cut
                 with self._alone if alone else nullcontext(), self._room:
-                    self._one(session_id, lane, manner, alone)
+                    self._one(lane, manner, alone)
         finally:
             lane.greenlet = None
             if lane.pending <= 0 or self._draining:
-                self._lanes.pop(session_id, None)
+                self._lanes.pop(lane.session_id, None)
             if not any(other.greenlet is not None for other in self._lanes.values()):
                 self._idle.set()
 
@@ -220,9 +236,9 @@ class Lanes:
                 return
             self._stopping.wait(wait)
 
-    def _one(self, session_id: str, lane: Lane, manner: Manner, alone: bool) -> None:
+    def _one(self, lane: Lane, manner: Manner, alone: bool) -> None:
         """Work on the session's next row."""
-        known = lane.pending
+        session_id, known, foreseen = lane.session_id, lane.pending, lane.foreseen
         if self._draining:
             return
         try:
@@ -235,8 +251,11 @@ class Lanes:
             gevent.sleep(STORE_RETRY)
             return
         if lease is None:
-            # Rows offered while we asked are not among those the store has denied.
-            self._ended(lane, known)
+            if lane.session_id == session_id:  # else they wait under its new id, and are asked for again
+                # Rows offered while we asked are not among those the store has denied.
+                self._ended(lane, known)
+                # What was committed and is nobody's to begin: somebody else may be at work on the session.
+                self._denied = self._denied or known > foreseen
             return
         surprise = lease.attempt > 1 and not alone
         lane.cut = False
@@ -252,6 +271,9 @@ class Lanes:
             self._active -= 1
             self._ended(lane, _count(lane.busy))
             lane.busy, lane.cut = None, surprise
+            if self._denied:
+                self._denied = False
+                self._look()
 
     @staticmethod
     def _ended(lane: Lane, rows: int) -> None:

@@ -111,6 +111,7 @@ class Rooms:
             queue_per_session=queue, busy_input_mode=mode, access={"one": access}, turns=self.rules, **(policy or {})
         )
         self.saved: list[Any] = []
+        self.look: Callable[[], None] = lambda: None
         self.commands: list[tuple[str, str, str]] = []
         self.door = Door(
             lambda: self.policy,
@@ -144,6 +145,7 @@ class Rooms:
             timeout=60,
             manner=lambda: self.policy.manner(self.clock.wall()),
             aside=lambda lease: self.desk.take(lease),
+            look=lambda: self.look(),
         )
         self._express = Express("one", store, self.clock, logger, "w")
         self.reactions: list[Inbound] = []

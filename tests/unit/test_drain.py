@@ -94,7 +94,7 @@ def test_what_a_chat_still_awaits_goes_on_at_once_when_that_chat_has_changed_its
         halt=nothing,
         count=nothing,
         hide=nothing,
-        moved=scene.house.look,
+        rekeyed=scene.house.rekeyed.tell,
     )
     sent = []
 
