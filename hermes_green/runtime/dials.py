@@ -72,7 +72,7 @@ class DialBook:
         """Book one dial. The first of a process also keeps its distance from the starts before it.
 
         Raises:
-            Throttled: with code ``budget_spent``, ``ledger_away`` or ``boot_spacing``, and exactly how long.
+            Throttled: with code ``budget_spent``, ``suspect``, ``ledger_away`` or ``boot_spacing``, and how long.
         """
         reserve = 0 if handover else self._reserve
         try:
@@ -80,16 +80,13 @@ class DialBook:
                 # A child that dials nobody (the page) has no distance to keep.
                 if not self._booted and self._budgets:
                     self._booted = True
-                    self._space_boots(reserve)
+                    self._space_boots()
                 if not handover:
                     self._suspicion.check()
                 self._book("dial", reserve)
-        except Throttled as spent:
+        except Throttled as refusal:
             self._count("refused")
-            if spent.code == "budget_spent":
-                with suppress(OSError, HermesError):  # the refusal is what counts
-                    self._suspicion.burst()
-            raise
+            raise self._longest(refusal, handover, reserve) from None
         self._count("made")
         if self._accepted is None:
             # Asked here, where waiting costs no more than a later dial; whoever needs it must not wait.
@@ -97,23 +94,29 @@ class DialBook:
                 known = bool(self._offhub(self._recall))
                 self._accepted = self._accepted or known
 
-    def _space_boots(self, reserve: int) -> None:
+    def _space_boots(self) -> None:
         try:
             wait = self._offhub(self._ledger.boot_wait, self.BOOT_WINDOW)
         except OSError:
             return  # the booking that follows says what is wrong with the disk
-        if wait <= 0:
-            return
-        try:
-            self._offhub(lambda: self._ledger.check("dial", self.windows("dial"), reserve=reserve))
-        except Throttled as spent:
-            if spent.after > wait:
-                raise  # the time that people are told is the one that counts
-        raise Throttled(
-            f"several starts in {self.BOOT_WINDOW:.0f} s without a link: the first dial waits {wait:.0f} s",
-            after=wait,
-            code="boot_spacing",
-        )
+        if wait > 0:
+            raise Throttled(
+                f"several starts in {self.BOOT_WINDOW:.0f} s without a link: the first dial waits {wait:.0f} s",
+                after=wait,
+                code="boot_spacing",
+            )
+
+    def _longest(self, refusal: Throttled, handover: bool, reserve: int) -> Throttled:
+        """Of all that forbids a dial now what does so longest: people are told its time, and may rely on it. A spent
+        budget may be what makes it suspect."""
+        if refusal.code not in ("budget_spent", "suspect", "boot_spacing"):
+            return refusal
+        spent = lambda: self._ledger.check("dial", self.windows("dial"), reserve=reserve)  # noqa: E731
+        refusal = _longer(refusal, lambda: self._offhub(spent))
+        if refusal.code != "boot_spacing":
+            with suppress(OSError, HermesError):  # the refusal is what counts
+                self._suspicion.burst()
+        return refusal if handover else _longer(refusal, self._suspicion.check)
 
     @property
     def suspect(self) -> bool:
@@ -175,6 +178,17 @@ class DialBook:
 
     def _recall(self) -> bool:
         return self._ledger.was_ready(self._ledger.fingerprint(self._secret))
+
+
+def _longer(refusal: Throttled, look: Callable[[], Any]) -> Throttled:
+    """``refusal``, or that of ``look`` where it holds longer."""
+    try:
+        look()
+    except Throttled as other:
+        return other if other.after > refusal.after else refusal
+    except (OSError, HermesError):
+        pass  # what is known already is reason enough
+    return refusal
 
 
 @contextmanager

@@ -17,7 +17,7 @@ FAILED_RETRY = 3600.0
 REJECTED_RETRIES = (300.0, 1800.0, 21600.0)
 DISPLACED_RETRIES = (900.0, 3600.0, 21600.0)
 # Waits of our own making say exactly when; no back-off comes on top of them.
-EXACT = frozenset({"budget_spent", "ledger_away", "store_away", "boot_spacing"})
+EXACT = frozenset({"budget_spent", "suspect", "ledger_away", "store_away", "boot_spacing"})
 
 
 @dataclass(frozen=True, slots=True)

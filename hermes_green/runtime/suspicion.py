@@ -44,7 +44,7 @@ class Suspicion:
         """Keep the distance that the suspicion asks for.
 
         Raises:
-            Throttled: with code ``budget_spent``, until when, and the other remedy.
+            Throttled: with code ``suspect``, until when, and the other remedy.
         """
         self._listening = bool(self._remedy)
         if self._level is None:
@@ -58,7 +58,7 @@ class Suspicion:
             raise Throttled(
                 f"cooling down until {until}: dialled often and nothing heard since, the routing may be stuck",
                 after=wait,
-                code="budget_spent",
+                code="suspect",
                 action=self._remedy,
             )
 

@@ -70,7 +70,7 @@ GENERAL: Mapping[str, Help] = {
 # Here the code has said it all.
 _WHOLE = frozenset({"closed", "stopped", "restart", "reconfigured", "stopping"})
 _SPECIAL = (
-    (re.compile(r"cooling down until (\S+)$"), r"冷却至 \1"),
+    (re.compile(r"cooling down until ([\d:]*\d)(?:: .+)?$"), r"冷却至 \1"),
     (re.compile(r"connected as the page$"), "网页"),
     (re.compile(r"connected as (.+)$"), r"身份 \1"),
     (re.compile(r"several starts in (\d+) s without a link: the first dial waits (\d+) s$"), r"\1 秒内多次，\2 秒后拨号"),

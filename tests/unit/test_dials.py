@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hermes_green.core.clock import SystemClock
+from hermes_green.core.clock import ManualClock, SystemClock
 from hermes_green.core.errors import Throttled
 from hermes_green.ops.ledger import Ledger
 from hermes_green.ops.offhub import OffHubTimeout
@@ -103,7 +103,7 @@ def test_a_spent_budget_is_told_though_the_disk_cannot_note_the_burst(tmp_path):
     book._suspicion = Suspicion(full, lambda work, *args: work(*args), SystemClock(), "wait")
     with pytest.raises(Throttled) as caught:
         book.before_dial(handover=False)
-    assert caught.value.code == "budget_spent"
+    assert caught.value.code == "suspect" and caught.value.after > 295
 
 
 def test_whether_a_secret_was_accepted_before_is_asked_with_the_dial_and_known_without_a_wait_afterwards(tmp_path):
@@ -128,3 +128,57 @@ def test_a_link_that_came_up_stays_up_when_the_disk_cannot_note_it(tmp_path):
     book = book_of(FullDisk(tmp_path / "a", SystemClock()))
     book.accepted()
     assert book.was_accepted()
+
+
+def suspected(path, budget: Any = BUDGET) -> DialBook:
+    """The dial book of a new process, of a platform that may go deaf when it is dialled too often."""
+    book = book_of(Ledger(path, SystemClock()), budget=budget)
+    book._suspicion = Suspicion(book._ledger, lambda work, *args: work(*args), SystemClock(), "the other remedy")
+    return book
+
+
+def refused(book: DialBook) -> Throttled:
+    with pytest.raises(Throttled) as caught:
+        book.before_dial(handover=False)
+    return caught.value
+
+
+def test_a_burst_that_makes_it_suspect_is_told_with_the_longer_time_at_once(tmp_path):
+    book = suspected(tmp_path / "a")
+    for _ in range(2):
+        book.before_dial(handover=False)
+    told = refused(book)
+    assert book.suspect and 295 < told.after <= 300 and told.action == "the other remedy", told
+
+
+def test_a_process_that_only_waits_for_its_first_dial_knows_that_it_is_suspect(tmp_path):
+    one = suspected(tmp_path / "a")
+    for _ in range(2):
+        one.before_dial(handover=False)
+    refused(one)
+    for _ in range(2):
+        other = suspected(tmp_path / "a")
+        told = refused(other)
+        assert other.suspect and 295 < told.after <= 300 and told.action == "the other remedy", told
+
+
+def test_a_dial_that_brought_no_message_either_doubles_the_distance_at_once(tmp_path):
+    now = ManualClock()
+    ledger = Ledger(tmp_path / "a", now)
+    book = suspected(tmp_path / "a")
+    book._ledger, book._suspicion = ledger, Suspicion(ledger, lambda work, *args: work(*args), now, "the other remedy")
+    for _ in range(2):
+        book.before_dial(handover=False)
+    for minutes in (5, 10, 20, 40, 60, 60):
+        assert abs(refused(book).after - 60 * minutes) < 1 and refused(book).code == "suspect"
+        now.advance(60 * minutes)
+        book.before_dial(handover=False)
+
+
+def test_a_budget_that_is_spent_for_longer_than_it_is_suspect_is_what_is_told(tmp_path):
+    book = suspected(tmp_path / "a", ((2, 900.0),))
+    for _ in range(2):
+        book.before_dial(handover=False)
+    for _ in range(2):
+        told = refused(book)
+        assert book.suspect and told.after > 890, told

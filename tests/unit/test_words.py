@@ -65,6 +65,12 @@ def test_codes_of_our_own_keep_what_is_special_to_the_case() -> None:
     )
 
 
+def test_a_bot_that_may_be_deaf_is_told_so_in_chinese_too() -> None:
+    text = "cooling down until 12:00:00: dialled often and nothing heard since, the routing may be stuck"
+    reason = shown("dingtalk", Reason("suspect", text, "wait"))
+    assert reason.text.endswith("（冷却至 12:00:00）") and "Stream" in reason.action and CHINESE.search(reason.action)
+
+
 def test_the_next_try_is_told_in_chinese_too() -> None:
     reason = shown("telegram", Reason("401", "Telegram does not know this token (401)", "Check; next try at 12:30:00"))
     assert reason.action.endswith("；下次尝试 12:30:00") and "。；" not in reason.action
