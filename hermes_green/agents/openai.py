@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 import time
-from typing import Any, Iterator, Literal, Mapping, Protocol
+from typing import Any, Iterator, Literal, Mapping, Protocol, Sequence
 
 import gevent
 
-from hermes_green.agents import hermes
+from hermes_green.agents import hermes, pictures
 from hermes_green.agents.completion import Completion, said
+from hermes_green.agents.pictures import Body, Picture
 from hermes_green.core.errors import AgentError, AgentFailed, AgentTimeout, ConfError, LinkLost
-from hermes_green.core.model import Delta, Secret, Turn
+from hermes_green.core.model import Attachment, Delta, Secret, Turn
 from hermes_green.link.http import Http, RequestNotSent, Streamed, retry_after
 
 _TRIES = 3
@@ -67,6 +68,7 @@ class Openai:
             options.base_url, connect=options.connect_timeout, headers={**auth, **options.headers}, environment=True
         )
         self._ask_usage = True
+        self._near = pictures.near(options.base_url)
 
     def run(self, turn: Turn) -> Iterator[Delta]:
         """The answer; the last delta carries ``usage`` where the endpoint tells it.
@@ -98,12 +100,13 @@ class Openai:
 
     def _answer(self, turn: Turn, until: float) -> Streamed:
         """An answer of status 200, its body still to be read; what may pass is tried again."""
-        attempt = 1
+        attempt, shown = 1, pictures.seen(turn.attachments)
         patient = time.monotonic() + (hermes.PATIENCE if self._options.session == "hermes" else 0)
         while True:
             try:
-                return self._ask(turn, until)
+                return self._ask(turn, shown, until)
             except _Passing as failure:
+                shown = [] if failure.blind else shown
                 pause = failure.after
                 if pause is None:
                     pause = random.uniform(0.5, 1.0) * 2 ** min(attempt - 1, 2)
@@ -116,13 +119,15 @@ class Openai:
             gevent.sleep(pause)
             attempt += 1
 
-    def _ask(self, turn: Turn, until: float) -> Streamed:
+    def _ask(self, turn: Turn, shown: Sequence[Picture], until: float) -> Streamed:
         options = self._options
         try:
+            body = self._body(turn, shown)
             answer = self._http.stream(
                 "POST",
                 "chat/completions",
-                json=self._body(turn),
+                json=None if shown else body,
+                data=Body(body, shown) if shown else None,
                 headers=self._headers(turn),
                 first=options.first_byte_timeout,
                 pause=options.chunk_timeout,
@@ -135,29 +140,40 @@ class Openai:
         if answer.status == 200:
             return answer
         try:
-            body = answer.read(_REFUSAL)
+            refusal = answer.read(_REFUSAL)
         except LinkLost:
-            body = b""  # the status alone must do
+            refusal = b""  # the status alone must do
         finally:
             answer.close()
-        raise self._refused(answer, body)
+        if shown and pictures.refused(answer.status, refusal):
+            text = f"the endpoint takes no pictures, or not these (HTTP {answer.status}: {said(refusal)})"
+            raise _Passing(text, after=0.0, blind=True)
+        raise self._refused(answer, refusal)
 
-    def _body(self, turn: Turn) -> Mapping[str, Any]:
+    def _body(self, turn: Turn, shown: Sequence[Picture]) -> Mapping[str, Any]:
         options = self._options
         prompt = turn.system_prompt or options.system_prompt
-        messages = [{"role": "system", "content": prompt}] if prompt else []
+        messages: list[dict[str, Any]] = [{"role": "system", "content": prompt}] if prompt else []
         if options.session == "local" and options.history_turns:
             lines = turn.history[-2 * options.history_turns :]
             messages += [{"role": line.role, "content": line.text} for line in lines]
-        notes = [f"[{each.kind}: {each.name}]" if each.name else f"[{each.kind}]" for each in turn.attachments]
-        messages.append({"role": "user", "content": "\n".join([turn.asked, *notes] if turn.asked else notes)})
+        paths = {picture.path for picture in shown}
+        notes = [self._note(each, each.path in paths) for each in turn.attachments]
+        text = "\n".join([turn.asked, *notes] if turn.asked else notes)
+        parts = [{"type": "text", "text": text}, *(picture.part() for picture in shown)]
+        messages.append({"role": "user", "content": parts if shown else text})
         body: dict[str, Any] = {"model": options.model, "messages": messages, "stream": options.stream}
         if options.stream and self._ask_usage:
             body["stream_options"] = {"include_usage": True}
         return body
 
+    def _note(self, each: Attachment, shown: bool) -> str:
+        """A line that names what came along, and where it lies for who can open it there and does not see it."""
+        name = f"[{each.kind}: {each.name}]" if each.name else f"[{each.kind}]"
+        return f"{name} {each.path}" if self._near and each.path and not shown else name
+
     def _headers(self, turn: Turn) -> Mapping[str, str]:
-        headers = {"Idempotency-Key": turn.id}
+        headers = {"Idempotency-Key": turn.id, "Content-Type": "application/json"}
         if self._options.session == "hermes":
             headers |= hermes.headers(turn)
         return headers
@@ -210,14 +226,23 @@ class Openai:
 
 
 class _Passing(AgentFailed):
-    """A failure that may pass: ask again ``after`` seconds (None: as we like), ``tries`` times in all."""
+    """A failure that may pass: ask again ``after`` seconds (None: as we like), ``tries`` times in all; ``blind``:
+    without pictures."""
 
     def __init__(
-        self, text: str, *, after: float | None = None, tries: int = _TRIES, code: str = "", action: str = ""
+        self,
+        text: str,
+        *,
+        after: float | None = None,
+        tries: int = _TRIES,
+        blind: bool = False,
+        code: str = "",
+        action: str = "",
     ) -> None:
         super().__init__(text, code=code, action=action)
         self.after = after
         self.tries = tries
+        self.blind = blind
 
 
 def _failed(error: LinkLost, begun: bool = False) -> AgentError:

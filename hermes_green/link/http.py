@@ -189,6 +189,7 @@ class Http:
         path_or_url: str,
         *,
         json: Any = None,
+        data: Any = None,
         headers: Mapping[str, str] | None = None,
         first: float,
         pause: float,
@@ -204,7 +205,7 @@ class Http:
             as ``request``.
         """
         until = time.monotonic() + total
-        prepared = self._prepare(method, path_or_url, json=json, headers=headers)
+        prepared = self._prepare(method, path_or_url, json=json, data=data, headers=headers)
         timer = gevent.Timeout(first)
         mark = Mark(timer.start)
         try:
