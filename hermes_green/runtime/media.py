@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -26,8 +26,17 @@ from hermes_green.core.ports import Adapter
 from hermes_green.runtime.borders import ANYTHING
 
 LIMIT = 20 * 1024 * 1024
+# Seconds for one file.
 TIMEOUT = 60.0
-# Messages whose media are fetched ahead of their turn: at a time, and that wait for it.
+# Files of one turn, or of one message ahead of it, that are fetched at a time: one that is slow does not hold up
+# the others, and no platform meets a crowd of requests because somebody sends an album.
+AT_ONCE = 3
+# Seconds for all of them. A turn has its agent's time and two minutes more (``lanes.LEASE_SLACK``): files that come
+# slowly must not take so much of those that it has lost its lease when the answer is there.
+TOTAL = 90.0
+# And for their end, whatever the disk does.
+ENDING = 1.0
+# Ahead of their turns: files that are fetched at a time, and messages that wait for it.
 AHEAD = 8
 WAITING = 200
 # Small chunks are gathered, so that a slow sender does not cost a thread hop per packet.
@@ -52,20 +61,22 @@ class Media:
         self._flying: dict[str, Event] = {}
         self._parts = count()
 
-    def of(self, adapter: Adapter, inbound: Inbound) -> tuple[Attachment, ...]:
-        """What came with a message and what it quotes, brought where the platform can."""
-        items = media_of(inbound)
-        if not items or not adapter.caps.of(inbound.peer.chat_type).media:
-            return items
-        return self.bring(adapter, items, stem_of(inbound))
+    def of(self, adapter: Adapter, *messages: Inbound) -> tuple[Attachment, ...]:
+        """What came with the messages of a turn and what they quote, in order, brought where the platform can."""
+        wanted: list[tuple[Attachment, str]] = []
+        for inbound in messages:
+            items = media_of(inbound)
+            fetches = items and adapter.caps.of(inbound.peer.chat_type).media
+            wanted += _named(items, stem_of(inbound) if fetches else "")
+        return self._together(adapter, wanted)
 
     def bring(self, adapter: Adapter, attachments: Sequence[Attachment], stem: str) -> tuple[Attachment, ...]:
         """The attachments of the message ``stem`` (see ``stem_of``) with ``path`` set where they could be
         fetched, now or before.
 
-        One that could not be keeps ``path`` None; why is in the log.
+        One that could not be, or not in time, keeps ``path`` None; why is in the log.
         """
-        return tuple(self._one(adapter, item, f"{stem}-{n}") for n, item in enumerate(attachments))
+        return self._together(adapter, _named(attachments, stem))
 
     def expect(self, adapter: Adapter, inbound: Inbound) -> None:
         """A message was committed and its turn may be long in coming: fetch now what cannot be fetched then.
@@ -84,8 +95,40 @@ class Media:
         gevent.killall(list(self._ahead), block=False)
 
     def _fetch_ahead(self, adapter: Adapter, items: Sequence[Attachment], stem: str) -> None:
-        with self._room:
-            self.bring(adapter, items, stem)
+        with ExitStack() as rooms:
+            rooms.enter_context(self._room)
+            places = 1
+            while places < min(AT_ONCE, len(items)) and self._room.acquire(blocking=False):
+                rooms.callback(self._room.release)
+                places += 1
+            self._together(adapter, _named(items, stem), places)
+
+    def _together(
+        self, adapter: Adapter, wanted: Sequence[tuple[Attachment, str]], at_once: int = AT_ONCE
+    ) -> tuple[Attachment, ...]:
+        """Each as it could be had, in order; a few are fetched at a time, and all within ``TOTAL``. Whoever ends this
+        ends them all."""
+        found = [item for item, _ in wanted]
+        left = [place for place, (item, stem) in enumerate(wanted) if stem and item.path is None]
+        if not left:
+            return tuple(found)
+        places, until = iter(left), time.monotonic() + TOTAL
+
+        def fetch() -> None:
+            for place in places:
+                item, stem = wanted[place]
+                found[place] = self._one(adapter, item, stem, until)
+
+        workers = [gevent.spawn(fetch) for _ in left[:at_once]]
+        for place, worker in zip(left, workers):
+            worker.name = f"fetch-{wanted[place][1]}"
+        try:
+            # They keep the time themselves; only a disk that hangs lets them not.
+            gevent.joinall(workers, timeout=TOTAL + ENDING)
+        finally:
+            gevent.killall(workers, block=False)
+            gevent.joinall(workers, timeout=ENDING)
+        return tuple(found)
 
     def sweep(self, days: float) -> int:
         """Delete files older than ``days``; how many. Blocks: call it off the hub."""
@@ -103,36 +146,34 @@ class Media:
                     directory.rmdir()  # it fails where there is something in it
         return gone
 
-    def _one(self, adapter: Adapter, item: Attachment, stem: str) -> Attachment:
+    def _one(self, adapter: Adapter, item: Attachment, stem: str, until: float) -> Attachment:
         """Whoever comes second waits for whoever fetches the same."""
-        if item.path is not None:
-            return item
-        while stem in self._flying:
-            self._flying[stem].wait()
-        landed = self._flying[stem] = Event()
         try:
-            return self._fetched(adapter, item, stem)
-        finally:
-            del self._flying[stem]
-            landed.set()
-
-    def _fetched(self, adapter: Adapter, item: Attachment, stem: str) -> Attachment:
-        target = self._root / _today() / f"{stem}-{_safe(item.name or item.kind)}"
-        try:
-            found = self._offhub(_existing, self._root, target.name)
-            if found is not None:
-                return replace(item, path=str(found))
-            if item.size is not None and item.size > self._limit:
-                raise TooLarge(f"{item.size} bytes are more than the {self._limit} that are kept")
-            with gevent.Timeout(TIMEOUT, HermesError(f"not fetched within {TIMEOUT:.0f} s")):
-                source: Any = adapter
-                size = self._write(source.fetch(item.ref), target)
+            while stem in self._flying:
+                with _within(until):
+                    self._flying[stem].wait()
+            landed = self._flying[stem] = Event()
+            try:
+                return self._fetched(adapter, item, stem, until)
+            finally:
+                del self._flying[stem]
+                landed.set()
         except (HermesError, OSError) as error:
             self._log.warning("an attachment ({}) could not be fetched: {}", item.kind, error)
-            return item
         except ANYTHING:  # border: an adapter's fetch must not cost the answer
             self._log.exception("fetching an attachment failed: this is a bug")
-            return item
+        return item
+
+    def _fetched(self, adapter: Adapter, item: Attachment, stem: str, until: float) -> Attachment:
+        target = self._root / _today() / f"{stem}-{_safe(item.name or item.kind)}"
+        found = self._offhub(_existing, self._root, target.name)
+        if found is not None:
+            return replace(item, path=str(found))
+        if item.size is not None and item.size > self._limit:
+            raise TooLarge(f"{item.size} bytes are more than the {self._limit} that are kept")
+        with _within(until):
+            source: Any = adapter
+            size = self._write(source.fetch(item.ref), target)
         return replace(item, path=str(target), size=size)
 
     def _write(self, chunks: Iterator[bytes], target: Path) -> int:
@@ -158,15 +199,35 @@ class Media:
         return size
 
 
-def media_of(inbound: Inbound) -> tuple[Attachment, ...]:
-    """A message's attachments, and then those of what it quotes."""
-    return inbound.attachments + (inbound.quote.attachments if inbound.quote is not None else ())
+def media_of(*messages: Inbound) -> tuple[Attachment, ...]:
+    """Of each message its attachments, and then those of what it quotes."""
+    found: list[Attachment] = []
+    for each in messages:
+        found += each.attachments
+        found += each.quote.attachments if each.quote is not None else ()
+    return tuple(found)
 
 
 def stem_of(inbound: Inbound) -> str:
     """How the names of a message's files begin, in every process."""
     name = "\0".join((inbound.peer.child, inbound.peer.chat_id, inbound.message_id, *inbound.keys[:1]))
     return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:24]
+
+
+def _named(items: Sequence[Attachment], stem: str) -> list[tuple[Attachment, str]]:
+    """Each with how its file's name begins; "": it is not to be fetched."""
+    return [(item, stem and f"{stem}-{n}") for n, item in enumerate(items)]
+
+
+def _within(until: float) -> gevent.Timeout:
+    """The time of one file, which ends with that of all. Raises HermesError then: at once, where none is left."""
+    left = until - time.monotonic()
+    if left > TIMEOUT:
+        return gevent.Timeout(TIMEOUT, HermesError(f"not fetched within {TIMEOUT:.0f} s"))
+    late = HermesError(f"not fetched within the {TOTAL:.0f} s that all files of a turn have")
+    if left <= 0:
+        raise late
+    return gevent.Timeout(left, late)
 
 
 def _safe(name: str) -> str:

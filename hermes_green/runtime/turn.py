@@ -4,7 +4,6 @@ writes the history; whatever fails before it leaves the row to be run again."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Callable, Collection, Literal, Mapping, Protocol, Sequence
 
 import gevent
@@ -332,8 +331,7 @@ class Turns:
         peer = inbound.peer
         messages = lease.messages or (inbound,)
         media = self._media
-        of = media_of if media is None else partial(media.of, place.adapter)
-        attachments = tuple(each for message in messages for each in of(message))
+        attachments = media_of(*messages) if media is None else media.of(place.adapter, *messages)
         return Turn(
             id=lease.turn_id,
             attempt=lease.attempt,

@@ -12,10 +12,10 @@ from loguru import logger
 from hermes_green.core.errors import LinkLost
 from hermes_green.core.model import Attachment, Caps, CapsTable, Inbound, Peer, Quote
 from hermes_green.core.options import Access
-from hermes_green.runtime import media as media_module
+from hermes_green.runtime import lanes, media as media_module
 from hermes_green.runtime.media import Media, stem_of
 from hermes_green.store.memory import MemoryStore
-from tests.support.children import eventually
+from tests.support.children import ScriptedAdapter, eventually
 from tests.support.rooms import Rooms, ScriptedAgent
 
 
@@ -188,3 +188,190 @@ def test_only_messages_that_will_have_a_turn_are_expected():
     eventually(lambda: rooms.store.counts(0).inbox == 0)
     assert [inbound.text for inbound in expected] == ["hello", "waits"]
     rooms.close()
+
+
+# --- several at a time ---
+
+
+class Shelf:
+    """Gives each file after a while of its own: ``waits[name]`` seconds; ``most``: at a time."""
+
+    caps = CapsTable(Caps(media=True, media_expires=300.0))
+
+    def __init__(self, waits=None, usual=0.003, size=10) -> None:
+        self.waits, self.usual, self.size = waits or {}, usual, size
+        self.begun, self.at_once, self.most = [], 0, 0
+
+    def fetch(self, ref):
+        name = ref["name"]
+        self.begun.append(name)
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        try:
+            yield name.encode()
+            gevent.sleep(self.waits.get(name, self.usual))
+            yield b"." * self.size
+        finally:
+            self.at_once -= 1
+
+
+def files(*names, **more):
+    return tuple(Attachment("file", {"name": name}, name, **more) for name in names)
+
+
+def album(*names, number=1):
+    return Inbound((f"k{number}",), Peer("one", "c", "dm", user_id="u"), f"m{number}", "[file]", files(*names))
+
+
+def left_over(tmp_path):
+    return list(tmp_path.rglob("*.part"))
+
+
+def contents(items):
+    return [Path(item.path).read_text().rstrip(".") if item.path else None for item in items]
+
+
+@pytest.fixture
+def said():
+    """Warnings and worse."""
+    found = []
+    sink = logger.add(lambda message: found.append(message.record["message"]), level="WARNING")
+    yield found
+    logger.remove(sink)
+
+
+def test_files_of_one_message_are_fetched_a_few_at_a_time_and_stay_in_order(media):
+    shelf = Shelf({"a": 0.02, "c": 0.01})
+    assert contents(media.bring(shelf, files(*"abcdefg"), "t1")) == list("abcdefg")
+    assert shelf.most == media_module.AT_ONCE and shelf.begun == list("abcdefg")
+
+
+def test_what_does_not_come_in_time_is_said_and_costs_what_came_nothing(media, monkeypatch, tmp_path, said):
+    monkeypatch.setattr(media_module, "TOTAL", 0.1)
+    began = time.monotonic()
+    items = media.bring(Shelf({"b": 30, "d": 30, "e": 30}, usual=0), files(*"abcdefg"), "t1")
+    assert time.monotonic() - began < 10
+    assert contents(items) == ["a", None, "c", None, None, None, None] and [item.name for item in items] == [*"abcdefg"]
+    assert len(said) == 5 and all("could not be fetched" in line and "all files of a turn" in line for line in said)
+    assert not left_over(tmp_path)
+
+
+def test_what_was_fetched_before_is_found_when_no_time_is_left(media, monkeypatch):
+    media.bring(Shelf(), files("x", "x", "x", "x", "kept"), "t1")
+    monkeypatch.setattr(media_module, "TOTAL", 0.02)
+    waits = dict.fromkeys("abcd", 30)
+    assert contents(media.bring(Shelf(waits), files(*"abcd", "kept"), "t1"))[4] == "kept"
+
+
+def test_one_file_has_its_own_time_within_that_of_all(media, monkeypatch, said):
+    monkeypatch.setattr(media_module, "TIMEOUT", 0.1)
+    shelf = Shelf({"a": 30}, usual=0)
+    assert contents(media.bring(shelf, files(*"abc"), "t1")) == [None, "b", "c"]
+    assert len(said) == 1 and "all files" not in said[0] and shelf.at_once == 0
+
+
+def test_each_of_several_files_at_a_time_is_bounded(media, tmp_path, said):
+    items = media.bring(Shelf(size=2000), (*files(*"abcd"), *files("e", size=2000)), "t1")
+    assert contents(items) == [None] * 5 and len(said) == 5
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+
+
+def test_all_messages_of_a_turn_share_what_a_turn_may_have(media, monkeypatch):
+    monkeypatch.setattr(media_module, "TOTAL", 0.1)
+    shelf, began = Shelf({"b": 30, "d": 30}, usual=0), time.monotonic()
+    items = media.of(shelf, album("a", "b", number=1), album("c", "d", "e", number=2))
+    assert contents(items) == ["a", None, "c", None, "e"] and shelf.most == media_module.AT_ONCE
+    assert time.monotonic() - began < 10
+
+
+def test_the_time_for_files_leaves_the_turn_its_lease():
+    assert media_module.TOTAL + 2 * media_module.ENDING + 10 < lanes.LEASE_SLACK
+
+
+def test_who_waits_for_what_another_fetches_waits_no_longer_than_for_its_own(media, monkeypatch, said):
+    slow = Shelf({"a": 30})
+    other = gevent.spawn(media.bring, slow, files("a"), "t1")
+    eventually(lambda: slow.at_once)
+    monkeypatch.setattr(media_module, "TOTAL", 0.005)
+    shelf = Shelf()
+    assert contents(media.bring(shelf, files("a"), "t1")) == [None] and len(said) == 1
+    assert slow.at_once and not shelf.begun
+    other.kill()
+
+
+def test_a_disk_that_hangs_holds_no_turn_up_for_longer(tmp_path, monkeypatch):
+    monkeypatch.setattr(media_module, "TOTAL", 0.02)
+    monkeypatch.setattr(media_module, "ENDING", 0.01)
+
+    def stuck(fn, *args):
+        try:
+            gevent.sleep(30)
+        except BaseException:
+            gevent.sleep(30)
+
+    began = time.monotonic()
+    assert contents(Media(tmp_path, stuck, logger).bring(Shelf(), files(*"abcd"), "t1")) == [None] * 4
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("ahead", [False, True], ids=["by its turn", "ahead of its turn"])
+def test_whoever_ends_a_fetch_ends_all_of_it_and_it_can_be_done_again(media, tmp_path, ahead):
+    shelf = Shelf(dict.fromkeys("abcde", 30))
+    if ahead:
+        media.expect(shelf, album(*"abcde"))
+    else:
+        turn = gevent.spawn(media.of, shelf, album(*"abcde"))
+    eventually(lambda: shelf.at_once == media_module.AT_ONCE)
+    if ahead:
+        media.close()
+    else:
+        turn.kill()
+    eventually(lambda: shelf.at_once == 0 and not media._ahead)
+    assert shelf.begun == list("abc") and not left_over(tmp_path) and not media._flying
+    assert media._room.counter == media_module.AHEAD
+    assert contents(media.of(Shelf(), album(*"abcde"))) == list("abcde")
+
+
+def test_ahead_of_turns_no_more_are_fetched_at_a_time_because_messages_bring_several(media):
+    shelf = Shelf()
+    for number in range(12):
+        media.expect(shelf, album(*"abcde", number=number))
+    eventually(lambda: not media._ahead)
+    assert (len(shelf.begun), shelf.most) == (60, media_module.AHEAD)
+    assert media._room.counter == media_module.AHEAD
+
+
+def test_ahead_of_its_turn_a_message_alone_has_its_files_fetched_side_by_side(media):
+    shelf = Shelf()
+    media.expect(shelf, album(*"abcde"))
+    eventually(lambda: len(shelf.begun) == 5 and not media._ahead)
+    assert shelf.most == media_module.AT_ONCE
+
+
+@pytest.mark.parametrize("end", ["stop", "drain"])
+def test_a_turn_that_ends_in_the_middle_of_its_files_ends_them_and_is_taken_up_by_the_next_process(media, end):
+    store, shelf = MemoryStore(), Shelf(dict.fromkeys("abcd", 30))
+    adapter = ScriptedAdapter(caps=Caps(limit=100, media=True))
+    adapter.fetch = shelf.fetch
+    rooms = Rooms(store, adapter=adapter)
+    rooms.turns._media = media
+    rooms.say("look", attachments=files(*"abcd"))
+    eventually(lambda: shelf.at_once == media_module.AT_ONCE)
+    if end == "drain":
+        assert rooms.lanes.drain(0) == 1
+    else:
+        rooms.say("/stop")
+    eventually(lambda: shelf.at_once == 0 and rooms.lanes.active == 0)
+    assert not rooms.agent.turns and not media._flying
+    shelf.waits = {}
+    after = Rooms(store, adapter=adapter)
+    after.turns._media = media
+    after.lanes.offer_all(store.sessions_waiting())
+    if end == "drain":
+        eventually(lambda: after.agent.turns and after.texts[-1:] == ["re: look"])
+        (turn,) = after.agent.turns
+        assert contents(turn.attachments) == list("abcd") and turn.attempt == 1
+    else:
+        assert not store.sessions_waiting()
+    for each in (rooms, after):
+        each.close()
