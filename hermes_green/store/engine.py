@@ -39,7 +39,6 @@ class Engine:
         self._path = Path(path)
         self._now = 0.0
         self._prepare(busy_timeout)
-        self._reader = Reader(self._path, busy_timeout=busy_timeout, patience=patience, threads=readers)
         self._writer = Writer(
             self._path,
             busy_timeout=busy_timeout,
@@ -48,6 +47,9 @@ class Engine:
             batch=batch,
             max_page_count=max_page_count,
             before_commit=before_commit,
+        )
+        self._reader = Reader(
+            self._path, busy_timeout=busy_timeout, patience=patience, threads=readers, tell=self._writer.learn
         )
 
     def close(self) -> None:

@@ -15,12 +15,16 @@ from hermes_green.store.connection import connect, translate
 
 
 class Reader:
-    """Runs queries, at most ``threads`` side by side, each on a connection that nobody else has meanwhile."""
+    """Runs queries, at most ``threads`` side by side, each on a connection that nobody else has meanwhile.
+    ``tell`` is called with what the disk answered instead, on the thread."""
 
-    def __init__(self, path: Path, *, busy_timeout: float, patience: float, threads: int) -> None:
+    def __init__(
+        self, path: Path, *, busy_timeout: float, patience: float, threads: int, tell: Callable[[Exception], None]
+    ) -> None:
         self._path = path
         self._busy_timeout = busy_timeout
         self._patience = patience
+        self._tell = tell
         self._pool = ThreadPool(threads)
         self._idle: deque[sqlite3.Connection] = deque()
         self._closed = False
@@ -69,6 +73,7 @@ class Reader:
             known = translate(error, self._path) or error
             if known is not error:
                 known.__cause__ = error
+            self._tell(known)
             return None, known
         self._idle.append(connection)
         return result, None

@@ -87,6 +87,7 @@ class Writer:
         self._connection: sqlite3.Connection | None = None
         self._identity = _identity(path)
         self._away = False
+        self._broken: StoreBroken | None = None
         self._closed = False
         self._queue: deque[Operation] = deque()
         self._flying: list[Operation] = []
@@ -130,8 +131,16 @@ class Writer:
         return operation.result
 
     def ping(self) -> None:
-        """A round trip; while the store is away it writes, so that success means it is back."""
+        """A round trip; while the store is away it writes, so that success means it is back. A file in which
+        damage was met once stays broken, though a ping itself does not come there."""
+        if self._broken is not None:
+            raise _copy(self._broken)
         self.submit(_touch if self._away else _nothing)
+
+    def learn(self, error: Exception) -> None:
+        """Somebody who reads has met this; from any thread."""
+        if isinstance(error, StoreBroken) and self._broken is None:
+            self._broken = error
 
     def close(self) -> None:
         """Commit what waits, then end greenlet, connection and thread; bounded by ``patience``."""
@@ -230,6 +239,7 @@ class Writer:
             known = translate(error, self._path) or error
             if known is not error:
                 known.__cause__ = error
+            self.learn(known)
             return known
 
     def _open(self) -> sqlite3.Connection:

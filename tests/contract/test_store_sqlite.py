@@ -246,6 +246,31 @@ def test_damage_found_later_is_broken_too(path):
             store.close()
 
 
+@pytest.mark.parametrize("how", ["written", "read"])
+def test_damage_that_any_operation_has_met_is_found_by_whoever_asks_how_the_store_is(path, how):
+    store = SqliteStore(path)
+    fill(store, text="x" * 100_000)
+    store.close()
+    with sqlite3.connect(path) as plain:
+        (page,) = plain.execute("SELECT rootpage FROM sqlite_master WHERE name = 'inbox'").fetchone()
+    plain.close()
+    with open(path, "r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xa5" * 4096)
+    store = SqliteStore(path)
+    store.ping()  # which does not come there
+    with pytest.raises(StoreBroken):
+        if how == "written":
+            store.accept("feishu", [intake(7)], NOW)
+        else:
+            store.transcript("feishu", "oc", 10)
+    for _ in range(2):
+        with pytest.raises(StoreBroken) as caught:
+            store.ping()
+        assert str(path) in caught.value.action
+    store.close()
+
+
 def test_a_log_without_its_database_is_not_given_an_empty_one(path):
     SqliteStore(path).close()
     path.rename(path.with_name("store.db-wal"))
