@@ -122,11 +122,11 @@ class Router:
             return "no connection"
         link = random.choice(links)
         id = frames.new_id("")
-        sim.log.add("push", link=link.id, message_id=push.message_id, event_id=push.event_id, chat=push.chat)
         self._flights[id] = Flight(push, link)
         if len(self._flights) > REMEMBER:
             self._flights = {id: flight for id, flight in self._flights.items() if not flight.answered}
         raw = frames.frame(push.kind, push.topic, id, push.data, connectionId=str(link.id), **push.headers)
+        sim.log.add("push", link=link.id, message_id=push.message_id, event_id=push.event_id, chat=push.chat)
         if link.half_open or not link.send(raw):
             # An end that came in the middle of the sending has told already what was lost with it.
             return "dead connection" if self._flights.pop(id, None) is not None else ""

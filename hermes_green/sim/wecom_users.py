@@ -160,7 +160,7 @@ class Users:
         sim.desk.chats.setdefault(said.chat, said.chat_type)
         self._recent = [*self._recent, said][-REMEMBERED:]
         fields = {"chat": said.chat, "chat_type": said.chat_type, "message_id": said.message_id, "event": said.event}
-        link = None
+        link, at = None, time.time()
         for _ in range(2 if sim.faults.take("duplicate") is not None else 1):
             link = sim.gate.push(said.frame)
         if link is None:
@@ -168,7 +168,8 @@ class Users:
             self._forget(said)
             self._next_after(said)
             return
-        sim.log.add("push", link=link.id, req_id=said.req_id, **fields)
+        # When it began to leave: by now it may have been read, and more.
+        sim.log.add("push", t=at, link=link.id, req_id=said.req_id, **fields)
         if not said.event:
             self.pending[said.message_id] = (said, link.id)
 

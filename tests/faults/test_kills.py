@@ -2,6 +2,10 @@
 
 The instants are drawn from the seed, and each follows a message to every platform by up to half a second, so
 that they fall on every hop; what each one found is read from the store that the dead process left, and printed.
+
+Of a frame that nobody sends again, a kill can come between its leaving the platform and the copy that outlives
+the process. How often that is under 1 % of kills shows two hundred of them badly: one more or less is chance. So
+the time itself is measured, of every such frame; it, times how many of them come a second, is the share.
 """
 
 from __future__ import annotations
@@ -40,6 +44,7 @@ UNLIMITED = {
 }
 ROUND = 5  # kills before what has gathered may be answered: cut turns run one at a time
 INBOX = {0: "committed, no turn yet", 1: "in mid-turn"}
+ON_ITS_WAY = "pushed, not acknowledged"
 OUTBOX = {0: "reply committed, not sent", 1: "between send and receipt"}
 
 
@@ -50,6 +55,8 @@ def staged(
     model.behave(first=0.02, **pace)
     agent = {"type": "openai", "base_url": model.url, "model": "test"}
     turns = {"poison_limit": 1000}
+    stage.program = "tests.support.faulty"
+    stage.env = {"HERMES_GREEN_KEPT": str(stage.home / "kept")}
     scene = six(stage, gateway={"agent": agent, "turns": turns, **gateway}, files=files, arguments=UNLIMITED)
     for sim in scene.sims.values():
         sim.fault("slow", delay=0.05)  # so that a kill may fall between a send and its receipt
@@ -67,7 +74,7 @@ def found_by(scene: Scene, pushed: int) -> Counter[str]:
             if state in OUTBOX:
                 hops[OUTBOX[state]] += count
     if pushed:
-        hops["pushed, not acknowledged"] += pushed
+        hops[ON_ITS_WAY] += pushed
     return hops or Counter({"nothing under way": 1})
 
 
@@ -86,7 +93,7 @@ def idle_chats(scene: Scene) -> dict[str, int]:
     """Let each platform have a chat that has been answered and says no more; messages so far."""
     for name in scene.sims:
         scene.say(name, "idle", "idle")
-    until(lambda: all(scene.texts(name, "idle") for name in scene.sims), 20, "the idle chats' answers")
+    until(lambda: all(scene.texts(name, "idle") for name in scene.sims), what="the idle chats' answers")
     return {name: len(scene.texts(name, "idle")) for name in scene.sims}
 
 
@@ -99,8 +106,7 @@ class Deaths:
     def die(self, scene: Scene) -> None:
         """Kill the gateway."""
         scene.gateway.popen.send_signal(signal.SIGKILL)
-        # Some platforms write a push down just after it has left: what came that close met a living process.
-        self.spans.append((time.time() + 0.001, math.inf))
+        self.spans.append((time.time(), math.inf))
         scene.gateway.kill(signal.SIGKILL)
 
     def born(self) -> None:
@@ -134,6 +140,30 @@ def arriving(scene: Scene, deaths: Deaths) -> float:
     return before / 0.5 / len(deaths.spans)
 
 
+def seconds_until_kept(scene: Scene) -> list[float]:
+    """How long each frame that nobody sends again was on its way until it was kept for another process, too."""
+    lines = (scene.stage.home / "kept").read_text("utf-8", "surrogateescape").splitlines()
+    said = [(float(at), words) for at, words in (line.split(" ", 1) for line in lines)]
+    found = []
+    for name in ONCE:
+        for push in scene.sims[name].record("push"):
+            kept = next((at for at, words in said if push["message_id"] in words), None)
+            if kept is not None:
+                found.append(max(0.0, kept - push["t"]))
+    return found
+
+
+def chance_allows(expected: float) -> int:
+    """How many of what happens so often on average may happen once: more do in one run of a thousand."""
+    count, likely = 0, math.exp(-expected)
+    rest = 1.0 - likely
+    while rest > 0.001:
+        count += 1
+        likely *= expected / count
+        rest -= likely
+    return count
+
+
 def on(platforms: Collection[str], cases: list[str]) -> list[str]:
     return [case for case in cases if case.split()[0] in platforms]
 
@@ -145,8 +175,8 @@ def judge(scene: Scene, load: Load, ends: int, deaths: Deaths) -> None:
         return [case for case in load.faults()["lost"] if case.split(": ", 1)[1] not in but]
 
     try:
-        until(lambda: not missing(set.union(*lost_in_gaps(scene, load, deaths))), 60)
-        until(lambda: not scene.gateway.status()["inbox"] and not scene.gateway.status()["outbox"], 60)
+        until(lambda: not missing(set.union(*lost_in_gaps(scene, load, deaths))))
+        until(lambda: not scene.gateway.status()["inbox"] and not scene.gateway.status()["outbox"])
     except AssertionError:
         pass  # told below, with what is missing
     gevent.sleep(1.5)  # a second answer would come now
@@ -166,13 +196,23 @@ def judge(scene: Scene, load: Load, ends: int, deaths: Deaths) -> None:
     reopened = [entry for entry in found if entry["text"] == REOPENED]
     print(f"drafts begun again, for a kill came between their beginning and its receipt: {len(reopened)}")
     assert len(reopened) == len(found) and len(reopened) <= ends, found
-    # The share of kills that cut one is how often they come times how long one is on its way to the commit.
-    rate = arriving(scene, deaths) if deaths.spans else load.rate * len(ONCE) / len(PLATFORMS)
-    share = len(cut_off) / ends
-    window = share / max(rate, 0.1)
-    print(f"so in {share:.1%} of {ends} ends, at {rate:.1f} such frames a second; {window:.2%} at one a second,")
-    print(f"which means {window * 1000:.1f} ms from the push to the commit")
-    assert len(cut_off) <= 1 or window < 0.01, f"under 1 % of kills at one such frame a second: {cut_off}"
+    if deaths.spans:
+        judge_cuts(scene, ends, deaths, cut_off)
+    else:
+        assert not cut_off, f"who is asked to stop takes what has come: {cut_off}"
+
+
+def judge_cuts(scene: Scene, kills: int, deaths: Deaths, cut_off: list[str]) -> None:
+    """Under 1 % of kills cut a frame off before it is safe, and no more of them than the time it takes makes likely."""
+    rate, waits = arriving(scene, deaths), sorted(seconds_until_kept(scene))
+    mean = sum(waits) / len(waits)
+    share = rate * mean
+    most = waits[len(waits) * 99 // 100]
+    print(f"{len(waits)} such frames, {rate:.1f} a second before the kills, were safe after {mean * 1000:.2f} ms on")
+    print(f"average, 99 of 100 of them within {most * 1000:.2f} ms: that is {share:.2%} of kills;")
+    print(f"cut off in {len(cut_off) / kills:.2%} of {kills} kills, chance allows {chance_allows(kills * share)}")
+    assert share < 0.01
+    assert len(cut_off) <= chance_allows(kills * share), cut_off
 
 
 def test_kill_9_at_seeded_instants_loses_nothing_and_doubles_nothing_that_has_a_key(stage, long_run, seed) -> None:
@@ -191,13 +231,16 @@ def test_kill_9_at_seeded_instants_loses_nothing_and_doubles_nothing_that_has_a_
         hops += found_by(scene, unacknowledged(scene))
         deaths.born()
         scene.gateway = stage.gateway()
-        scene.gateway.until_ready(30)
+        scene.gateway.until_ready()
         writing.get(timeout=30)
         if number % ROUND == ROUND - 1:
-            until(lambda: not scene.gateway.status()["inbox"], 60, "what has gathered to be answered")
+            until(lambda: not scene.gateway.status()["inbox"], what="what has gathered to be answered")
     print(f"{kills} kills, {load.messages} messages; messages found at each hop:")
     for hop, count in hops.most_common():
         print(f"  {hop:28}{count:6}")
+    if long_run:
+        # Of drafts there are enough in the next test.
+        assert set(hops) >= {*INBOX.values(), *OUTBOX.values(), ON_ITS_WAY}, "a hop that no kill has hit proves nothing"
     judge(scene, load, kills, deaths)
     assert {name: len(scene.texts(name, "idle")) for name in scene.sims} == idle, "an idle chat was written to"
     assert scene.gateway.status()["dead"] == 0
@@ -220,7 +263,7 @@ def test_kill_9_while_answers_grow_on_every_platform_leaves_each_whole_and_once(
         hops += found_by(scene, 0)
         deaths.born()
         scene.gateway = stage.gateway()
-        scene.gateway.until_ready(30)
+        scene.gateway.until_ready()
         writing.get(timeout=30)
         if number % ROUND == ROUND - 1:
             until(lambda: not scene.gateway.status()["inbox"], 120, "what has gathered to be answered")
@@ -246,7 +289,7 @@ def test_sigterm_at_seeded_instants_loses_nothing_and_ends_well(stage, long_run,
         assert scene.gateway.kill(signal.SIGTERM) == 0, scene.gateway.tail()
         slowest = max(slowest, time.monotonic() - began)
         scene.gateway = stage.gateway()
-        scene.gateway.until_ready(30)
+        scene.gateway.until_ready()
     print(f"{stops} stops; the slowest took {slowest:.2f} s")
     assert slowest < drain + 5
     judge(scene, load, stops, Deaths())
@@ -264,7 +307,7 @@ def test_a_turn_that_kills_its_process_is_given_up_alone(stage, seed) -> None:
     scene = six(stage, gateway={"agent": agent}, platforms=("feishu", "qq"))
     for number in range(20):
         scene.say(("feishu", "qq")[number % 2], f"good{number}", f"wait 1 {number}")
-    until(lambda: scene.gateway.status()["turns"] == 20, 10)
+    until(lambda: scene.gateway.status()["turns"] == 20)
     scene.say("feishu", "bad", "die")
     deaths = 0
     while deaths < 10:

@@ -2,7 +2,8 @@
 
 ``python -m tests.support.faulty run ...`` is the gateway. The file that HERMES_GREEN_FAULTY names may say how
 many seconds each commit takes; names under "dead.invalid" are looked up for 20 s in vain; at SIGUSR2 the file
-beside it (".live") is told how many greenlets there are, and how many objects of each type.
+beside it (".live") is told how many greenlets there are, and how many objects of each type. The file that
+HERMES_GREEN_KEPT names is told of each frame that is sheltered until its commit: when, and what it says.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,22 @@ def count_live(*_: Any) -> None:
     fresh.rename(CONTROL.with_suffix(".live"))
 
 
+def note_kept(place: str) -> None:
+    """Write down when a frame was sheltered; a line each."""
+    from hermes_green.ops.shelter import Held, Shelter
+
+    keep = Shelter.keep
+    notes = open(place, "a", buffering=1, encoding="utf-8", errors="surrogateescape")
+
+    def noted(self: Shelter, raw: str | bytes) -> Held | None:
+        held = keep(self, raw)
+        if held is not None:
+            notes.write(f"{time.time()!r} {' '.join(str(raw).split())}\n")
+        return held
+
+    Shelter.keep = noted  # type: ignore[method-assign]
+
+
 def main() -> int:
     """Patch as the gateway does, put the faults in, and be the gateway."""
     from hermes_green import __main__
@@ -73,6 +91,8 @@ def main() -> int:
 
     app.open_store = open_store
     dead_dns()
+    if os.environ.get("HERMES_GREEN_KEPT"):
+        note_kept(os.environ["HERMES_GREEN_KEPT"])
     signal.signal(signal.SIGUSR2, count_live)
     return __main__.main()
 
