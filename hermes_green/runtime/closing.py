@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Callable, Sequence
 
 import gevent
 
@@ -19,6 +19,13 @@ class Deadline:
     def left(self, most: float = float("inf"), *, leaving: float = 0.0) -> float:
         """Seconds that a step may take: at most ``most``, and so that ``leaving`` remain for what follows it."""
         return max(0.0, min(most, self._at - self._clock.monotonic() - leaving))
+
+
+def end_all(greenlets: Sequence[gevent.Greenlet], seconds: float) -> None:
+    """Kill them and wait until they have ended; whoever does not within ``seconds`` is left behind, because others
+    have to end as well. (To be told so by a timeout of gevent's, as by ``killall``, would end whoever asks.)"""
+    gevent.killall(greenlets, block=False)
+    gevent.joinall(greenlets, timeout=seconds)
 
 
 def side_by_side(seconds: float, **steps: Callable[[], object]) -> None:

@@ -27,6 +27,7 @@ from hermes_green.core.model import Caps, Peer
 from hermes_green.core.ports import Adapter, OutLease, Settled, Store
 from hermes_green.runtime import refused
 from hermes_green.runtime.borders import ANYTHING
+from hermes_green.runtime.closing import end_all
 from hermes_green.runtime.events import Bus
 from hermes_green.runtime.facts import facts_of
 from hermes_green.runtime.gates import Gates
@@ -185,7 +186,7 @@ class Delivery:
         for bell in self._lanes.values():
             bell.set()
         self._idle.wait(max(LAST, min(2.0, deadline - self._clock.monotonic())))
-        gevent.killall(list(self._workers.values()), block=True, timeout=LAST)
+        end_all(list(self._workers.values()), LAST)
 
     def _due(self) -> bool:
         """True while a lane may send at once."""

@@ -20,11 +20,14 @@ from hermes_green.core.pacing import Backoff
 from hermes_green.core.ports import Ack, Intake as Item, Store
 from hermes_green.ops.shelter import Shelter
 from hermes_green.runtime.borders import ANYTHING
+from hermes_green.runtime.closing import end_all
 
 BOUND = 1_000
 BATCH = 100
 # Seconds by which an ack lets the turn go ahead.
 COURTESY = 0.0015
+# Seconds for what it still does when it is closed: an ack is an adapter's.
+ENDING = 2.0
 # Seconds of work on one batch before the others have their turn, and a pause that lets timers run too.
 SLICE = 0.001
 TURN = 1e-9
@@ -135,7 +138,7 @@ class Intake:
         self._empty.wait(timeout)
         if self._acks:
             gevent.sleep(2 * COURTESY)
-        gevent.killall([self._writer, self._acker], block=True, timeout=2)
+        end_all([self._writer, self._acker], ENDING)
         if self.shelter is not None:
             self.shelter.close()
 

@@ -15,6 +15,7 @@ from hermes_green.core.errors import LeaseLost, StoreAway, StoreError
 from hermes_green.core.model import renamed
 from hermes_green.core.ports import Lease, Resets, Store
 from hermes_green.runtime.borders import ANYTHING
+from hermes_green.runtime.closing import end_all
 
 STORE_RETRY = 0.5
 # A lease outlives its turn by this much, so that ending the turn is always still ours.
@@ -204,7 +205,7 @@ class Lanes:
         gevent.killall(turns, Parked, block=False)
         greenlets = [lane.greenlet for lane in self._lanes.values() if lane.greenlet is not None]
         gevent.joinall(greenlets, timeout=grace * 2 / 3)
-        gevent.killall(greenlets, block=True, timeout=grace / 3)
+        end_all(greenlets, grace / 3)
         return len(turns)
 
     # --- a lane's greenlet ---

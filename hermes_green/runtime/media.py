@@ -24,6 +24,7 @@ from hermes_green.core.errors import HermesError
 from hermes_green.core.model import Attachment, Inbound
 from hermes_green.core.ports import Adapter
 from hermes_green.runtime.borders import ANYTHING
+from hermes_green.runtime.closing import end_all
 
 LIMIT = 20 * 1024 * 1024
 # Seconds for one file.
@@ -126,8 +127,7 @@ class Media:
             # They keep the time themselves; only a disk that hangs lets them not.
             gevent.joinall(workers, timeout=TOTAL + ENDING)
         finally:
-            gevent.killall(workers, block=False)
-            gevent.joinall(workers, timeout=ENDING)
+            end_all(workers, ENDING)
         return tuple(found)
 
     def sweep(self, days: float) -> int:

@@ -10,6 +10,7 @@ import gevent
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import HermesError, StoreBroken
 from hermes_green.core.ports import Counts, Retention, Store
+from hermes_green.runtime.closing import end_all
 
 PULSE = 2.0
 PRUNE_EVERY = 600.0
@@ -71,7 +72,7 @@ class Upkeep:
 
     def close(self) -> None:
         """End both loops."""
-        gevent.killall(self._greenlets, block=True, timeout=2)
+        end_all(self._greenlets, 2.0)
 
     def _pulse(self) -> None:
         while True:

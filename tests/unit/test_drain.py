@@ -11,7 +11,7 @@ from hermes_green.core.machine import State
 from hermes_green.core.model import Inbound, Peer, Receipt
 from hermes_green.core.options import Access
 from hermes_green.core.ports import Intake as Item, NewPart
-from hermes_green.runtime import delivery, house
+from hermes_green.runtime import delivery, house, intake
 from hermes_green.runtime.closing import Deadline
 from hermes_green.runtime.context import AdapterContext
 from hermes_green.runtime.events import Bus
@@ -165,6 +165,33 @@ def test_a_drain_in_which_nothing_answers_any_more_is_over_in_time(scene, monkey
     began = scene.clock.monotonic()
     scene.house.drain(0.05, Deadline(scene.clock, 0.5))
     assert scene.clock.monotonic() - began < 0.5 - 0.05, "the rest of the process has to end as well"
+
+
+@pytest.mark.parametrize("where", ["a send", "an ack"])
+def test_an_adapter_that_does_not_end_when_it_is_told_to_costs_nobody_else_the_end(scene, monkeypatch, where):
+    monkeypatch.setattr(house, "DRAIN_TAIL", 0.05)
+    monkeypatch.setattr(intake, "ENDING", 0.02, raising=False)
+    for place in (house, delivery):
+        monkeypatch.setattr(place, "LAST", 0.02)
+    store, child, begun = scene.store, scene.child, []
+
+    def stubborn(*args):
+        begun.append(args)
+        try:
+            gevent.sleep(60)
+        except gevent.GreenletExit:
+            gevent.sleep(0.3)
+
+    scene.rooms.adapter.send = stubborn
+    eventually(lambda: child.state is State.READY)
+    if where == "a send":
+        store.enqueue("k", "d", "one", [NewPart(Peer("one", "c", "dm"), {"text": "a"})], scene.clock.wall())
+        scene.rooms.delivery.wake("one", "c")
+    else:
+        child.intake.offer(Offer(Inbound(("x",), Peer("one", "f", "dm"), "x", "x"), stubborn, {}))
+    eventually(lambda: begun)
+    scene.house.drain(0.05, Deadline(scene.clock, 2.1))
+    assert scene.rooms.adapter.closed == 1
 
 
 def test_nothing_is_asked_of_an_adapter_any_more_when_it_is_closed(scene, monkeypatch):
