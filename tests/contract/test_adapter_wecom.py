@@ -162,12 +162,28 @@ class TestWeCom(AdapterContract):
 
     def test_events_are_counted_and_go_no_further(self, bench: Bench) -> None:
         run = bench.ready()
-        for event in ("enter_chat", "template_card_event", "feedback_event", "something_new"):
+        for event in ("enter_chat", "feedback_event", "something_new"):
             bench.sim.say(event=event)
         bench.hear(run, "still here")
         assert len(run.port.offered) == 1 and run.port.quarantined == []
         assert bench.ctx.counts["frames", "unknown"] == 1 and bench.ctx.counts["frames", "enter_chat"] == 1
         assert bench.sim.record(kind="welcome") == [], "nobody is greeted unasked"
+
+    @pytest.mark.parametrize("kind", ["dm", "group"])
+    def test_what_is_chosen_on_a_card_is_asked_and_answered_by_a_message_of_our_own(
+        self, bench: Bench, kind: str
+    ) -> None:
+        run = bench.ready()
+        bench.sim.say(event="template_card_event", chat_type=kind, body={"event_key": "approve", "task_id": "t"})
+        wait_for(lambda: run.port.accepted, what="the choice")
+        (inbound,) = run.port.accepted
+        assert inbound.text == "[card: approve]" and [kept.state for kept in run.port.kept] == ["done"]
+        (part,) = bench.parts(inbound, "approved")
+        with pytest.raises(SendRefused):
+            bench.adapter.draft_open(inbound.peer, inbound.reply_ref, "a" * 32, 1, run.port.link)
+        bench.adapter.send(part, run.port.link)
+        (sent,) = bench.sends()
+        assert (sent["text"], sent["via"], sent["chat"]) == ("approved", "send", inbound.peer.chat_id)
 
     def test_a_welcome_is_said_where_one_is_configured(self, bench: Bench) -> None:
         adapter = wecom.create(self.driver.settings(bench.sim, welcome="at your service"), bench.ctx)

@@ -156,6 +156,36 @@ def test_kinds_we_do_not_know_are_said_in_words() -> None:
     assert heard(msgtype="voice", voice={"content": "hi"}).strange == ""
 
 
+NESTED = {"card_type": "vote_interaction", "event_key": "send", "selected_items": {
+    "selected_item": [{"question_key": "lunch", "option_ids": {"option_id": ["rice", "soup"]}}, {"option_ids": 7}, 7]
+}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "told, text",
+    [
+        ({"event_key": "approve", "task_id": "t1"}, "[card: approve]"),
+        ({"template_card_event": NESTED}, "[card: send lunch: rice, soup]"),
+        ({"event_key": 7}, "[card]"),
+    ],
+)
+def test_what_is_chosen_on_a_card_is_a_message_that_has_no_way_of_its_own_to_be_answered(told: Any, text: str) -> None:
+    inbound = heard(msgtype="event", event={"eventtype": "template_card_event", **told})
+    assert (inbound.text, inbound.peer.chat_id, inbound.peer.user_id) == (text, "alice", "alice")
+    assert inbound.keys == ("m1",) and inbound.mentioned and inbound.strange == ""
+    # The platform takes no answer under the id of an event, only messages of the bot's own.
+    assert inbound.reply_ref == {"message_id": "m1"}
+    group = heard(msgtype="event", chattype="group", chatid="g1", event={"eventtype": "template_card_event", **told})
+    assert (group.peer.chat_id, group.peer.chat_type) == ("g1", "group")
+
+
+def test_other_events_are_no_messages() -> None:
+    frame = {"cmd": "aibot_event_callback", "headers": {"req_id": "r"}}
+    for kind in ("enter_chat", "feedback_event", "disconnected_event", "something_new"):
+        body = {"msgid": "m", "msgtype": "event", "from": {"userid": "a"}, "event": {"eventtype": kind}}
+        assert parse(wire.decode(json.dumps({**frame, "body": body})), "wecom") is None
+
+
 @pytest.mark.parametrize("wrong", [{"msgid": ""}, {"from": {}}, {"from": 7}, {"msgtype": None}, {"chattype": "group"}])
 def test_a_message_without_what_makes_it_one_is_a_bad_frame(wrong: dict[str, Any]) -> None:
     with pytest.raises(BadFrame):

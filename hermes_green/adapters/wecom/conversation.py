@@ -76,9 +76,9 @@ class Conversation(Dialogue):
             if frame.cmd in (wire.MESSAGE, wire.EVENT):
                 self._sure_at = time.monotonic()
             if frame.cmd == wire.MESSAGE:
-                self._hand_in(raw, lambda: parse(frame, self._ctx.child, self._settings.bot_name), None)
+                self._on_message(frame, raw)
             elif frame.cmd == wire.EVENT:
-                self._on_event(frame)
+                self._on_event(frame, raw)
             elif frame.cmd:
                 self._keep_strange(raw, f"a frame of the unknown cmd {frame.cmd[:40]!r}")
             else:
@@ -86,7 +86,13 @@ class Conversation(Dialogue):
         except BadFrame as error:
             self._port.quarantine(raw, error)
 
-    def _on_event(self, frame: Frame) -> None:
+    def _on_message(self, frame: Frame, raw: str | bytes) -> None:
+        self._hand_in(raw, lambda: parse(frame, self._ctx.child, self._settings.bot_name), None)
+
+    def _on_event(self, frame: Frame, raw: str | bytes) -> None:
+        if frame.event == wire.CHOSEN:
+            self._on_message(frame, raw)
+            return
         if frame.event == wire.DISPLACED:
             # The socket goes on to look healthy; whoever redials here kicks the other, for ever.
             raise Displaced("another program has subscribed with this bot", code=wire.DISPLACED, action=TAKEN)

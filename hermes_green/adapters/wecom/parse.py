@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any, Literal, Mapping
 
-from hermes_green.adapters.wecom.wire import Frame
-from hermes_green.core.loose import bordered, dict_of, list_of, need, seconds_of, text_of
+from hermes_green.adapters.wecom.wire import CHOSEN, Frame
+from hermes_green.core.loose import bordered, dict_of, list_of, need, objects_of, seconds_of, text_at, text_of
 from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote
 
 _MENTION = re.compile(r"^\s*@\S+\s*")
@@ -29,25 +29,28 @@ def parse(frame: Frame, child: str, bot_name: str = "") -> Inbound | None:
     """
     body = frame.body
     message_id, kind = need(body, "msgid"), need(body, "msgtype")
-    if kind in ("event", "stream"):
+    chosen = frame.event == CHOSEN
+    if kind == "stream" or (kind == "event" and not chosen):
         return None  # "stream" asks webhook bots for the next piece; here pieces are pushed
     user_id = need(dict_of(body.get("from")), "userid")
     group = text_of(body.get("chattype")) == "group"
     chat_type: ChatType = "group" if group else "dm"
-    text, attachments = _content(kind, body)
-    if group:
+    text, attachments = (_choice(body), ()) if chosen else _content(kind, body)
+    if group and not chosen:
         text = _addressed(text, bot_name)
     sent_at = seconds_of(body.get("create_time"))
+    ref = {"message_id": message_id}
     return Inbound(
         keys=(message_id,),
         peer=Peer(child, need(body, "chatid") if group else user_id, chat_type, user_id=user_id),
         message_id=message_id,
         text=text,
         attachments=attachments,
-        reply_ref={"req_id": frame.req_id, "message_id": message_id, "at": sent_at},
+        # Under an event's id the platform takes no answer, only messages of the bot's own.
+        reply_ref=ref if chosen else {"req_id": frame.req_id, **ref, "at": sent_at},
         sent_at=sent_at,
         quote=_quote(body.get("quote")),
-        strange="" if kind in KNOWN else kind,
+        strange="" if chosen or kind in KNOWN else kind,
     )
 
 
@@ -67,6 +70,18 @@ def _content(kind: str, body: Mapping[str, Any]) -> tuple[str, tuple[Attachment,
         return text, ()
     ref = {"url": url, "aeskey": text_of(part.get("aeskey"))}
     return text, (Attachment(kind=_MEDIA[kind], ref=ref, name=name),)
+
+
+def _choice(body: Mapping[str, Any]) -> str:
+    """What a user has chosen on a card: the name of what was pressed, and the answers to its questions."""
+    event = dict_of(body.get("event"))
+    told = dict_of(event.get(CHOSEN)) or event
+    words = [text_at(told, "event_key")]
+    for item in objects_of(dict_of(told.get("selected_items")).get("selected_item")):
+        options = ", ".join(filter(None, map(text_of, list_of(dict_of(item.get("option_ids")).get("option_id")))))
+        words.append(f"{text_at(item, 'question_key')}: {options}" if options else "")
+    said = " ".join(filter(None, words))
+    return f"[card: {said}]" if said else "[card]"
 
 
 def _quote(quote: Any) -> Quote | None:

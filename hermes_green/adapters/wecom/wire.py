@@ -30,8 +30,9 @@ EVENT = "aibot_event_callback"
 
 ENTERED = "enter_chat"
 DISPLACED = "disconnected_event"
+CHOSEN = "template_card_event"
 # Events that ask nothing of us; ``feedback_event`` is about ids that we never give.
-KNOWN_EVENTS = frozenset({ENTERED, DISPLACED, "template_card_event", "feedback_event"})
+KNOWN_EVENTS = frozenset({ENTERED, "feedback_event"})
 
 
 @dataclass(frozen=True, slots=True)
