@@ -89,6 +89,13 @@ class Attachment:
     path: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What a file is called, where its platform tells that only with the bytes: comes before them."""
+
+    name: str
+
+
 def kind_of(mime: str) -> MediaKind:
     """What a file is to people, by its MIME type, or the platform's own that looks like one."""
     return _BY_MIME.get(mime.partition("/")[0], "file")

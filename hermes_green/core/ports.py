@@ -161,9 +161,10 @@ class Adapter(Protocol):
     Optional abilities are called only where the caps of the chat's kind say so: ``find(part) ->
     Receipt | None`` (lookup), ``draft_open(peer, ref, key, seq, link) -> handle`` and
     ``draft_update(handle, text, n, link)`` (streaming), ``typing(peer, link)`` (typing),
-    ``fetch(ref) -> Iterator[bytes]`` (media), ``quoted(ref) -> Quote`` (quotes), which raises a HermesError
-    where it cannot be told, and ``replay(port, raw)`` (not ``resends``): hand in a frame that was kept, before
-    there is a link; it raises what ``accept`` raises.
+    ``fetch(ref) -> Iterator[bytes]`` (media), with a ``Called`` before them where the name of the file comes
+    with its bytes, ``quoted(ref) -> Quote`` (quotes), which raises a HermesError where it cannot be told, and
+    ``replay(port, raw)`` (not ``resends``): hand in a frame that was kept, before there is a link; it raises what
+    ``accept`` raises.
     """
 
     caps: CapsTable

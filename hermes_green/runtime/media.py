@@ -12,7 +12,7 @@ import re
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence
 
@@ -21,7 +21,7 @@ from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
 from hermes_green.core.errors import HermesError
-from hermes_green.core.model import Attachment, Inbound
+from hermes_green.core.model import Attachment, Called, Inbound
 from hermes_green.core.ports import Adapter
 from hermes_green.runtime.borders import ANYTHING
 from hermes_green.runtime.closing import end_all
@@ -42,6 +42,7 @@ AHEAD = 8
 WAITING = 200
 # Small chunks are gathered, so that a slow sender does not cost a thread hop per packet.
 WRITE = 256 * 1024
+_PART = ".part"
 _UNSAFE = re.compile(r"[^\w.\- ]+")
 
 
@@ -165,21 +166,27 @@ class Media:
         return item
 
     def _fetched(self, adapter: Adapter, item: Attachment, stem: str, until: float) -> Attachment:
-        target = self._root / _today() / f"{stem}-{_safe(item.name or item.kind)}"
-        found = self._offhub(_existing, self._root, target.name)
+        # Without a name in its message it may have got one when it was fetched.
+        found = self._offhub(_existing, self._root, _file_of(stem, item) if item.name else f"{stem}-*")
         if found is not None:
-            return replace(item, path=str(found))
+            told = found.name.removeprefix(f"{stem}-")
+            return replace(item, path=str(found), name=item.name or (told if told != item.kind else ""))
         if item.size is not None and item.size > self._limit:
             raise TooLarge(f"{item.size} bytes are more than the {self._limit} that are kept")
         with _within(until):
             source: Any = adapter
-            size = self._write(source.fetch(item.ref), target)
+            chunks = iter(source.fetch(item.ref))
+            first = next(chunks, b"")
+            if isinstance(first, Called):
+                item, first = replace(item, name=item.name or _safe(first.name)), b""
+            target = self._root / _today() / _file_of(stem, item)
+            size = self._write(chain((first,), chunks), target)
         return replace(item, path=str(target), size=size)
 
     def _write(self, chunks: Iterator[bytes], target: Path) -> int:
         """Stream to a file that appears whole or not at all; its size. By name, piece by piece: a thread may
         still write when nobody waits for it any more, and a descriptor could be another file's by then."""
-        part = target.with_name(f"{target.name}.{next(self._parts)}.part")
+        part = target.with_name(f"{target.name}.{next(self._parts)}{_PART}")
         self._offhub(_create, part)
         size, pending = 0, bytearray()
         try:
@@ -230,6 +237,11 @@ def _within(until: float) -> gevent.Timeout:
     return gevent.Timeout(left, late)
 
 
+def _file_of(stem: str, item: Attachment) -> str:
+    """What its file is called."""
+    return f"{stem}-{_safe(item.name or item.kind)}"
+
+
 def _safe(name: str) -> str:
     """A file name that stays in its directory."""
     return _UNSAFE.sub("_", name).strip(". ")[-80:] or "file"
@@ -251,4 +263,5 @@ def _append(path: Path, data: bytes) -> None:
 
 
 def _existing(root: Path, name: str) -> Path | None:
-    return next(iter(root.glob(f"*/{name}")), None) if root.is_dir() else None
+    whole = (path for path in root.glob(f"*/{name}") if not path.name.endswith(_PART))
+    return next(whole, None) if root.is_dir() else None

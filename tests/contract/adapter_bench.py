@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Mapping
 
 from hermes_green.core.errors import LinkLost
-from hermes_green.core.model import Inbound, Part, Reply
+from hermes_green.core.model import Called, Inbound, Part, Reply
 from tests.support.port import FakeContext, FakePort, Run, wait_for
 
 INTERVAL = 0.3
@@ -136,6 +136,10 @@ class Bench:
     def sends(self) -> list[Mapping[str, Any]]:
         """What the simulator got, repeats apart."""
         return [entry for entry in self.sim.record(kind="send") if not entry.get("duplicate")]
+
+    def fetched(self, ref: Mapping[str, Any]) -> bytes:
+        """The bytes of what came with a message."""
+        return b"".join(piece for piece in self.adapter.fetch(ref) if not isinstance(piece, Called))
 
     def shown(self, inbound: Inbound) -> list[str]:
         """The texts of ours that stand in a message's chat now."""

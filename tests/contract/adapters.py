@@ -367,7 +367,7 @@ class AdapterContract:
         wait_for(lambda: run.port.accepted, what="the file")
         inbound = run.port.accepted[-1]
         (item,) = inbound.attachments
-        assert b"".join(bench.adapter.fetch(item.ref)) == data
+        assert bench.fetched(item.ref) == data
         (tmp_path / "plan.pdf").write_bytes(data)
         media = (Attachment("file", name="plan.pdf", path=str(tmp_path / "plan.pdf")),)
         payloads = bench.adapter.render(Reply("here it is", inbound.peer, inbound.reply_ref, media))

@@ -17,7 +17,7 @@ import pytest
 
 from hermes_green.adapters.wecom import PLATFORM as wecom, drafts, exchange
 from hermes_green.core.errors import Displaced, LinkLost, SendRefused, SendRetry, SendUnknown, Throttled
-from hermes_green.core.model import Attachment, Inbound, Part, Peer, Reply, Secret
+from hermes_green.core.model import Attachment, Called, Inbound, Part, Peer, Reply, Secret
 from hermes_green.runtime.media import Media
 from hermes_green.sim.wecom import WeComSim
 from tests.contract.adapters import INTERVAL, TIMEOUT, AdapterContract, Bench, Driver, again
@@ -216,7 +216,15 @@ class TestWeCom(AdapterContract):
         inbound = bench.hear(run, message_type=kind, data=base64.b64encode(data).decode())
         (attachment,) = inbound.attachments
         assert attachment.kind == kind and inbound.text == f"[{kind}]"
-        assert b"".join(bench.adapter.fetch(attachment.ref)) == data
+        assert bench.fetched(attachment.ref) == data
+
+    @pytest.mark.parametrize("name", ["报告 1.pdf", 'a "b"; c.txt', "plain.csv"])
+    def test_a_file_s_name_comes_with_its_bytes(self, bench: Bench, name: str) -> None:
+        data = base64.b64encode(b"words").decode()
+        inbound = bench.hear(bench.ready(), message_type="file", data=data, name=name)
+        (attachment,) = inbound.attachments
+        first, *pieces = bench.adapter.fetch(attachment.ref)
+        assert first == Called(name) and b"".join(pieces) == b"words"
 
     def test_a_file_whose_turn_comes_after_the_end_of_its_link_is_there_all_the_same(self, tmp_path: Path) -> None:
         sim = self.driver.simulator(media_ttl=0.5).start()
@@ -240,7 +248,7 @@ class TestWeCom(AdapterContract):
             data = base64.b64encode(b"pixels").decode()
             inbound = bench.hear(bench.ready(), message_type="mixed", text="look", data=data)
             assert inbound.text == "look\n[image]"
-            assert b"".join(bench.adapter.fetch(inbound.attachments[0].ref)) == b"pixels"
+            assert bench.fetched(inbound.attachments[0].ref) == b"pixels"
         finally:
             bench.close()
 

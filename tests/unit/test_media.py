@@ -10,7 +10,7 @@ import pytest
 from loguru import logger
 
 from hermes_green.core.errors import LinkLost
-from hermes_green.core.model import Attachment, Caps, CapsTable, Inbound, Peer, Quote
+from hermes_green.core.model import Attachment, Called, Caps, CapsTable, Inbound, Peer, Quote
 from hermes_green.core.options import Access
 from hermes_green.runtime import lanes, media as media_module
 from hermes_green.runtime.media import Media, stem_of
@@ -53,6 +53,27 @@ def test_a_rerun_finds_the_file_of_the_first_attempt(media):
     source = Source()
     first = media.bring(source, [Attachment("file", {}, "a")], "t1")
     assert media.bring(source, [Attachment("file", {}, "a")], "t1")[0].path == first[0].path and source.calls == 1
+
+
+class Telling(Source):
+    """Tells only with the bytes what the file is called."""
+
+    def fetch(self, ref):
+        yield Called("../报告 1.pdf")
+        yield from super().fetch(ref)
+
+
+def test_a_file_whose_name_comes_with_its_bytes_is_called_so_also_by_a_rerun(media, tmp_path):
+    source, nameless = Telling(b"%PDF-1.7 x"), Attachment("file", {})
+    first, again = (media.bring(source, [nameless, Attachment("file", {})], "t1") for _ in range(2))
+    assert [(each.path, each.name) for each in first] == [(each.path, each.name) for each in again]
+    assert source.calls == 2
+    (item, _) = first
+    assert item.name == Path(item.path).name.partition("-0-")[2] and item.name.endswith("报告 1.pdf")
+    assert Path(item.path).read_bytes() == b"%PDF-1.7 x" and item.size == 10
+    assert os.path.realpath(item.path).startswith(str(tmp_path / "media"))
+    (known,) = media.bring(source, [Attachment("file", {}, "mine.pdf")], "t2")
+    assert known.name == "mine.pdf" and known.path.endswith("mine.pdf"), "the message's own name counts"
 
 
 FAILS = (LinkLost("gone"), ValueError("bug"), gevent.Timeout(1))

@@ -17,7 +17,7 @@ from hermes_green.adapters.wecom import PLATFORM as wecom, wire
 from hermes_green.adapters.wecom.codes import SUBSCRIBING
 from hermes_green.adapters.wecom.drafts import KEEP_ALIVE, pace
 from hermes_green.adapters.wecom.exchange import refusal
-from hermes_green.adapters.wecom.media import KINDS, decrypted, fetched
+from hermes_green.adapters.wecom.media import KINDS, decrypted, fetched, name_in
 from hermes_green.adapters.wecom.parse import parse
 from hermes_green.adapters.wecom.render import LIMIT, render, shown
 from hermes_green.core.errors import AuthRejected, BadFrame, LinkLost, SendRefused, SendRetry, SendUnknown
@@ -271,6 +271,21 @@ def test_an_answer_without_words_is_still_an_answer() -> None:
     assert payload["media"]["path"] == "/tmp/a.png"
 
 
+@pytest.mark.parametrize(
+    "header, name",
+    [
+        ("attachment; filename*=UTF-8''%E6%8A%A5%E5%91%8A%201.pdf", "报告 1.pdf"),
+        ("attachment; filename=\"x.pdf\"; filename*=utf-8''y.pdf", "y.pdf"),
+        ('attachment; filename="a b.txt"', "a b.txt"),
+        ("attachment; filename=%E6%8A%A5.csv; size=3", "报.csv"),
+        ("attachment", ""),
+        ("", ""),
+    ],
+)
+def test_a_file_s_name_stands_in_its_header(header: str, name: str) -> None:
+    assert name_in(header) == name
+
+
 def test_a_draft_shows_what_fits() -> None:
     assert shown("short") == "short"
     assert len(shown("中" * 100_000).encode()) <= LIMIT
@@ -332,6 +347,7 @@ def test_a_wrong_key_or_a_cut_file_is_an_error_and_no_garbage() -> None:
 def test_the_answer_for_a_file_is_closed_also_where_nothing_of_it_can_be_read() -> None:
     class Answer:
         status, ends = 200, 0
+        headers: Any = {}
 
         def pieces(self) -> Any:
             yield b"data"

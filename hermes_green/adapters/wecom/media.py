@@ -8,14 +8,17 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from contextlib import closing
 from typing import Any, Iterable, Iterator, Mapping
+from urllib.parse import unquote
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from hermes_green.adapters.wecom import wire
 from hermes_green.adapters.wecom.exchange import Exchange
 from hermes_green.core.errors import LinkLost, SendRetry
+from hermes_green.core.model import Called
 from hermes_green.link.api import delivered
 from hermes_green.link.fair import Fair
 from hermes_green.link.files import MIB, Shown, read_file, shown_as
@@ -35,15 +38,27 @@ KINDS: Mapping[str, Shown[str]] = {
 # --- in --------------------------------------------------------------------------------------------
 
 
-def fetched(http: Http, url: str, aeskey: str) -> Iterator[bytes]:
-    """The bytes at an address that the platform handed out, which is good for five minutes.
+def fetched(http: Http, url: str, aeskey: str) -> Iterator[Any]:
+    """The bytes at an address that the platform handed out, which is good for five minutes; before them what
+    the file is called, which no frame tells.
 
     Raises:
         LinkLost: they cannot be had, or are not what the key was made for.
     """
     with closing(http.stream("GET", url, first=20.0, pause=20.0, total=300.0)) as answer:
         pieces = delivered(answer)
+        name = name_in(answer.headers.get("Content-Disposition", ""))
+        if answer.status == 200 and name:
+            yield Called(name)
         yield from decrypted(pieces, aeskey) if aeskey else pieces
+
+
+def name_in(disposition: str) -> str:
+    """The file's name in a Content-Disposition, "" where there is none; both official clients read it so."""
+    starred = re.search(r"filename\*\s*=\s*UTF-8''([^;\s]+)", disposition, re.IGNORECASE)
+    plain = re.search(r'filename\s*=\s*(?:"([^"]*)"|([^;\s]+))', disposition, re.IGNORECASE)
+    found = starred or plain
+    return unquote(next(filter(None, found.groups()), "")) if found else ""
 
 
 def decrypted(pieces: Iterable[bytes], aeskey: str) -> Iterator[bytes]:
