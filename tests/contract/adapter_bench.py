@@ -81,6 +81,11 @@ class Driver:
         """Make every access token invalid, as in mid-life."""
         sim.rest.revoke()
 
+    def lose(self, bench: Bench, run: Run) -> None:
+        """End a run as a bad line does."""
+        bench.sim.fault("rst")
+        run.until_end()
+
     def delivered_text(self, sends: list[Mapping[str, Any]]) -> str:
         """The words that arrived, without what splitting may change."""
         return "".join("".join(str(entry["text"]).split()) for entry in sends)
