@@ -190,7 +190,7 @@ def test_an_adapter_that_does_not_end_when_it_is_told_to_costs_nobody_else_the_e
     else:
         child.intake.offer(Offer(Inbound(("x",), Peer("one", "f", "dm"), "x", "x"), stubborn, {}))
     eventually(lambda: begun)
-    scene.house.drain(0.05, Deadline(scene.clock, 2.1))
+    scene.house.drain(0.05, Deadline(scene.clock, 2.03))
     assert scene.rooms.adapter.closed == 1
 
 

@@ -268,7 +268,7 @@ def test_files_of_one_message_are_fetched_a_few_at_a_time_and_stay_in_order(medi
 
 
 def test_what_does_not_come_in_time_is_said_and_costs_what_came_nothing(media, monkeypatch, tmp_path, said):
-    monkeypatch.setattr(media_module, "TOTAL", 0.1)
+    monkeypatch.setattr(media_module, "TOTAL", 0.05)
     began = time.monotonic()
     items = media.bring(Shelf({"b": 30, "d": 30, "e": 30}, usual=0), files(*"abcdefg"), "t1")
     assert time.monotonic() - began < 10
@@ -285,7 +285,7 @@ def test_what_was_fetched_before_is_found_when_no_time_is_left(media, monkeypatc
 
 
 def test_one_file_has_its_own_time_within_that_of_all(media, monkeypatch, said):
-    monkeypatch.setattr(media_module, "TIMEOUT", 0.1)
+    monkeypatch.setattr(media_module, "TIMEOUT", 0.05)
     shelf = Shelf({"a": 30}, usual=0)
     assert contents(media.bring(shelf, files(*"abc"), "t1")) == [None, "b", "c"]
     assert len(said) == 1 and "all files" not in said[0] and shelf.at_once == 0
@@ -298,7 +298,7 @@ def test_each_of_several_files_at_a_time_is_bounded(media, tmp_path, said):
 
 
 def test_all_messages_of_a_turn_share_what_a_turn_may_have(media, monkeypatch):
-    monkeypatch.setattr(media_module, "TOTAL", 0.1)
+    monkeypatch.setattr(media_module, "TOTAL", 0.05)
     shelf, began = Shelf({"b": 30, "d": 30}, usual=0), time.monotonic()
     items = media.of(shelf, album("a", "b", number=1), album("c", "d", "e", number=2))
     assert contents(items) == ["a", None, "c", None, "e"] and shelf.most == media_module.AT_ONCE
