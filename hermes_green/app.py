@@ -48,6 +48,7 @@ from hermes_green.runtime.turn import Turns
 from hermes_green.runtime.upkeep import PULSE, Upkeep
 from hermes_green.runtime.witness import Witness
 from hermes_green.settings.schema import Config
+from hermes_green.store.schema import FILE
 from hermes_green.store.sqlite import SqliteStore
 from hermes_green.web.facade import Lab
 from hermes_green.web.guard import Guard
@@ -72,7 +73,7 @@ PROBE_TIMEOUT = 90.0
 
 def open_store(data_dir: Path) -> SqliteStore:
     """The store of a data directory. Raises StoreBroken, StoreAway."""
-    return SqliteStore(data_dir / "gateway.sqlite3", busy_timeout=STORE_BUSY)
+    return SqliteStore(data_dir / FILE, busy_timeout=STORE_BUSY)
 
 
 class Application:

@@ -143,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     audit = words.add("audit", record_verbs.audit, "show who asked what kind of thing when", "--since 2h", reads=True)
     audit.add_argument("--since", metavar="TIME", type=_time, default="24h", help="2h, 7d or a date (default: 24h)")
     audit.add_argument("--limit", metavar="N", type=int, default=1000, help="most lines, the newest (default: 1000)")
+    words.add("rescue", record_verbs.rescue, "put what can be read of a damaged database into a new one")
     words.add("version", verbs.version, "show the version", reads=True)
     sim = words.add("sim", verbs.sim, "run a simulated platform on loopback", "all")
     sim.add_argument("platform", metavar="PLATFORM", help="which platform, or all")

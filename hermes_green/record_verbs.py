@@ -184,6 +184,33 @@ def pairing_revoke(arguments: Namespace) -> int:
     return OK if done else FAILED
 
 
+def rescue(arguments: Namespace) -> int:
+    """Put what can be read of a damaged database into a new one."""
+    from hermes_green.ops.lock import FileLock, data_lock_path
+    from hermes_green.store import rescue as rescuing, schema
+
+    data_dir = outline_of(arguments).data_dir
+    path = data_dir / schema.FILE
+    if not path.exists():
+        say(f"there is no {path}: nothing to rescue")
+        return OK
+    with FileLock(data_lock_path(data_dir), what=f"data_dir {data_dir}", data_dir=str(data_dir)):
+        try:
+            done = rescuing.rescue(path)
+        except OSError as error:
+            raise HermesError(str(error)) from error
+    if done is None:
+        print(f"{path} is sound; nothing was changed")
+        return OK
+    rows = [
+        {"table": name, "rows": each.rows, "all of them": "yes" if each.whole else "no"}
+        for name, each in done.tables.items()
+    ]
+    print("\n".join(table(("table", "rows", "all of them"), rows)))
+    print(f"the damaged file is {done.aside} now; the gateway can be started")
+    return OK
+
+
 def _pairing(store: Any) -> Any:
     from hermes_green.runtime.saved import pairing
 

@@ -35,8 +35,8 @@ BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLIT
 def repair(path: Path) -> str:
     """The sentence that tells an operator how to mend a file that cannot be read."""
     return (
-        f"Stop the gateway and move {path} (with its -wal and -shm files) aside; then restore a backup as {path}, "
-        f"or rescue what can be read with: sqlite3 ASIDE .recover | sqlite3 {path}. Nothing was changed in it."
+        f"Move {path} (with its -wal and -shm files) aside and restore a backup as {path}; or let `hermes-green rescue` "
+        "put what can be read of it into a new one. Nothing was changed in it."
     )
 
 

@@ -22,7 +22,7 @@ LASTING = {"run", "try", "sim", "doctor"}
 READING = {"check", "status", "version", "doctor", "audit", "list", "show"}
 # How each ends where no gateway runs and nothing was ever written; all others: 69.
 WITHOUT = {
-    "check": 0, "stop": 0, "version": 0, "dead list": 0, "sessions list": 0, "pairing list": 0, "audit": 0,
+    "check": 0, "stop": 0, "version": 0, "dead list": 0, "sessions list": 0, "pairing list": 0, "audit": 0, "rescue": 0,
     "dead retry": 1, "dead drop": 1, "sessions show": 1, "sessions reset": 1, "pairing approve": 1,
     "pairing revoke": 1,
 }  # fmt: skip
