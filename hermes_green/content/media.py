@@ -32,6 +32,11 @@ def payloads(media: Sequence[Attachment]) -> tuple[Mapping[str, Any], ...]:
     )
 
 
+def lost(media: Sequence[Attachment]) -> tuple[Attachment, ...]:
+    """Those that lie nowhere, and can only be named."""
+    return tuple(each for each in media if not each.path)
+
+
 def named(each: Attachment) -> str:
     """A line in place of a medium that cannot be sent: it is said, not dropped."""
     return f"[{each.kind}] {each.name}".rstrip()

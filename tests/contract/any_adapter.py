@@ -8,6 +8,7 @@ from typing import Iterator
 import gevent
 import pytest
 
+from hermes_green.core.model import Attachment, Reply
 from tests.contract.adapter_bench import Bench, Driver
 from tests.support.port import FakePort, wait_for
 
@@ -119,6 +120,14 @@ class AnyAdapter:
         for part in parts:
             bench.adapter.send(part, run.port.link)
         assert self.driver.delivered_text(bench.sends()) == "".join(self.driver.long_text.split())
+
+    @pytest.mark.parametrize("words", ["look at this", "**look** at this", ""])
+    def test_what_cannot_be_carried_is_said_in_a_line(self, bench: Bench, words: str) -> None:
+        inbound = bench.hear(bench.ready(), "show me")
+        gone = (Attachment("image", name="one.png"), Attachment("file", name="two.pdf"))
+        payloads = bench.adapter.render(Reply(words, inbound.peer, inbound.reply_ref, gone))
+        assert all(line in str(payloads) for line in ("[image] one.png", "[file] two.pdf")), payloads
+        assert len(payloads) == 1 and "look" in str(payloads) or not words
 
     def test_an_answer_goes_out_while_the_link_is_down_where_caps_allow(self, bench: Bench) -> None:
         run = bench.ready()

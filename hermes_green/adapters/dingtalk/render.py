@@ -34,6 +34,7 @@ def render(reply: Reply) -> tuple[Mapping[str, Any], ...]:
     found = markdown.blocks(reply.text)
     bare = markdown.unmarked(reply.text, found)
     pieces = plain.untouched(reply.text) if bare else write(found, DIALECT)
+    pieces += media.lines(media.lost(reply.media))
     texts = [{"text": text, "markdown": not bare} for text in pack(pieces, LIMIT, UNIT)]
     return tuple([*texts, *media.payloads(reply.media)] or [{"text": EMPTY, "markdown": False}])
 

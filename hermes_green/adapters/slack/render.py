@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from hermes_green.content import plain
-from hermes_green.content.media import named, payloads
+from hermes_green.content.media import lost, named, payloads
 from hermes_green.content.pack import Wrap, pack
 from hermes_green.content.writer import Dialect
 from hermes_green.core.model import Reply, Unit
@@ -25,7 +25,7 @@ _JOINT = "\u200b"
 def render(reply: Reply) -> tuple[Mapping[str, Any], ...]:
     """The payloads of a reply, in order, at least one: ``{"text": ...}`` and then ``{"media": ...}``."""
     media = payloads(reply.media)
-    lines = [reply.text, *(named(each) for each in reply.media if not each.path)]
+    lines = [reply.text, *map(named, lost(reply.media))]
     text = "\n".join(line for line in lines if line.strip())
     return (*({"text": piece} for piece in (texts_of(text) if text or not media else ())), *media)
 

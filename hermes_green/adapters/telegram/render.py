@@ -11,7 +11,7 @@ from html import escape, unescape
 from typing import Any, Mapping
 
 from hermes_green.content import markdown
-from hermes_green.content.media import named, payloads
+from hermes_green.content.media import lost, named, payloads
 from hermes_green.content.pack import Wrap, pack
 from hermes_green.content.plain import untouched
 from hermes_green.content.writer import Dialect, write
@@ -26,7 +26,7 @@ _TAG = re.compile(r"<[^<>]*>")
 
 def render(reply: Reply) -> tuple[Mapping[str, Any], ...]:
     """The payloads of a reply, at least one: ``{"text": ..., "html"?: ...}``, then ``{"media": ...}``."""
-    lines = [reply.text, *(named(each) for each in reply.media if not each.path)]
+    lines = [reply.text, *map(named, lost(reply.media))]
     texts = _texts(markdown.storable("\n\n".join(line for line in lines if line.strip())))
     return tuple([*texts, *payloads(reply.media)] or [{"text": "…"}])
 

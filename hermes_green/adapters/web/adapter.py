@@ -10,6 +10,7 @@ from gevent.event import Event
 
 from hermes_green.adapters.web.mailbox import Mailbox, chat_peer, line_of
 from hermes_green.adapters.web.settings import Settings
+from hermes_green.content.media import named
 from hermes_green.core.errors import UnknownChat
 from hermes_green.core.model import Caps, CapsTable, Part, Peer, Receipt, Reply
 from hermes_green.core.ports import Context, Port
@@ -51,9 +52,10 @@ class WebAdapter:
         return Receipt(part.key, at)
 
     def render(self, reply: Reply) -> tuple[Mapping[str, Any], ...]:
-        """Markdown as it is; the page shows it as text."""
+        """Markdown as it is; the page shows it as text, and files by their names."""
         limits = self.caps.of(reply.peer.chat_type)
-        pieces = [{"text": piece} for piece in split(reply.text, limits.limit, limits.unit)]
+        text = "\n".join(line for line in (reply.text, *map(named, reply.media)) if line.strip())
+        pieces = [{"text": piece} for piece in split(text, limits.limit, limits.unit)]
         return tuple(pieces) or ({"text": ""},)
 
     def peer_of(self, chat: str) -> Peer | None:

@@ -24,7 +24,8 @@ def render(reply: Reply) -> tuple[Mapping[str, Any], ...]:
     """The payloads of a reply, in order, at least one: ``{"text"}``, then ``{"media"}`` for each medium."""
     found = markdown.blocks(reply.text)
     bare = markdown.unmarked(reply.text, found)
-    texts = pack(plain.untouched(reply.text) if bare else write(found, MARKDOWN), LIMIT, UNIT)
+    pieces = plain.untouched(reply.text) if bare else write(found, MARKDOWN)
+    texts = pack(pieces + media.lines(media.lost(reply.media)), LIMIT, UNIT)
     return tuple([*({"text": text} for text in texts), *media.payloads(reply.media)] or [{"text": EMPTY}])
 
 
