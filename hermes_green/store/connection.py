@@ -35,7 +35,7 @@ BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLIT
 def repair(path: Path) -> str:
     """The sentence that tells an operator how to mend a file that cannot be read."""
     return (
-        f"Move {path} (with its -wal and -shm files) aside and restore a backup as {path}; or let `hermes-green rescue` "
+        f"Move {path} (with its -wal and -shm files) aside and restore a backup there; or let `hermes-green rescue` "
         "put what can be read of it into a new one. Nothing was changed in it."
     )
 
