@@ -78,6 +78,8 @@ def evict(held: LockHeld, drain: float) -> None:
     for sign, wait in ((signal.SIGTERM, drain), (signal.SIGKILL, 10.0)):
         try:
             os.kill(pid, sign)
+            # One that somebody has stopped hears of nothing before it goes on; then it drains as any other.
+            os.kill(pid, signal.SIGCONT)
         except ProcessLookupError:
             return
         except PermissionError:
