@@ -43,6 +43,14 @@ _TEXTS: dict[str, dict[str, str]] = {
         "en": "[{file} was not sent: the platform does not take it ({code})]",
         "zh": "[{file} 未发送：平台拒收（{code}）]",
     },
+    "file_unread": {
+        "en": "[{file} could not be read: files of up to {limit} can, as long as the platform gives them out]",
+        "zh": "[{file} 无法读取：只能读取 {limit} 以内、且平台仍可提供的文件]",
+    },
+    "files_unread": {
+        "en": "[and {count} more could not be read]",
+        "zh": "[另有 {count} 个文件无法读取]",
+    },
     "cut": {"en": "(interrupted)", "zh": "（已中断）"},
     "undone": {"en": "Your last message and its answer are forgotten.", "zh": "已撤销上一条消息及其回答。"},
     "nothing_said": {"en": "There is nothing here to go back to.", "zh": "当前对话没有可撤销或重试的内容。"},

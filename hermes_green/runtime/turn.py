@@ -25,6 +25,7 @@ from hermes_green.runtime.hooks import Hooks
 from hermes_green.runtime.media import Media, media_of
 from hermes_green.runtime.questions import Question, Questions, text_of
 from hermes_green.runtime.quotes import Quotes
+from hermes_green.runtime.remarks import remarked
 from hermes_green.runtime.rendering import render
 
 STORE_RETRY = 0.5
@@ -268,9 +269,7 @@ class Turns:
         self._spent(lease.inbound.peer, answer.usage)
         self._questions.settled(lease.session_id)
         history = (Message("user", asked), Message("assistant", answer.text))
-        text = answer.text
-        if not text.strip() and not answer.media:
-            text = texts.say("empty", rules.locale)
+        text = remarked(answer.text, answer.media, turn.attachments if self._media else (), rules.locale)
         end = TurnEnd("done", history=history, usage=answer.usage, undo=question.again)
         try:
             return "answered", replace(end, parts=self._parts(place, lease, text, handle, answer.media))
