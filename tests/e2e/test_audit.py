@@ -23,12 +23,12 @@ def test_an_audit_is_the_same_with_the_gateway_up_and_down_and_tells_no_words(st
     agent = {"type": "openai", "base_url": model.url, "model": "m"}
     scene = Scene(stage, platforms=("feishu",), gateway={"agent": agent})
     scene.say("feishu", "a", "what is the secret plan")
-    until(lambda: scene.texts("feishu", "a"), 20)
+    until(lambda: scene.texts("feishu", "a"))
     scene.say("feishu", "b", "/new")
-    until(lambda: scene.texts("feishu", "b"), 20)
+    until(lambda: scene.texts("feishu", "b"))
     assert scene.gateway.post("/api/send", {"child": "feishu", "chat": "dm:oc_a", "text": "from outside"})[0] == 202
-    until(lambda: len(scene.texts("feishu", "a")) == 2, 20)
-    until(lambda: audit(stage)["totals"]["delivered"] == 3, 20)
+    until(lambda: len(scene.texts("feishu", "a")) == 2)
+    until(lambda: audit(stage)["totals"]["delivered"] == 3)
     up = audit(stage)
     asked, command, send = up["audit"]
     assert (asked["kind"], asked["user_id"], asked["chat_id"], asked["state"]) == ("text", "ou_a", "oc_a", "done")
@@ -52,7 +52,7 @@ def test_contents_are_told_once_that_is_configured(stage: Stage) -> None:
     scene.expect("feishu", "a", ["hello there"], settle=0)
     assert "hello there" not in str(audit(stage))
     scene.change("gateway", audit={"contents": True})
-    until(lambda: "hello there" in str(audit(stage)), 20, "saving the file is enough")
+    until(lambda: "hello there" in str(audit(stage)), what="saving the file is enough")
 
 
 def test_nothing_yet_is_nothing_and_a_time_that_is_none_is_wrong_usage(stage: Stage) -> None:

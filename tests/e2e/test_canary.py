@@ -71,10 +71,10 @@ def test_no_secret_is_ever_told(stage: Stage) -> None:
     sims = configure(stage)
     gateway = stage.gateway()
     seen: dict[str, str] = {}
-    until(lambda: "'id': 'qq'" in ask(gateway, "/api/status") and "HALTED" in ask(gateway, "/api/status"), 30)
-    until(lambda: '"feishu/main"' in ask(gateway, "/metrics"), 30)
+    until(lambda: "'id': 'qq'" in ask(gateway, "/api/status") and "HALTED" in ask(gateway, "/api/status"))
+    until(lambda: '"feishu/main"' in ask(gateway, "/metrics"))
     sims["feishu"].say(text="hello", chat="oc_a", user="ou_a")
-    until(lambda: sims["feishu"].sends(), 30, "the apology")
+    until(lambda: sims["feishu"].sends(), what="the apology")
     for name in ("rst", "garbage"):
         try:
             sims["feishu"].fault(name)

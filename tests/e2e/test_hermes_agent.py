@@ -72,7 +72,7 @@ class Hermes:
     def end(self, sign: int = signal.SIGKILL) -> None:
         if self._running is not None and self._running.poll() is None:
             self._running.send_signal(sign)
-            until(lambda: self._running is None or self._running.poll() is not None, 60, "Hermes to end")
+            until(lambda: self._running is None or self._running.poll() is not None, what="Hermes to end")
 
 
 class House:
@@ -105,7 +105,7 @@ class House:
             raise AssertionError(f"{self.shown()}, not {list(wanted)}") from None
 
     def until_half(self, whole: str) -> None:
-        until(lambda: any(10 < len(text) < len(whole) and whole.startswith(text) for text in self.shown()), 30)
+        until(lambda: any(10 < len(text) < len(whole) and whole.startswith(text) for text in self.shown()))
 
     def asked(self, text: str) -> list[dict[str, Any]]:
         """The calls of the model for a message, beside those that Hermes makes for purposes of its own."""
@@ -137,12 +137,12 @@ def test_hermes_keeps_the_conversation_until_the_user_begins_a_new_one(house: Ho
     house.hermes.end(signal.SIGTERM)
     house.hermes.start()
     house.say("do you still know it?")
-    until(lambda: "echo: do you still know it?" in house.shown(), 60)
+    until(lambda: "echo: do you still know it?" in house.shown())
     assert "my name is Ada" in house.remembered("do you still know it?")
     house.say("/new")
-    until(lambda: len(house.shown()) == 4, 20)
+    until(lambda: len(house.shown()) == 4)
     house.say("and now?")
-    until(lambda: "echo: and now?" in house.shown(), 60)
+    until(lambda: "echo: and now?" in house.shown())
     assert "my name is Ada" not in house.remembered("and now?")
 
 
@@ -157,16 +157,16 @@ def test_stop_ends_the_run_in_hermes(house: House) -> None:
     house.until_half(f"echo: {LONG}")
     house.say("/stop")
     # Hermes has hung up on its model: the run is over there, not only here.
-    until(lambda: [call["outcome"] for call in house.asked(LONG.rstrip())] == ["gone"], 20, "the model to be left")
+    until(lambda: [call["outcome"] for call in house.asked(LONG.rstrip())] == ["gone"], what="the model to be left")
     house.say("are you there?")
-    until(lambda: "echo: are you there?" in house.shown(), 60)
+    until(lambda: "echo: are you there?" in house.shown())
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM], ids=lambda sign: sign.name)
 def test_hermes_restarts_before_it_has_said_anything_and_every_message_is_answered(house: House, sign: int) -> None:
     house.model.behave(first=4, times=1, match="slow")
     house.say("slow question")
-    until(lambda: house.asked("slow question"), 30, "the model to be asked")
+    until(lambda: house.asked("slow question"), what="the model to be asked")
     house.say("asked meanwhile")
     house.hermes.end(sign)
     gevent.sleep(3)  # longer than three tries
@@ -189,12 +189,12 @@ def test_hermes_dies_in_mid_answer_and_the_user_is_told_and_may_ask_again(house:
     house.until_half(f"echo: {LONG}")
     house.hermes.end()
     failed = texts.say("failed", "en")
-    until(lambda: any(failed in text for text in house.shown()), 30, "the apology")
+    until(lambda: any(failed in text for text in house.shown()), what="the apology")
     house.hermes.start()
     house.say("/retry")
     whole = f"echo: {LONG}".strip()
     # Here, too, Hermes has the question twice, and the model says back both.
-    until(lambda: house.shown()[-1].startswith(whole) and failed not in house.shown()[-1], 60, "the answer")
+    until(lambda: house.shown()[-1].startswith(whole) and failed not in house.shown()[-1], what="the answer")
 
 
 def test_hermes_writes_first_through_the_gateway(house: House) -> None:

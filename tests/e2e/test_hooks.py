@@ -90,20 +90,20 @@ def test_a_dropped_in_hook_hears_everything_with_its_context(stage: Stage) -> No
     hello = sim.say(text="hello", chat="oc_h", user="ou_h")
     scene.expect("feishu", "h", ["hello"], settle=0)
     sim.say(kind="reaction", message_id=hello["message_id"], user="ou_h", emoji="OK")
-    until(lambda: any(line["event"] == "message:reaction" for line in heard(path)), 20, "message:reaction")
+    until(lambda: any(line["event"] == "message:reaction" for line in heard(path)), what="message:reaction")
     scene.say("feishu", "h", "break it")
-    until(lambda: any(line["event"] == "agent:error" for line in heard(path)), 20, "agent:error")
+    until(lambda: any(line["event"] == "agent:error" for line in heard(path)), what="agent:error")
     scene.say("feishu", "h", "/new")
     scene.say("feishu", "h", "/帮助 me")
-    until(lambda: any(line["event"] == "session:reset" for line in heard(path)), 20, "session:reset")
+    until(lambda: any(line["event"] == "session:reset" for line in heard(path)), what="session:reset")
     sim.fault("api_error", code=230002, count=1)
     scene.say("feishu", "dead", "is not delivered")
-    until(lambda: any(line["event"] == "delivery:dead" for line in heard(path)), 20, "delivery:dead")
+    until(lambda: any(line["event"] == "delivery:dead" for line in heard(path)), what="delivery:dead")
     sim.fault("rst")
-    until(lambda: any(line["event"] == "adapter:lost" for line in heard(path)), 20, "adapter:lost")
+    until(lambda: any(line["event"] == "adapter:lost" for line in heard(path)), what="adapter:lost")
     scene.until_state("feishu", "READY")
     scene.change("feishu", app_secret="wrong")
-    until(lambda: any(line["event"] == "adapter:halted" for line in heard(path)), 20, "adapter:halted")
+    until(lambda: any(line["event"] == "adapter:halted" for line in heard(path)), what="adapter:halted")
     assert scene.gateway.kill(signal.SIGTERM) == 0
     lines = heard(path)
     events = [line["event"] for line in lines]
@@ -131,7 +131,7 @@ def test_a_hook_that_is_dropped_in_or_taken_away_counts_from_the_next_reload(sta
     path = drop(stage.home, ["agent:end"])
     assert scene.gateway.post("/api/reload")[1]["changed"] == ["hooks"]
     scene.say("feishu", "h", "hello")
-    until(lambda: heard(path), 20, "it hears")
+    until(lambda: heard(path), what="it hears")
     (path.parent / "HOOK.yaml").unlink()
     assert scene.gateway.post("/api/reload")[1]["changed"] == ["hooks"]
     assert scene.gateway.status()["hooks"] == []

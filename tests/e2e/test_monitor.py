@@ -54,7 +54,7 @@ def test_once_tells_a_fine_gateway_from_a_stopped_one_and_from_none(stage: Stage
     stale = Said(stage, "--once")
     assert stale.code == 1 and "stale" in stale.out and str(gateway.pid) in stale.out, stale.out
     os.kill(gateway.pid, signal.SIGCONT)
-    until(lambda: Said(stage, "--once").code == 0, 20)
+    until(lambda: Said(stage, "--once").code == 0)
     lines = decisions(stage)
     assert [line["decision"] for line in lines][:2] == ["fine", "stale"], "69 had no directory to log into"
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", line["time"]) for line in lines)
@@ -75,8 +75,8 @@ def test_a_child_that_cools_down_or_is_halted_is_reported_and_nothing_is_restart
     scene.gateway.kill()
     scene.change("qq", client_secret="a-wrong-secret-0123")
     scene.gateway = stage.gateway()
-    scene.until_state("qq", "HALTED", 20)
-    until(lambda: scene.gateway.child("feishu")["cooldown_until"], 20)
+    scene.until_state("qq", "HALTED")
+    until(lambda: scene.gateway.child("feishu")["cooldown_until"])
     seen = Said(stage, "--once", "--force-restart")
     assert seen.code == 0 and "feishu cooling until" in seen.out and "qq HALTED" in seen.out, seen.out
     assert scene.gateway.popen.poll() is None and scene.gateway.get("/healthz")[0] == 200
@@ -107,7 +107,7 @@ def test_five_calls_in_a_minute_restart_a_hung_gateway_once(stage: Stage, superv
     assert Said(stage, "--once").code == 0
     said = [line["decision"] for line in decisions(stage)]
     assert said.count("restarted") == 1 and said.count("refused") == 5
-    until(lambda: "process_state_exited" in [line["decision"] for line in decisions(stage)], 10, "the listener's line")
+    until(lambda: "process_state_exited" in [line["decision"] for line in decisions(stage)], what="the listener's line")
 
 
 def test_a_healthy_gateway_drains_before_it_is_restarted(stage: Stage, supervisor: Supervisor) -> None:

@@ -61,7 +61,7 @@ def _anew(tmp_path_factory: pytest.TempPathFactory) -> None:
         trial.until_ready()
         for fault in ("refuse", "rst"):
             trial.post("dingtalk/fault", {"fault": fault})
-        until(lambda: trial.children()["dingtalk"]["state"] == "WAITING", 10, "a refused dial")
+        until(lambda: trial.children()["dingtalk"]["state"] == "WAITING", what="a refused dial")
         with Browser(home) as browser:
             page = browser.page(*DESKTOP)
             for language in READMES:

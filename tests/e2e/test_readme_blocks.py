@@ -86,8 +86,8 @@ def test_the_blocks_do_what_they_say_in_the_order_in_which_they_stand(checkout: 
     def sent() -> bool:
         return "good morning" in str(http("GET", f"{sim}/_sim/record?kind=send")[1])
 
-    until(sent, 20, "the simulated user to be answered")
-    until(lambda: http("GET", f"{page}/readyz")[0] == 200, 20, "Feishu to be READY again after its line was cut")
+    until(sent, what="the simulated user to be answered")
+    until(lambda: http("GET", f"{page}/readyz")[0] == 200, what="Feishu to be READY again after its line was cut")
     said = str(http("GET", f"{page}/api/chat?chat=mine")[1])
     assert said.count("good morning") == 2, "the question and its echo"
     assert "the night was quiet" in str(http("GET", f"{page}/api/chat?chat=main")[1])

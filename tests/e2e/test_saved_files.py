@@ -33,7 +33,7 @@ def only_its_own_child(scene: Scene) -> None:
     links = scene.sims["feishu"].state()["links"]
     with scene.undisturbed("qq"):
         scene.change("feishu", ping_interval=2)
-        until(lambda: scene.sims["feishu"].state()["links"] not in (links, []), 20, "a new link")
+        until(lambda: scene.sims["feishu"].state()["links"] not in (links, []), what="a new link")
         scene.until_state("feishu", "READY")
         assert scene.gateway.child("feishu")["restarts"] == 1
         assert scene.gateway.child("qq")["restarts"] == 0
@@ -43,7 +43,7 @@ def access_restarts_nobody(scene: Scene) -> None:
     before = told(scene)["at"]
     with scene.undisturbed("qq"), scene.undisturbed("feishu"):
         scene.change("feishu", access={"dm": "closed"})
-        until(lambda: told(scene)["at"] != before, 20, "the file is read")
+        until(lambda: told(scene)["at"] != before, what="the file is read")
         scene.say("feishu", "live", "kept out")
         scene.say("qq", "live", "let in")
         scene.expect("qq", "live", ["let in"], settle=0.5)
@@ -68,13 +68,13 @@ def broken(scene: Scene) -> None:
     right = scene.files["qq"]
     with scene.undisturbed("feishu"), scene.undisturbed("qq"):
         (scene.stage.conf / "qq.yaml").write_text(BROKEN)
-        until(lambda: not told(scene)["ok"], 20, "the mistake is told of")
+        until(lambda: not told(scene)["ok"], what="the mistake is told of")
         assert "qq.yaml:4:1" in str(told(scene)["errors"]) and "ping_interval" in str(told(scene)["errors"])
         assert "qq.yaml:4:1" in log_of(scene)
         status = hermes(scene.stage, "status")
         assert status.code == 0 and "qq.yaml:4:1" in status.out and "was not applied" in status.out
         scene.write("qq", right)
-        until(lambda: told(scene)["ok"], 20, "it is mended")
+        until(lambda: told(scene)["ok"], what="it is mended")
         assert "was not applied" not in hermes(scene.stage, "status").out
 
 
@@ -87,9 +87,9 @@ def test_files_are_left_alone_where_that_is_wanted(stage: Stage) -> None:
     scene.change("gateway", watch=True)
     assert hermes(stage, "reload").code == 0
     scene.change("gateway", locale="en")
-    until(lambda: "reloaded: locale\n" in log_of(scene), 20, "now it is applied")
+    until(lambda: "reloaded: locale\n" in log_of(scene), what="now it is applied")
     scene.change("gateway", watch=False)
-    until(lambda: "reloaded: watch\n" in log_of(scene), 20, "the last one")
+    until(lambda: "reloaded: watch\n" in log_of(scene), what="the last one")
     at = told(scene)["at"]
     scene.change("gateway", locale="zh")
     gevent.sleep(2.5)
@@ -99,5 +99,5 @@ def test_files_are_left_alone_where_that_is_wanted(stage: Stage) -> None:
 def test_a_change_that_only_a_restart_applies_is_told_until_then(stage: Stage) -> None:
     scene = Scene(stage, platforms=())
     scene.change("gateway", http={"port": 1})
-    until(lambda: told(scene)["restart_required"] == ["http.port"], 20)
+    until(lambda: told(scene)["restart_required"] == ["http.port"])
     assert told(scene)["ok"]

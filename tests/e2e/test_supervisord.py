@@ -67,7 +67,7 @@ def serving(checkout: Checkout, other_than: int = 0) -> int:
         said = re.findall(r"hermes-green ready \S+ pid=(\d+)\n", out.read_text() if out.exists() else "")
         return int(said[-1]) if said and int(said[-1]) != other_than else 0
 
-    return until(pid, 40, "the gateway to serve")
+    return until(pid, what="the gateway to serve")
 
 
 def test_a_killed_gateway_is_started_again_and_a_stopped_one_ends_well(checkout: Checkout, supervise: Callable) -> None:
@@ -86,7 +86,7 @@ def test_a_killed_gateway_is_started_again_and_a_stopped_one_ends_well(checkout:
 def test_a_gateway_that_must_not_be_restarted_is_left_alone(checkout: Checkout, supervise: Callable) -> None:
     (checkout.root / "conf" / "web.local.yaml").write_text("enabeld: true\n")
     supervisor = supervise()
-    until(lambda: supervisor.state() == "EXITED", 40, "the refusal")
+    until(lambda: supervisor.state() == "EXITED", what="the refusal")
     time.sleep(3)
     assert supervisor.state() == "EXITED"
     assert supervisor.log().count("spawned: 'hermes-green'") == 1
@@ -100,5 +100,5 @@ def test_a_gateway_that_asks_for_a_restart_gets_one(checkout: Checkout, supervis
     assert stand_in != shipped
     (checkout.root / "conf" / "stand-in.conf").write_text(stand_in)
     supervisor = supervise("conf/stand-in.conf")
-    until(lambda: supervisor.log().count("spawned: 'hermes-green'") >= 3, 30, "two restarts")
+    until(lambda: supervisor.log().count("spawned: 'hermes-green'") >= 3, what="two restarts")
     assert "exit status 75; not expected" in supervisor.log()

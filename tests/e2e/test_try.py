@@ -34,7 +34,7 @@ class Trial(Process):
         return {child["id"]: child for child in http("GET", f"{self.url}/api/status")[1]["children"]}
 
     def until_ready(self) -> None:
-        until(lambda: http("GET", f"{self.url}/readyz")[0] == 200, 30, "every child READY")
+        until(lambda: http("GET", f"{self.url}/readyz")[0] == 200, what="every child READY")
 
     def post(self, path: str, body: Any, **headers: str) -> tuple[int, Any]:
         return http("POST", f"{self.url}/api/lab/{path}", body, headers)
@@ -72,7 +72,7 @@ def test_without_any_configuration_a_user_of_each_platform_is_answered_in_direct
         trial.say(platform, f"{platform} group", "group")
     for platform in SIX:
         wanted = {f"{platform} direct", f"{platform} group"}
-        until(lambda: {text.split("\n")[-1] for text in trial.answers(platform)} >= wanted, 20, f"{platform} answers")
+        until(lambda: {text.split("\n")[-1] for text in trial.answers(platform)} >= wanted, what=f"{platform} answers")
         assert trial.seen(platform)["violations"] == 0
 
 
@@ -87,7 +87,7 @@ def test_a_user_sees_the_answer_grow_in_one_bubble(trial: Trial, platform: str) 
         partly.extend(text for text in texts if text.strip() not in ("", "…", WORDS))
         return WORDS in trial.answers(platform)
 
-    until(finished, 30, "the whole answer")
+    until(finished, what="the whole answer")
     assert partly, "it was seen before it was whole"
     bubbles = [line for line in trial.seen(platform)["lines"] if line["role"] == "assistant" and not line["gone"]]
     assert [line["text"].strip() for line in bubbles] == [WORDS]
@@ -98,7 +98,7 @@ def test_only_the_platform_whose_line_is_cut_reconnects(trial: Trial) -> None:
     before = trial.children()
     for platform in ("feishu", "slack"):
         assert trial.post(f"{platform}/fault", {"fault": "rst"})[0] == 202
-        until(lambda: trial.children()[platform]["losses"] == 1, 10, f"{platform} to notice")
+        until(lambda: trial.children()[platform]["losses"] == 1, what=f"{platform} to notice")
     trial.until_ready()
     after = trial.children()
     for platform in SIX:
@@ -112,7 +112,7 @@ def test_a_lasting_fault_stays_on_until_it_is_cleared(trial: Trial) -> None:
     assert trial.post("qq/fault", {"fault": "refuse"})[0] == 202
     assert trial.seen("qq")["on"] == ["refuse"]
     trial.post("qq/fault", {"fault": "rst"})
-    until(lambda: trial.children()["qq"]["state"] == "WAITING", 10, "a refused dial")
+    until(lambda: trial.children()["qq"]["state"] == "WAITING", what="a refused dial")
     assert trial.post("qq/clear", {"fault": "refuse"})[0] == 202
     assert trial.seen("qq")["on"] == []
     trial.until_ready()

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from tests.support.pulse import Pulse
 from tests.support.stage import Stage
 
 LONG = os.environ.get("HERMES_GREEN_FAULTS") == "long"
@@ -16,6 +17,13 @@ def stage(tmp_path):
     stage = Stage(tmp_path)
     yield stage
     stage.close()
+
+
+@pytest.fixture
+def pulse():
+    """How late this machine is while a test runs."""
+    with Pulse() as beating:
+        yield beating
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import time
@@ -10,15 +11,25 @@ from datetime import datetime
 import gevent
 import pytest
 
+from hermes_green.ops.ledger import MARGIN
+from tests.faults.conftest import LONG
 from tests.support.scene import Scene, hermes
-from tests.support.stage import until
+from tests.support.stage import PATIENCE, Stage, until
 
-LIMIT, WINDOW = 4, 120
+# Ten starts fit into the window on any machine; the long run waits for its end.
+LIMIT, WINDOW = 4, 120 if LONG else 900
 
 
 def most_within(times: list[float], window: float) -> int:
     """The most dials that any window of so many seconds has seen."""
     return max(sum(1 for other in times if at <= other < at + window) for at in times)
+
+
+def booked(stage: Stage) -> list[float]:
+    """When each dial was written down, which is before the platform sees it."""
+    (lock,) = stage.state.glob("*.lock")  # the bot's; the page has none
+    lines = map(json.loads, lock.with_suffix(".ledger").read_text().splitlines())
+    return [line["wall"] for line in lines if line["kind"] == "dial"]
 
 
 def restart_often(scene: Scene, restarts: int) -> list[dict]:
@@ -28,7 +39,7 @@ def restart_often(scene: Scene, restarts: int) -> list[dict]:
         scene.gateway.kill(signal.SIGKILL)
         scene.gateway = scene.stage.gateway()
         calm = ("READY", "WAITING")
-        settled.append(until(lambda: (s := scene.gateway.child("feishu"))["state"] in calm and s, 15))
+        settled.append(until(lambda: (s := scene.gateway.child("feishu"))["state"] in calm and s))
     return settled
 
 
@@ -41,18 +52,19 @@ def test_ten_kills_never_show_the_platform_a_fifth_dial_and_the_status_says_unti
     sim = scene.sims["feishu"]
     settled = restart_often(scene, 10)
     times = [dial["t"] for dial in sim.record("dial")]
-    assert len(times) == LIMIT
+    assert len(times) == LIMIT == len(booked(stage))
+    first = booked(stage)[0]
     for number, status in enumerate(settled, start=2):
         assert status["dials"] == [{"window": WINDOW, "used": min(number, LIMIT), "limit": LIMIT}]
         if number > LIMIT:
             assert status["state"] == "WAITING"
             # The truth at once, also while our own spacing of starts would end sooner.
             free = wall(status["cooldown_until"])
-            assert times[0] + WINDOW - 1 <= free <= times[0] + WINDOW + 5, status
+            assert first + WINDOW <= free <= first + WINDOW + MARGIN + 10, status
             assert re.search(r"cooling down until \d\d:\d\d:\d\d", status["reason"]["text"]), status
     cooling(scene, len(times))
     if long_run:
-        until(lambda: len(sim.record("dial")) > LIMIT, WINDOW + 10)
+        until(lambda: len(sim.record("dial")) > LIMIT, WINDOW + PATIENCE)
         scene.until_state("feishu", "READY")
         assert most_within([dial["t"] for dial in sim.record("dial")], WINDOW) == LIMIT
     else:
@@ -100,9 +112,12 @@ def test_a_flapping_network_spends_the_budget_and_not_more(stage, long_run, seed
         if sim.state()["links"]:
             sim.fault("rst")
         gevent.sleep(0.1)
-    times = [dial["t"] for dial in sim.record("dial")]
-    assert len(times) > 3 and most_within(times, window) == 3, times
-    scene.until_state("feishu", "READY", window + 5)
+    times, written = [dial["t"] for dial in sim.record("dial")], booked(stage)
+    # How long a dial takes from its record to the platform is the machine's business, and at most the margin's.
+    late = max(t - at for t, at in zip(times, written))
+    assert len(times) > 3 and len(times) <= len(booked(stage)), times
+    assert most_within(written, window) == 3 and most_within(times, window + MARGIN - late - 0.01) <= 3, times
+    scene.until_state("feishu", "READY")
 
 
 @pytest.mark.parametrize("replace", [False, True], ids=["stop and start", "replace"])
@@ -112,6 +127,6 @@ def test_orderly_restarts_and_replacements_are_counted_too(stage, seed, replace)
         if not replace:
             scene.gateway.kill(signal.SIGTERM)
         scene.gateway = stage.gateway(*(["--replace"] if replace else []))
-        until(lambda: scene.state("feishu") in ("READY", "WAITING"), 10)
+        until(lambda: scene.state("feishu") in ("READY", "WAITING"))
     assert "cooling down until" in scene.until_state("feishu", "WAITING")["reason"]["text"]
     assert len(scene.sims["feishu"].record("dial")) == 2

@@ -9,11 +9,11 @@ import gevent
 import pytest
 
 from tests.support.scene import QUICK, Scene
-from tests.support.stage import Sim, http, until
+from tests.support.stage import PATIENCE, Model, Sim, http, until
 
 PLATFORMS = ("feishu", "qq", "telegram", "slack", "dingtalk", "wecom")
-# The answer takes two seconds: long enough to interfere, and to be shown in between.
-PIECES, PAUSE = 10, 0.2
+# The answer takes its time, and stops in the middle until it is let go: it is shown in between, and is met there.
+PACE = {"chunks": 10, "delay": 0.2}
 WITH_CARDS = {"dingtalk": {"card_template_id": "sim-template"}}
 # How each platform with a growing message of its own kind is told to refuse what belongs to it.
 FAILURES = {
@@ -35,8 +35,9 @@ FAILURES = {
 class Readers:
     """One person on each platform's simulator, and what stands in their chats."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, model: Model) -> None:
         self._scene = scene
+        self._model = model
         self._asked: dict[tuple[str, str], str] = {}
 
     def ask(self, platform: str, name: str) -> None:
@@ -45,6 +46,20 @@ class Readers:
         chat, user = self._names(platform, name)
         self._asked[platform, name] = f"echo: {text}".strip()
         self._scene.sims[platform].say(text=text, chat=chat, user=user)
+
+    def half(self) -> None:
+        """From now on answers stop in their middle."""
+        self._model.behave(**PACE, halt=True)
+
+    def whole(self) -> None:
+        """All answers go on to their end."""
+        self._model.behave(**PACE)
+        self._model.release()
+
+    def said(self, *names: str) -> int:
+        """How many answers to these the model has said to their end."""
+        calls = [call for call in self._model.record() if call["text"].split()[1] in names]
+        return sum(call["outcome"] == "done" for call in calls)
 
     def ask_all(self, name: str, platforms: Sequence[str] = PLATFORMS) -> None:
         for platform in platforms:
@@ -64,9 +79,9 @@ class Readers:
             texts = self.seen(platform, name)
             return any(10 < len(text) < len(whole) and whole.startswith(text) for text in texts)
 
-        until(half, 15, f"half an answer for {name} on {platform}: {self.seen(platform, name)}")
+        until(half, what=f"half an answer for {name} on {platform}: {self.seen(platform, name)}")
 
-    def until_whole(self, name: str, platforms: Sequence[str] = PLATFORMS, seconds: float = 25.0) -> None:
+    def until_whole(self, name: str, platforms: Sequence[str] = PLATFORMS, seconds: float = PATIENCE) -> None:
         """Wait until every chat shows the answer and nothing else, and look again a little later."""
         for platform in platforms:
             wanted = [self._asked[platform, name]]
@@ -88,50 +103,56 @@ class Readers:
 
 
 @pytest.fixture
-def open_scene(stage: Any) -> Callable[..., Scene]:
-    def begin(platforms: Sequence[str]) -> Scene:
+def open_scene(stage: Any) -> Callable[..., tuple[Scene, Readers]]:
+    def begin(platforms: Sequence[str]) -> tuple[Scene, Readers]:
         model = stage.model()
-        model.behave(chunks=PIECES, delay=PAUSE)
-        agent = {"type": "openai", "base_url": model.url, "model": "test"}
+        agent = {"type": "openai", "base_url": model.url, "model": "test", "chunk_timeout": 600}
         gateway = {"agent": agent, "supervisor": QUICK}
-        return Scene(stage, platforms=platforms, gateway=gateway, files=WITH_CARDS)
+        scene = Scene(stage, platforms=platforms, gateway=gateway, files=WITH_CARDS)
+        return scene, Readers(scene, model)
 
     return begin
 
 
 def test_an_answer_that_grew_is_whole_and_stands_once_through_resets_and_a_kill(
-    open_scene: Callable[..., Scene], stage: Any
+    open_scene: Callable[..., tuple[Scene, Readers]], stage: Any
 ) -> None:
-    scene = open_scene(PLATFORMS)
-    readers = Readers(scene)
+    scene, readers = open_scene(PLATFORMS)
+    readers.half()
     readers.ask_all("reset")
     for platform in PLATFORMS:
         readers.until_half(platform, "reset")
         scene.sims[platform].fault("rst")
+    readers.whole()
     readers.until_whole("reset")
 
+    readers.half()
     readers.ask_all("killed")
     for platform in PLATFORMS:
         readers.until_half(platform, "killed")
     scene.gateway.kill(signal.SIGKILL)
+    readers.whole()
     scene.gateway = stage.gateway()
     readers.until_whole("killed")
     scene.no_violations()
 
 
-def test_a_draft_that_fails_costs_no_answer(open_scene: Callable[..., Scene]) -> None:
+def test_a_draft_that_fails_costs_no_answer(open_scene: Callable[..., tuple[Scene, Readers]]) -> None:
     platforms = tuple(FAILURES)
-    scene = open_scene(platforms)
-    readers, names = Readers(scene), []
+    scene, readers = open_scene(platforms)
+    names = []
     for kind in ("429", "503", "refused", "no end"):
         during, before = f"during{kind.replace(' ', '')}", f"before{kind.replace(' ', '')}"
+        readers.half()
         readers.ask_all(during, platforms)
         for platform in platforms:
             readers.until_half(platform, during)
             scene.sims[platform].fault("api_error", **FAILURES[platform][kind])
+        readers.whole()
         readers.ask_all(before, platforms)
-        # Longer than the answer takes: its end runs into the failure as well.
-        gevent.sleep(PIECES * PAUSE + 0.3)
+        # The end runs into the failure as well.
+        until(lambda: readers.said(during, before) == 2 * len(platforms), what="all to be said")
+        gevent.sleep(0.3)
         for sim in scene.sims.values():
             sim.clear()
         names += [during, before]

@@ -66,7 +66,7 @@ def test_a_hub_that_hangs_in_python_or_in_c_is_ended_and_replaced_and_no_message
     try:
         pid, url = supervisor.serving()
         for how in ("loop 60", "hold 60"):
-            until(lambda: http("GET", f"{url}/readyz")[0] == 200, 20)
+            until(lambda: http("GET", f"{url}/readyz")[0] == 200)
             for number in range(4):
                 chat = f"{how[:4]}{number}"
                 sims["qq"].say(text=f"wait 0.5 {number}", chat=chat, user=chat)
@@ -77,7 +77,7 @@ def test_a_hub_that_hangs_in_python_or_in_c_is_ended_and_replaced_and_no_message
             took = time.monotonic() - began
             hung = supervisor.errors()[logged:]
             # The new one's first is the other end of the silence.
-            pings = until(lambda: len(said := manager.said("WATCHDOG=1", began - 1)) > 1 and said, 10, "two pings")
+            pings = until(lambda: len(said := manager.said("WATCHDOG=1", began - 1)) > 1 and said, what="two pings")
             quiet = max(b - a for a, b in zip(pings, pings[1:]))
             print(f"{how.split()[0]}: pid {before} was replaced by {pid} after {took:.1f} s; no ping for {quiet:.1f} s")
             assert "doomed.py" in hung, hung[-2000:]
@@ -87,11 +87,11 @@ def test_a_hub_that_hangs_in_python_or_in_c_is_ended_and_replaced_and_no_message
             assert supervisor.log().count("not expected") >= 1
         wanted = {f"echo: wait 0.5 {number}" for number in range(4)}
         for how in ("loop", "hold"):
-            until(lambda how=how: len([s for s in sims["qq"].sends() if s["chat"].startswith(how)]) == 4, 20)
+            until(lambda how=how: len([s for s in sims["qq"].sends() if s["chat"].startswith(how)]) == 4)
             texts = [send["text"] for send in sims["qq"].sends() if send["chat"].startswith(how)]
             assert set(texts) == wanted and len(texts) == 4
         answers = [send["text"] for send in sims["feishu"].sends()]
-        assert until(lambda: len(sims["feishu"].sends()) == 2, 20) and len(answers) <= 2
+        assert until(lambda: len(sims["feishu"].sends()) == 2) and len(answers) <= 2
         assert sorted(send["text"] for send in sims["feishu"].sends()) == ["echo: hold 60", "echo: loop 60"]
     finally:
         supervisor.close()
@@ -105,7 +105,7 @@ def test_the_service_manager_hears_of_ready_status_watchdog_reload_drain_and_sto
     scene = six(stage, gateway={"agent": agent, "supervisor": {"drain_seconds": 4}})
     assert len(manager.said("READY=1")) == 1
     wanted = [f"{name} READY" for name in scene.sims]
-    until(lambda: all(word in manager.text("STATUS=") for word in wanted), 10, "a status of every account")
+    until(lambda: all(word in manager.text("STATUS=") for word in wanted), what="a status of every account")
     print(manager.text("STATUS="))
     since = time.monotonic()
     gevent.sleep(1.6)
@@ -115,10 +115,10 @@ def test_the_service_manager_hears_of_ready_status_watchdog_reload_drain_and_sto
     since = time.monotonic()
     assert scene.gateway.post("/api/reload")[0] == 200
     assert manager.said("RELOADING=1", since) and manager.said("MONOTONIC_USEC=", since)
-    until(lambda: manager.said("READY=1", since), 5)
+    until(lambda: manager.said("READY=1", since))
     assert manager.said("RELOADING=1", since)[0] <= manager.said("READY=1", since)[0]
     scene.say("qq", "late", "a turn to drain")
-    until(lambda: scene.gateway.status()["turns"] == 1, 10)
+    until(lambda: scene.gateway.status()["turns"] == 1)
     since = time.monotonic()
     assert scene.gateway.kill(signal.SIGTERM) == 0
     assert manager.said("STOPPING=1", since) and manager.said("EXTEND_TIMEOUT_USEC=", since)

@@ -115,7 +115,7 @@ def endured(scene: Scene, number: int, text: str, answer: str | None) -> tuple[f
         scene.say(name, f"good{number}", f"hello {number}")
     begun = time.monotonic()
     for name in scene.sims:
-        scene.expect(name, f"good{number}", [f"echo: hello {number}"], 20, settle=0)
+        scene.expect(name, f"good{number}", [f"echo: hello {number}"], settle=0)
     took = time.monotonic() - begun
     (said,) = until(lambda: scene.texts(platform, f"bad{number}"), 70, f"an end of {text}")[:1]
     assert answer is None or said == answer, f"{text}: {said}"
@@ -129,10 +129,10 @@ def test_nothing_outside_survives_a_gateway_that_is_killed_and_nothing_of_ours_i
     ours = held(pid)
     many, few = (200, 40) if long_run else (30, 4)
     scene.say("feishu", "a", f"brood {many} {mark}")
-    until(lambda: len(processes(mark)) == many, 60)
+    until(lambda: len(processes(mark)) == many)
     scene.say("feishu", "b", f"spinners {few} {mark}")
     scene.say("feishu", "c", "spin 60")
-    until(lambda: len(processes(mark)) == many + few, 60)
+    until(lambda: len(processes(mark)) == many + few)
     outside = family(pid)
     for each in outside:
         for target in held(each):
@@ -163,7 +163,7 @@ def test_a_gateway_that_is_told_to_stop_parks_the_turn_and_ends_what_is_outside(
     scene.change("gateway", supervisor={"drain_seconds": 4})
     assert scene.gateway.post("/api/reload")[0] == 200
     scene.say("feishu", "a", "spin 60")
-    until(lambda: scene.gateway.status()["turns"] == 1, 10)
+    until(lambda: scene.gateway.status()["turns"] == 1)
     outside = family(scene.gateway.pid)
     begun = time.monotonic()
     assert scene.gateway.kill(15) == 0

@@ -58,7 +58,7 @@ def asleep(scene: Scene, platform: str, fault: str, chat: str) -> None:
     with scene.undisturbed(scene.other(platform)):
         sim.fault(fault)
         scene.say(platform, chat, f"during {fault}")
-        lost = until(lambda: (now := scene.gateway.child(platform))["losses"] > before["losses"] and now, 5)
+        lost = until(lambda: (now := scene.gateway.child(platform))["losses"] > before["losses"] and now)
         assert lost["state"] == "READY" or not lost["connected"]  # it may be back by now
         asked, declared = first_unanswered(scene, platform, at)
         print(f"{platform} {fault}: lost {declared - asked:.2f} s after its first unanswered beat")
@@ -66,9 +66,9 @@ def asleep(scene: Scene, platform: str, fault: str, chat: str) -> None:
         assert declared - at <= 1 + 1 + 1, "interval, timeout and a second of grace"
         assert scene.metric("heartbeats_total", child=platform, outcome="missed") == missed + 1
         sim.clear()
-        again = scene.until_state(platform, "READY", 10)
+        again = scene.until_state(platform, "READY")
         assert again["connected"] and again["losses"] == before["losses"] + 1
-        until(lambda: sim.state()["links"] and not set(links) & set(sim.state()["links"]), 5, "the old link is gone")
+        until(lambda: sim.state()["links"] and not set(links) & set(sim.state()["links"]), what="the old link is gone")
         scene.expect(platform, chat, [f"during {fault}"], settle=0)
 
 
@@ -80,7 +80,7 @@ def test_platforms_that_go_deaf_again_and_again_end_in_ready_and_never_in_failed
         losses = {name: scene.gateway.child(name)["losses"] for name in scene.sims}
         for sim in scene.sims.values():
             sim.fault("half_open" if number % 2 else "rst")
-        until(lambda: all(scene.gateway.child(name)["losses"] > losses[name] for name in losses), 5)
+        until(lambda: all(scene.gateway.child(name)["losses"] > losses[name] for name in losses))
         for sim in scene.sims.values():
             sim.clear()
         scene.gateway.until_ready()

@@ -45,8 +45,8 @@ def race(one: Stage, other: Stage, apart: float) -> dict[str, Any]:
     starters = [Starter(one)]
     gevent.sleep(apart)
     starters.append(Starter(other))
-    until(lambda: any(each.popen.poll() is not None for each in starters), 30, "a loser")
-    until(lambda: any(each.runs() for each in starters), 30, "a winner")
+    until(lambda: any(each.popen.poll() is not None for each in starters), what="a loser")
+    until(lambda: any(each.runs() for each in starters), what="a winner")
     gevent.sleep(0.1)
     winners = [each for each in starters if each.runs() and each.popen.poll() is None]
     losers = [each for each in starters if each not in winners]

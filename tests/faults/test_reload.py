@@ -36,7 +36,7 @@ def by_signal(scene: Scene) -> tuple[bool, Any]:
     def said() -> str:
         return scene.gateway.log.read_bytes()[before:].decode()
 
-    until(lambda: "reloaded" in said(), 10, "the log tells of the reload")
+    until(lambda: "reloaded" in said(), what="the log tells of the reload")
     return "was not reloaded" not in said(), {"log": said()}
 
 
@@ -163,7 +163,7 @@ def test_reloads_that_restart_a_child_in_the_middle_of_its_work_lose_and_double_
         print(f"reloads: {number}")
 
     beside(write, change)
-    load.until_answered(40)
+    load.until_answered()
     gevent.sleep(1)
     assert load.judge() == ""
     assert scene.gateway.status()["dead"] == 0

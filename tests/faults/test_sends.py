@@ -12,7 +12,7 @@ from tests.support.stage import until
 
 def idle(scene: Scene) -> None:
     """Nothing is left to deliver."""
-    until(lambda: (s := scene.gateway.status())["outbox"] == 0 and s["inbox"] == 0, 20, "idle")
+    until(lambda: (s := scene.gateway.status())["outbox"] == 0 and s["inbox"] == 0, what="idle")
 
 
 @pytest.mark.parametrize("platform", ["feishu", "qq"])
@@ -23,7 +23,7 @@ def test_an_answer_lost_on_the_way_back_or_a_limit_leaves_exactly_one_message(st
         losses = 1 + number % 3
         sim.fault("lose_answer", count=losses)
         scene.say(platform, f"lost{number}", f"say it once {number}")
-        until(lambda: len(sim.record("lost_answer")) >= losses, 60, "the answers were lost")
+        until(lambda: len(sim.record("lost_answer")) >= losses, what="the answers were lost")
         scene.expect(platform, f"lost{number}", [f"say it once {number}"])
         idle(scene)
         sim.record()
@@ -53,12 +53,12 @@ def test_a_reply_after_its_window_is_a_dead_letter_that_can_be_listed_retried_an
     sim = scene.sims["qq"]
     sim.fault("429", after=2.5, count=1)  # direct chats now have 1.8 s
     scene.say("qq", "late", "too late")
-    until(lambda: scene.gateway.status()["dead"] == 1, 20, "a dead letter")
+    until(lambda: scene.gateway.status()["dead"] == 1, what="a dead letter")
     assert scene.texts("qq", "late") == []
     letter = listed(scene)
     assert hermes(stage, "dead", "retry", letter["id"]).code == 0
-    until(lambda: len(sim.record("send_refused")) == 2, 10, "tried again in vain")
-    until(lambda: scene.gateway.status()["dead"] == 1, 10)
+    until(lambda: len(sim.record("send_refused")) == 2, what="tried again in vain")
+    until(lambda: scene.gateway.status()["dead"] == 1)
     # The chat goes on, and what was given up does not stand in its way.
     scene.say("qq", "late", "in time")
     scene.expect("qq", "late", ["in time"])
@@ -87,7 +87,7 @@ def test_a_send_of_the_operator_is_made_once_whatever_is_lost_and_however_often_
     assert first.code == second.code == 0 and first.json()["id"] == second.json()["id"]
     began = time.monotonic()
     id = first.json()["id"]
-    until(lambda: scene.gateway.get(f"/api/send/{id}")[1]["state"] == "delivered", 20)
+    until(lambda: scene.gateway.get(f"/api/send/{id}")[1]["state"] == "delivered")
     print(f"delivered after {time.monotonic() - began:.2f} s")
     scene.gateway.kill()
     scene.gateway = stage.gateway()

@@ -161,7 +161,7 @@ class Six:
         for platform, file in files.items():
             stage.write(platform, file)
         self.gateway = stage.gateway()
-        self.gateway.until_ready(30)
+        self.gateway.until_ready()
 
     def waiting(self) -> dict[str, int]:
         """How much the gateway has not done yet."""
@@ -242,7 +242,7 @@ def test_two_bots_of_one_platform_answer_through_agents_of_their_own(stage: Stag
     six = Six(stage)
     crowd = Crowd(six.sims, chats=8, messages=8, rate=4.0, seed=1)
     crowd.drive()
-    crowd.until_answered(30)
+    crowd.until_answered()
     assert not any(wrong(child, verdict) for child, verdict in crowd.judge().items())
     for platform in ("feishu", "slack"):
         for account, begins in (("sales", "s1 "), ("help", "echo: s1 ")):

@@ -138,7 +138,7 @@ def test_what_is_slow_delays_nobody_else_and_healthz_answers_throughout(stage, l
         soft = resource.prlimit(scene.gateway.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(scene.gateway.pid, resource.RLIMIT_FSIZE, (1, soft[1]))
         say_all(scene, "disk", ("feishu", "qq", "telegram", "slack"))
-        until(lambda: scene.gateway.get("/healthz")[1]["store"].startswith("away"), 15, "a store that is away")
+        until(lambda: scene.gateway.get("/healthz")[1]["store"].startswith("away"), what="a store that is away")
         gevent.sleep(lasts)
         assert not any(scene.texts(name, "disk") for name in PLATFORMS)
         resource.prlimit(scene.gateway.pid, resource.RLIMIT_FSIZE, soft)

@@ -46,7 +46,7 @@ class Gauges:
         live = self.control.with_suffix(".live")
         live.unlink(missing_ok=True)
         self.process.send_signal(signal.SIGUSR2)
-        until(live.exists, 20, "the count of greenlets")
+        until(live.exists, what="the count of greenlets")
         told = json.loads(live.read_text())
         values = (
             self.process.memory_info().rss / 1e6,
@@ -143,7 +143,7 @@ def test_memory_descriptors_greenlets_and_threads_stay_flat_under_load_and_rotat
 
 def report(scene: Scene, load: Load, gauges: Gauges) -> None:
     """Print the figures; hold what is promised."""
-    scene.gateway.until_ready(60)
+    scene.gateway.until_ready()
     settled = time.monotonic() + ALL_ANSWERED
     while on(RESENDS, load.faults()["lost"]) and time.monotonic() < settled:
         gevent.sleep(1)

@@ -54,7 +54,7 @@ def test_a_locked_store_makes_intake_wait_and_nothing_else_and_all_are_answered_
                 for number, text in enumerate(questions):
                     scene.say(platform, f"chat{number}", text)
             asking = gevent.spawn(told, scene)
-            away = until(lambda: (h := scene.gateway.get("/healthz"))[1]["store"] != "ok" and h, 15, "healthz away")
+            away = until(lambda: (h := scene.gateway.get("/healthz"))[1]["store"] != "ok" and h, what="healthz away")
             assert away[0] == 200 and away[1]["store"].startswith("away")
             assert away[1]["hub_lag_ms"] < 1000, "the hub does not wait in the database"
             asking.get(timeout=20)
@@ -66,7 +66,7 @@ def test_a_locked_store_makes_intake_wait_and_nothing_else_and_all_are_answered_
         gevent.sleep(1)
         for platform, questions in asked.items():
             assert sorted(scene.texts(platform)) == sorted(["before", *questions])
-        until(lambda: scene.gateway.get("/healthz")[1]["store"] == "ok", 10)
+        until(lambda: scene.gateway.get("/healthz")[1]["store"] == "ok")
     assert scene.gateway.status()["dead"] == 0
     scene.no_violations()
 

@@ -32,7 +32,7 @@ def test_a_reset_and_a_kill_in_mid_flow_lose_nothing(stage: Any, seed: int) -> N
         scene.gateway = stage.gateway()
 
     beside(load.drive, trouble)
-    load.until_answered(60)
+    load.until_answered()
     gevent.sleep(1.0)
     # Without a send key, what was under way at the kill may come twice; nothing else may.
     wrong = load.judge()
@@ -40,7 +40,7 @@ def test_a_reset_and_a_kill_in_mid_flow_lose_nothing(stage: Any, seed: int) -> N
     if wrong:
         print(f"doubled by the kill: {wrong}")
     assert sum(map(len, load.answered().values())) <= load.messages + 5, wrong
-    until(lambda: sim.state()["unacked"] == 0, 5)
+    until(lambda: sim.state()["unacked"] == 0)
     scene.no_violations()
 
 
@@ -55,7 +55,7 @@ def test_resets_alone_double_nothing(stage: Any, seed: int) -> None:
             sim.fault(how)
 
     beside(load.drive, cut)
-    load.until_answered(60)
+    load.until_answered()
     gevent.sleep(1.0)
     assert load.judge() == ""
     scene.no_violations()
@@ -66,7 +66,7 @@ def test_a_wrong_token_halts_and_shows_in_no_log_or_status(stage: Any) -> None:
     token = scene.files["telegram"]["token"]
     scene.change("telegram", token=token[:-6] + "WRONG1")
     assert hermes(stage, "reload").code == 0
-    halted = scene.until_state("telegram", "HALTED", 30)
+    halted = scene.until_state("telegram", "HALTED")
     assert "telegram.yaml" in halted["reason"]["action"]
     log = scene.gateway.log.read_text()
     for text in (log, str(scene.gateway.get("/api/status")[1]), scene.gateway.get("/metrics")[1]):
@@ -78,7 +78,7 @@ def test_a_rival_is_yielded_to_and_survived(stage: Any) -> None:
     sim = scene.sims["telegram"]
     sim.fault("conflict", count=2)
     sim.say(text="during", chat="rival")
-    scene.expect("telegram", "rival", ["during"], 30)
+    scene.expect("telegram", "rival", ["during"])
     scene.until_state("telegram", "READY")
     sim.fault("conflict")
     scene.until_state("telegram", "HALTED", 90)
@@ -95,11 +95,11 @@ def test_an_answer_grows_and_is_one_message_through_a_kill(stage: Any) -> None:
     sim = scene.sims["telegram"]
     text = "many **words** " * 12
     sim.say(text=text, chat="reader")
-    until(lambda: len(sim.record("edit")) >= 2, 15, "two edits")
+    until(lambda: len(sim.record("edit")) >= 2, what="two edits")
     assert len(sim.sends()) == 1 and sim.record("typing")
     scene.gateway.kill(signal.SIGKILL)
     scene.gateway = stage.gateway()
-    until(lambda: sim.record("edit")[-1]["parse_mode"] == "HTML", 30, "the end of the draft")
+    until(lambda: sim.record("edit")[-1]["parse_mode"] == "HTML", what="the end of the draft")
     gevent.sleep(1.0)
     assert len(sim.sends()) == 1, "no second bubble"
     assert sim.record("edit")[-1]["text"].split() == ("echo: " + text.replace("*", "")).split()

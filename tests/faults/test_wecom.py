@@ -45,11 +45,11 @@ def test_a_reset_and_a_kill_in_mid_flow_lose_only_what_the_gap_lost_and_double_n
         scene.gateway = stage.gateway()
 
     beside(load.drive, trouble)
-    until(lambda: load.count() >= handed_over(sim, load), 60, "every message that was handed over")
+    until(lambda: load.count() >= handed_over(sim, load), what="every message that was handed over")
     gevent.sleep(1.5)
     print(f"lost in gaps: {load.messages - handed_over(sim, load)} of {load.messages}")
     assert wrong_but_for_losses(load) == ""
-    until(lambda: sim.state()["streams"] == 0, 15, "every bubble to be closed")
+    until(lambda: sim.state()["streams"] == 0, what="every bubble to be closed")
     assert sim.record("draft"), "the answers grew"
     scene.no_violations()
 
@@ -59,10 +59,10 @@ def test_an_answer_grows_in_one_bubble_through_a_kill(stage: Any) -> None:
     sim = scene.sims["wecom"]
     text = "many **words** " * 12
     sim.say(text=text, chat="reader")
-    until(lambda: len(sim.record("draft")) >= 3, 20, "a bubble that grows")
+    until(lambda: len(sim.record("draft")) >= 3, what="a bubble that grows")
     scene.gateway.kill(signal.SIGKILL)
     scene.gateway = stage.gateway()
-    until(lambda: sim.record("send"), 30, "the end of the answer")
+    until(lambda: sim.record("send"), what="the end of the answer")
     gevent.sleep(1.0)
     (sent,) = sim.record("send")
     assert sent["text"].split() == ("echo: " + text).split()
@@ -75,9 +75,9 @@ def test_a_lost_subscription_is_taken_up_again_and_the_answer_arrives(stage: Any
     scene = a_scene(stage, first=1.5)
     sim = scene.sims["wecom"]
     sim.say(text="slowly", chat="alice")
-    until(lambda: sim.record("push"), 5)
+    until(lambda: sim.record("push"))
     sim.fault("unsubscribe")
-    scene.expect("wecom", "alice", ["echo: slowly"], 30)
+    scene.expect("wecom", "alice", ["echo: slowly"])
     assert len([entry for entry in sim.record("subscribe") if entry["code"] == 0]) == 2
     scene.no_violations()
 
@@ -86,7 +86,7 @@ def test_another_subscriber_halts_the_child_and_no_kick_comes_back(stage: Any) -
     scene = a_scene(stage)
     sim = scene.sims["wecom"]
     sim.fault("kick")
-    halted = scene.until_state("wecom", "HALTED", 20)
+    halted = scene.until_state("wecom", "HALTED")
     assert "another program" in halted["reason"]["text"].lower() and halted["reason"]["action"]
     gevent.sleep(3.0)
     assert sim.state()["dials"] == 1
@@ -97,7 +97,7 @@ def test_a_wrong_secret_halts_naming_the_keys_and_shows_nowhere(stage: Any) -> N
     scene = a_scene(stage)
     scene.change("wecom", secret="a-wrong-secret-0123456789")
     assert hermes(stage, "reload").code == 0
-    halted = scene.until_state("wecom", "HALTED", 30)
+    halted = scene.until_state("wecom", "HALTED")
     assert "wecom.yaml" in halted["reason"]["action"] and "bot_id" in halted["reason"]["action"]
     log = scene.gateway.log.read_text()
     for text in (log, str(scene.gateway.get("/api/status")[1]), scene.gateway.get("/metrics")[1]):

@@ -38,7 +38,7 @@ FLAGS = (
     "--disable-sync",
     "--remote-debugging-port=0",
 )
-ANSWER = 20.0
+ANSWER = 60.0  # seconds; nobody waits for longer than it takes
 # Windows' number of a key, and what it types.
 KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), "Escape": (27, "")}
 
@@ -101,7 +101,7 @@ class Browser:
 
     def _port(self) -> int:
         """The file appears, with both its lines, once the browser listens."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + ANSWER
         while True:
             if self._port_file.exists() and "\n" in self._port_file.read_text():
                 return int(self._port_file.read_text().split()[0])

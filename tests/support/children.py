@@ -184,7 +184,7 @@ class Bench:
         self.supervisor.close()
 
 
-def eventually(true: Callable[[], Any], seconds: float = 5.0) -> None:
+def eventually(true: Callable[[], Any], seconds: float = 60.0) -> None:
     """Wait until ``true()`` is."""
     with gevent.Timeout(seconds, AssertionError(f"not true within {seconds} s")):
         looks = 0

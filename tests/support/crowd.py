@@ -11,7 +11,7 @@ from typing import Any, Mapping
 
 import gevent
 
-from tests.support.stage import Sim, http, until
+from tests.support.stage import PATIENCE, Sim, http, until
 
 # Where the platform recognises a repeated send, an answer may not be seen twice.
 KEYED = frozenset({"feishu", "qq", "wecom"})
@@ -120,7 +120,7 @@ class Crowd:
             ]
         return found
 
-    def until_answered(self, seconds: float) -> None:
+    def until_answered(self, seconds: float = PATIENCE) -> None:
         """Wait until nothing is missing; ``judge`` says what is."""
         try:
             until(lambda: not any(self.missing().values()), seconds)

@@ -247,7 +247,7 @@ class Site:
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         if method == "POST":
             named.setdefault("Content-Type", "application/json")
-        connection = HTTPConnection("127.0.0.1", self.server.port, timeout=20)
+        connection = HTTPConnection("127.0.0.1", self.server.port, timeout=60)
         try:
             connection.putrequest(method, path, skip_host="Host" in named)
             for name, value in named.items():
@@ -277,7 +277,7 @@ class Listener:
     """A reader of server-sent events."""
 
     def __init__(self, site: Site, path: str, **headers: str) -> None:
-        self._connection = HTTPConnection("127.0.0.1", site.server.port, timeout=20)
+        self._connection = HTTPConnection("127.0.0.1", site.server.port, timeout=60)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self._connection.request("GET", path, headers=named)
         self.response = self._connection.getresponse()

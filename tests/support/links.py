@@ -11,7 +11,7 @@ from hermes_green.link.websocket import WebSocket
 
 def loss(ws: WebSocket) -> LinkLost:
     """How the frames end."""
-    with gevent.Timeout(10), pytest.raises(LinkLost) as caught:
+    with gevent.Timeout(60), pytest.raises(LinkLost) as caught:
         for _ in ws.frames():
             pass
     assert "s3cret" not in str(caught.value)
@@ -35,7 +35,7 @@ class Reader:
         except LinkLost as error:
             self.error = error
 
-    def until_end(self, timeout: float = 5.0) -> Exception | None:
+    def until_end(self, timeout: float = 60.0) -> Exception | None:
         self._job.join(timeout)
         assert self._job.dead, "frames() has not ended"
         return self.error

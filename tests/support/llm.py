@@ -32,11 +32,12 @@ class Behaviour:
     the status line. ``chunks``: pieces the text is cut into. ``long``: kB of answer. ``shred``: n
     bytes per TCP write, through lines and UTF-8 alike. ``status``: an error status instead of an
     answer (with ``retry_after`` seconds when set). ``hang``: the head is never sent. ``stall``: the
-    stream stops in the middle without closing. ``cut``: it ends there, without a last chunk; ``rst``:
-    with a TCP reset. ``malformed``: a chunk in the middle is no JSON. ``nodone``: neither
-    ``finish_reason`` nor ``[DONE]``, but a proper end of the body. ``error``: an error object as a
-    chunk in mid-stream. ``empty``: an answer without text. ``comments``: keep-alive comments
-    between chunks. ``crlf``: CRLF line ends.
+    stream stops in the middle without closing. ``hold``: the answer begins, and ``halt``: it goes on
+    from its middle, only when it is let go (``release()`` or ``POST /_llm/release``, for all that was
+    asked before). ``cut``: it ends there, without a last chunk; ``rst``: with a TCP reset. ``malformed``: a
+    chunk in the middle is no JSON. ``nodone``: neither ``finish_reason`` nor ``[DONE]``, but a
+    proper end of the body. ``error``: an error object as a chunk in mid-stream. ``empty``: an answer
+    without text. ``comments``: keep-alive comments between chunks. ``crlf``: CRLF line ends.
     ``times``: for how many requests this holds before the defaults return; 0 is for ever.
     ``match``: only for messages that contain it.
     """
@@ -50,6 +51,8 @@ class Behaviour:
     status: int = 0
     retry_after: float = 0.0
     hang: bool = False
+    hold: bool = False
+    halt: bool = False
     stall: bool = False
     cut: bool = False
     rst: bool = False
@@ -122,6 +125,7 @@ class LlmServer:
         self._default = Behaviour(**behaviour)
         self._now = self._default
         self._requests: list[dict[str, Any]] = []
+        self._releases = 0
         self._born = time.monotonic()
         self._server = StreamServer(("127.0.0.1", port), self._serve, backlog=1024)
         if context is not None:
@@ -159,6 +163,10 @@ class LlmServer:
         """Back to the behaviour of the start."""
         self._now = self._default
 
+    def release(self) -> None:
+        """Let all answers go to what was asked so far."""
+        self._releases += 1
+
     def record(self, since: int = 0) -> list[dict[str, Any]]:
         """The completion requests with n > since: n, t, key, session, headers, messages, text, stream, outcome
         (open, done, hang, stall, cut, gone, refused) and ended, in seconds since the start."""
@@ -192,6 +200,9 @@ class LlmServer:
         elif path == "/_llm/behave" and request.method == "POST":
             self.behave(**json.loads(request.body or b"{}"))
             respond(sock, 200, asdict(self._now))
+        elif path == "/_llm/release" and request.method == "POST":
+            self.release()
+            respond(sock, 200, {})
         elif path == "/_llm/clear":
             self.clear()
             respond(sock, 200, {})
@@ -244,6 +255,7 @@ class LlmServer:
         self, sock: socket.socket, request: Request, body: dict[str, Any], text: str, behaviour: Behaviour
     ) -> str:
         """Answer as told; what became of it."""
+        came = self._releases
         self._pause(sock, behaviour.head)
         if self.api_key and request.headers.get("authorization") != f"Bearer {self.api_key}":
             respond(sock, 401, {"error": {"message": "Incorrect API key provided", "type": "invalid_request_error"}})
@@ -251,6 +263,8 @@ class LlmServer:
         if behaviour.hang:
             self._pause(sock, 3600)
             return "hang"
+        if behaviour.hold:
+            self._hold(sock, came)
         if behaviour.status:
             headers = {"Retry-After": f"{behaviour.retry_after:g}"} if behaviour.retry_after else {}
             error = {"message": f"told to answer {behaviour.status}", "type": "server_error"}
@@ -261,7 +275,11 @@ class LlmServer:
         usage = {"prompt_tokens": prompt, "completion_tokens": len(answer), "total_tokens": prompt + len(answer)}
         if not body.get("stream"):
             return self._whole(sock, body, answer, usage, behaviour)
-        return self._stream(sock, body, answer, usage, behaviour)
+        return self._stream(sock, body, answer, usage, behaviour, came)
+
+    def _hold(self, sock: socket.socket, came: int) -> None:
+        while self._releases == came:
+            self._pause(sock, 0.02)
 
     def _whole(
         self, sock: socket.socket, body: dict[str, Any], answer: str, usage: dict[str, int], behaviour: Behaviour
@@ -280,7 +298,13 @@ class LlmServer:
         return "done"
 
     def _stream(
-        self, sock: socket.socket, body: dict[str, Any], answer: str, usage: dict[str, int], behaviour: Behaviour
+        self,
+        sock: socket.socket,
+        body: dict[str, Any],
+        answer: str,
+        usage: dict[str, int],
+        behaviour: Behaviour,
+        came: int,
     ) -> str:
         head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
         sock.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
@@ -295,6 +319,8 @@ class LlmServer:
                 elif behaviour.rst:
                     _reset(sock)
                 return "stall" if behaviour.stall else "cut"
+            if behaviour.halt and i == middle + 1:
+                self._hold(sock, came)
             if i > 1:
                 self._pause(sock, behaviour.delay)
             self._write(sock, event, behaviour)

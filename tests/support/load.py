@@ -10,7 +10,7 @@ from typing import Any, Callable, Sequence
 
 import gevent
 
-from tests.support.stage import Sim, until
+from tests.support.stage import PATIENCE, Sim, until
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Load:
         """How many different questions have an answer."""
         return sum(len(set(texts)) for texts in self.answered().values())
 
-    def until_answered(self, seconds: float) -> None:
+    def until_answered(self, seconds: float = PATIENCE) -> None:
         """Wait until every question has an answer."""
         try:
             until(lambda: self.count() >= self.messages, seconds)

@@ -15,13 +15,13 @@ from typing import Any, Iterator, Mapping, Sequence
 import gevent
 import gevent.subprocess
 
-from tests.support.stage import ROOT, Gateway, Sim, Stage, clean_env, credentials, until
+from tests.support.stage import PATIENCE, ROOT, Gateway, Sim, Stage, clean_env, credentials, until
 
 # Reconnects in a second or less, so that a test need not wait for back-offs.
 QUICK = {"healthy_after": 1, "backoff_max": 1}
 ARGUMENTS = {
     "feishu": ("--hold-order", "--redelivery", "1,3,9,27", "--ack-deadline", "1"),
-    "qq": ("--hold-order", "--heartbeat-interval", "5"),
+    "qq": ("--hold-order", "--heartbeat-interval", "5", "--late", "15"),
     "telegram": ("--hold-order",),
     "wecom": ("--hold-order",),
     "dingtalk": ("--hold-order",),
@@ -42,7 +42,7 @@ class Done:
         return json.loads(self.out)
 
 
-def hermes(stage: Stage, *words: str, timeout: float = 60.0) -> Done:
+def hermes(stage: Stage, *words: str, timeout: float = 2 * PATIENCE) -> Done:
     """``hermes-green`` with these words, on the stage's configuration; waits for its end."""
     argv = [sys.executable, "-m", "hermes_green", "--conf", str(stage.conf), *words]
     env = {**clean_env(), "HERMES_GREEN_STATE_DIR": str(stage.state)}
@@ -109,7 +109,7 @@ class Scene:
         return [send["text"] for send in found]
 
     def expect(
-        self, platform: str, chat: str, answers: Sequence[str], seconds: float = 20.0, settle: float = 1.0
+        self, platform: str, chat: str, answers: Sequence[str], seconds: float = PATIENCE, settle: float = 1.0
     ) -> None:
         """Wait until the chat has exactly these answers, and look again ``settle`` seconds later."""
         until(lambda: len(self.texts(platform, chat)) >= len(answers), seconds, f"{answers} in {platform} {chat}")
@@ -119,7 +119,7 @@ class Scene:
     def state(self, child: str) -> str:
         return str(self.gateway.child(child)["state"])
 
-    def until_state(self, child: str, state: str, seconds: float = 15.0) -> dict[str, Any]:
+    def until_state(self, child: str, state: str, seconds: float = PATIENCE) -> dict[str, Any]:
         """The child's status once it is in ``state``."""
 
         def found() -> dict[str, Any] | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
+from tests.support.pulse import Pulse
 from tests.support.scene import QUICK, Scene
-from tests.support.stage import Sim, Stage
+from tests.support.stage import Sim, Stage, until
 
 PLATFORMS = ("feishu", "qq", "dingtalk", "wecom", "telegram", "slack")
 # A send repeated under its key is recognised; the others are told apart only by asking, or not at all.
@@ -49,18 +50,28 @@ def six(
 
 
 class Lateness:
-    """The heartbeats that these simulators see from now on, which should come each ``beat`` seconds."""
+    """The heartbeats that these simulators see from now on, which should come each ``beat`` seconds, or each
+    platform's."""
 
-    def __init__(self, sims: Mapping[str, Sim], beat: float, only: Iterable[str] = BEATS) -> None:
-        self._beat = beat
-        self._sims = {name: sims[name] for name in only if name in sims}
+    def __init__(self, sims: Mapping[str, Sim], beat: float | Mapping[str, float]) -> None:
+        self._sims = {name: sims[name] for name in BEATS if name in sims}
+        self._beats = beat if isinstance(beat, Mapping) else dict.fromkeys(BEATS, beat)
         self._seen = {name: len(sim.record(BEATS[name])) for name, sim in self._sims.items()}
 
     def worst(self) -> tuple[float, str]:
         """Milliseconds by which the latest one was late, and whose it was."""
-        late = (0.0, "")
+        return max((late * 1000, name) for late, _, _, name in self._gaps())
+
+    def beyond(self, pulse: Pulse) -> float:
+        """The same without what the machine was late by."""
+        return max((late - pulse.late(begin, end)) * 1000 for late, begin, end, _ in self._gaps())
+
+    def _gaps(self) -> list[tuple[float, float, float, str]]:
+        """Between each two heartbeats: seconds by which it was too long, when it began and ended, whose it was."""
+        found = []
         for name, sim in self._sims.items():
-            times = [entry["t"] for entry in sim.record(BEATS[name])][max(0, self._seen[name] - 1) :]
-            assert len(times) >= 2, f"{name} has seen no heartbeats"
-            late = max(late, *(((b - a - self._beat) * 1000, name) for a, b in zip(times, times[1:])))
-        return late
+            seen, beat = max(0, self._seen[name] - 1), self._beats[name]
+            until(lambda: len(sim.record(BEATS[name])) >= seen + 2, what=f"heartbeats that {name} sees")
+            times = [entry["t"] for entry in sim.record(BEATS[name])][seen:]
+            found += [(b - a - beat, a, b, name) for a, b in zip(times, times[1:])]
+        return found

@@ -14,7 +14,7 @@ from typing import Any, Mapping
 
 import gevent.subprocess
 
-from tests.support.stage import ROOT, Stage, clean_env, until
+from tests.support.stage import PATIENCE, ROOT, Stage, clean_env, until
 
 LOGS = ("supervisord.log", "gateway.out.log", "gateway.err.log")
 MONITOR = str(ROOT / "scripts" / "monitor_gateway.py")
@@ -47,7 +47,7 @@ class Supervisor:
         """The gateway's own log."""
         return self._err.read_text(errors="replace") if self._err.exists() else ""
 
-    def serving(self, other_than: int = 0, seconds: float = 40.0) -> tuple[int, str]:
+    def serving(self, other_than: int = 0, seconds: float = PATIENCE) -> tuple[int, str]:
         """Pid and address of the gateway, once it serves."""
 
         def found() -> tuple[int, str] | None:
