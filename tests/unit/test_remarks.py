@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Iterator
 
+import gevent
 import pytest
 from loguru import logger
 
 from hermes_green.core.errors import LinkLost
 from hermes_green.core.model import Attachment, Caps
+from hermes_green.runtime import media
 from hermes_green.runtime.media import LIMIT, Media
 from hermes_green.runtime.remarks import remarked
 from hermes_green.store.memory import MemoryStore
@@ -22,6 +24,8 @@ class Shelf(ScriptedAdapter):
     def fetch(self, ref: Any) -> Iterator[bytes]:
         if ref.get("gone"):
             raise LinkLost("the link has ended")
+        if ref.get("slow"):
+            gevent.sleep(30)
         yield b"data"
 
 
@@ -43,6 +47,17 @@ def test_a_file_that_could_not_be_read_is_named_behind_the_answer_and_not_rememb
     assert "b.pdf" in second and "20 MiB" in second and "c.png" in third and "a.pdf" not in rooms.texts[0]
     assert [line.text for line in rooms.store.history("one:c", 1)] == ["sum it up", "re: sum it up"]
     assert [each.path is not None for each in rooms.agent.turns[0].attachments] == [True, False, False]
+
+
+def test_a_file_that_does_not_come_in_time_is_named_and_holds_the_answer_up_no_longer(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(media, "TOTAL", 0.02)
+    slow = Attachment("video", {"slow": True}, "film.mp4")
+    rooms.say("look", attachments=(slow,))
+    eventually(lambda: rooms.texts)
+    answer, line = rooms.texts[0].split("\n\n")
+    assert answer == "re: look" and "film.mp4" in line and "soon" in line
 
 
 def test_what_was_read_is_not_talked_about(rooms: Rooms) -> None:
