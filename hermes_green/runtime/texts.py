@@ -44,7 +44,7 @@ _TEXTS: dict[str, dict[str, str]] = {
         "zh": "[{file} 未发送：平台拒收（{code}）]",
     },
     "file_unread": {
-        "en": "[{file} could not be read: files of up to {limit} can, as long as the platform gives them out, and soon]",
+        "en": "[{file} could not be read: files of up to {limit} can, while the platform gives them out, and soon]",
         "zh": "[{file} 无法读取：只能读取 {limit} 以内、且平台仍可及时提供的文件]",
     },
     "files_unread": {
