@@ -144,7 +144,7 @@ class Application:
             log=logger,
             on_moved=lambda child: self._house.moved(child),
             on_failing=lambda child: self._escalation.consider(child),
-            lag_ms=lambda: self._lag.current_ms,
+            lag_ms=lambda seconds: self._lag.worst_ms(seconds),
         )
         supervisor = Supervisor(self._clock, logger, witness)
         told: dict[str, Any] = dict(common, bus=self._bus, hooks=self._live.hooks)

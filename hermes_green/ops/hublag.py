@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import Callable
 
 import gevent
 
 from hermes_green.core.clock import Clock, SystemClock
+
+LATELY = 5.0
 
 
 class HubLag:
@@ -19,9 +22,9 @@ class HubLag:
         *,
         clock: Clock | None = None,
         interval: float = 0.05,
-        memory: float = 5.0,
+        memory: float = 30.0,
     ) -> None:
-        """``observe`` is called with each sample, in seconds; ``memory``: how long ``current_ms`` looks back."""
+        """``observe`` is called with each sample, in seconds; ``memory``: how long it can look back."""
         self._observe = observe
         self._clock = clock or SystemClock()
         self._interval = interval
@@ -31,7 +34,12 @@ class HubLag:
     @property
     def current_ms(self) -> float:
         """The worst of the last seconds, in milliseconds."""
-        return round(max(self._samples, default=0.0) * 1000, 1)
+        return self.worst_ms(LATELY)
+
+    def worst_ms(self, seconds: float) -> float:
+        """The worst of so many seconds, in milliseconds."""
+        samples = islice(reversed(self._samples), max(1, round(seconds / self._interval)))
+        return round(max(samples, default=0.0) * 1000, 1)
 
     def start(self) -> None:
         """Begin to sample."""

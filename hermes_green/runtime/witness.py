@@ -33,7 +33,7 @@ class Witness:
     """See ``runtime.child.Observer``.
 
     ``on_moved(child)`` is told of every change of state and must not wait; ``on_failing(child)``: very
-    many dials in a row have failed; ``lag_ms`` answers the hub's worst lag of the last seconds.
+    many dials in a row have failed; ``lag_ms(seconds)`` answers the hub's worst lag of so long.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Witness:
         log: Any,
         on_moved: Callable[[Child], None],
         on_failing: Callable[[Child], None] = lambda child: None,
-        lag_ms: Callable[[], float] = lambda: 0.0,
+        lag_ms: Callable[[float], float] = lambda seconds: 0.0,
     ) -> None:
         self.meters = meters
         self._clock = clock
