@@ -226,13 +226,15 @@ class Application:
         self._lag.start()
         self._history.start()
         self._watchdog.start()
-        self._server.start()
-        self._announce()
+        self._server.listen()
         platforms = sorted({child.platform for child in config.children})
         self._live.hooks.fire("gateway:startup", {"version": __version__, "platforms": platforms})
         for member in members:
             self._house.enlist(member)
         self._house.resume()
+        # Whoever waits for our port gets no answer before there are children: none would be called READY.
+        self._server.start()
+        self._announce()
         self._live.begin()
         self._over.wait()
         self._shut_down()

@@ -62,7 +62,7 @@ class _ErrorLog:
 
 
 class Server:
-    """Listens from ``start`` to ``stop``."""
+    """Listens from ``listen`` to ``stop``, and answers from ``start`` on."""
 
     def __init__(self, host: str, port: int, views: Views, log: Any) -> None:
         self.host = host
@@ -92,20 +92,25 @@ class Server:
             host = f"[{host}]"
         return f"http://{host}:{self.port}"
 
-    def start(self) -> None:
-        """Begin to listen.
+    def listen(self) -> None:
+        """Take the address; whoever comes waits for ``start``.
 
         Raises:
             ConfError: the address is taken or not ours.
         """
         try:
-            self._server.start()
+            self._server.init_socket()
         except (OSError, OverflowError) as error:
             raise ConfError(
                 f"http cannot listen on {self.host}:{self._asked}: {error}",
                 code="http_address",
                 action="set http.port of gateway.yaml to a free port (0 picks one), or http.host to an own address",
             ) from error
+
+    def start(self) -> None:
+        """Begin to answer. Raises ConfError, as ``listen`` does, which it makes up for."""
+        self.listen()
+        self._server.start()
 
     def stop(self, timeout: float = 1.0) -> None:
         """Take no more, end the event streams, give running answers ``timeout`` seconds."""

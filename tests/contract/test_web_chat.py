@@ -9,6 +9,7 @@ from hermes_green.core.model import Part, Peer, Reply
 from hermes_green.core.ports import Line
 from hermes_green.web import streams
 from tests.support.gateway import Listener, Site
+from tests.support.port import FakePort
 
 
 @pytest.fixture
@@ -170,13 +171,24 @@ def test_a_chat_the_page_could_not_have_chosen_is_refused(site, chat):
     assert answer.json()["error"]["field"] == "chat"
 
 
-def test_while_the_child_is_stopped_a_post_says_so_and_how_to_start_it(site):
+def test_while_the_child_is_stopped_a_post_says_so_and_how_to_start_it(site, monkeypatch):
+    monkeypatch.setattr(module, "START_WAIT", 0.1)
     site.run.close()
     answer = site.post("/api/chat", {"text": "hi"})
     assert (answer.status, answer.code) == (503, "child_down")
     assert "adapters start web" in answer.json()["error"]["text"]
     with pytest.raises(LinkLost):
         site.mailbox.post("hi")
+
+
+def test_a_post_waits_for_a_child_that_is_just_starting():
+    mailbox, run = module.Mailbox(), FakePort()
+    posting = gevent.spawn(mailbox.post, "hi")
+    gevent.sleep(0.05)
+    assert not posting.ready()
+    mailbox.attach("web", run)
+    posting.get(timeout=10)
+    assert [inbound.text for inbound in run.accepted] == ["hi"]
 
 
 def test_a_post_that_cannot_be_committed_ends_in_time_and_may_be_repeated(site, monkeypatch):

@@ -32,9 +32,11 @@ def test_whoever_waits_for_the_port_is_told_of_children_from_the_first_answer_on
     def first_answer() -> int:
         while True:
             try:
-                return http(method, f"http://127.0.0.1:{port}{path}", body)[0]
+                socket.create_connection(("127.0.0.1", port)).close()
             except OSError:
                 gevent.sleep(0.001)
+            else:
+                return http(method, f"http://127.0.0.1:{port}{path}", body)[0]
 
     asking = gevent.spawn(first_answer)
     stage.gateway()

@@ -9,7 +9,7 @@ from collections import deque
 from typing import Any, Mapping
 
 from gevent import Timeout
-from gevent.event import AsyncResult
+from gevent.event import AsyncResult, Event
 from gevent.queue import Empty, Full, Queue
 
 from hermes_green.core.errors import LinkLost, StoreAway, UnknownChat
@@ -17,6 +17,7 @@ from hermes_green.core.model import Inbound, Peer
 from hermes_green.core.ports import Port
 
 COMMIT_WAIT = 10.0  # seconds a post waits for its commit
+START_WAIT = 2.0  # seconds a post waits for a child that is just starting
 FEED_BOUND = 256
 # So many answers to nobody are kept for who listens next, in so many chats.
 UNHEARD, UNHEARD_CHATS = 32, 128
@@ -81,6 +82,7 @@ class Mailbox:
     def __init__(self, child: str = "web") -> None:
         self.child = child
         self._port: Port | None = None
+        self._open = Event()
         self._waiting: set[AsyncResult] = set()
         self._feeds: dict[str, set[Feed]] = {}
         self._unheard: dict[str, deque[Mapping[str, Any]]] = {}
@@ -97,6 +99,7 @@ class Mailbox:
             StoreAway: not known to be committed within 10 s; the same key may be tried again.
         """
         peer = chat_peer(self.child, chat, user)
+        self._open.wait(START_WAIT)
         port = self._port
         if port is None:
             raise LinkLost(
@@ -148,12 +151,14 @@ class Mailbox:
         """From now on messages go into this run of ``child``; the page talks to one child at a time."""
         self.child = child
         self._port = port
+        self._open.set()
 
     def detach(self, port: Port) -> None:
         """The run is over: who still waits for a commit learns that it is not known."""
         if self._port is not port:
             return
         self._port = None
+        self._open.clear()
         for committed in tuple(self._waiting):
             if not committed.ready():
                 committed.set_exception(
