@@ -29,6 +29,23 @@ FAILURES = {
         "refused": {"status": 400, "code": 424242, "message": "no", "path": "/stream_messages"},
         "no end": {"status": 400, "code": 424242, "message": "no", "path": "/stream_messages"},
     },
+    "telegram": {
+        "429": {"code": 429, "description": "Too Many Requests", "retry_after": 1, "method": "editMessageText"},
+        "503": {"code": 503, "description": "away", "method": "editMessageText"},
+        "refused": {"code": 400, "description": "message can't be edited", "method": "editMessageText"},
+        "no end": {"code": 400, "description": "message to edit not found", "method": "editMessageText"},
+    },
+    "slack": {
+        "429": {"error": "ratelimited", "after": 1, "method": "chat.update"},
+        "503": {"error": "internal_error", "method": "chat.update"},
+        "refused": {"error": "cant_update_message", "method": "chat.update"},
+        "no end": {"error": "edit_window_closed", "method": "chat.update"},
+    },
+    # A card cannot be taken back: one that takes no end stays, and says that the text stands below.
+    "dingtalk": {
+        "429": {"status": 403, "code": "Forbidden.AccessDenied.QpsLimitForAppkeyAndApi", "message": "", "path": "card"},
+        "503": {"status": 503, "code": "ServiceUnavailable", "message": "away", "path": "streaming"},
+    },
 }
 
 
@@ -138,10 +155,10 @@ def test_an_answer_that_grew_is_whole_and_stands_once_through_resets_and_a_kill(
 
 
 def test_a_draft_that_fails_costs_no_answer(open_scene: Callable[..., tuple[Scene, Readers]]) -> None:
-    platforms = tuple(FAILURES)
-    scene, readers = open_scene(platforms)
-    names = []
+    scene, readers = open_scene(tuple(FAILURES))
+    asked = []
     for kind in ("429", "503", "refused", "no end"):
+        platforms = [platform for platform in FAILURES if kind in FAILURES[platform]]
         during, before = f"during{kind.replace(' ', '')}", f"before{kind.replace(' ', '')}"
         readers.half()
         readers.ask_all(during, platforms)
@@ -155,7 +172,9 @@ def test_a_draft_that_fails_costs_no_answer(open_scene: Callable[..., tuple[Scen
         gevent.sleep(0.3)
         for sim in scene.sims.values():
             sim.clear()
-        names += [during, before]
-    for name in names:
+        asked += [(during, platforms), (before, platforms)]
+    for name, platforms in asked:
         readers.until_whole(name, platforms)
+    # What they were told to refuse was asked for: drafts were taken back, or refused as said.
+    assert scene.sims["telegram"].record("recall") and scene.sims["slack"].record("api_refused")
     scene.no_violations()
