@@ -118,6 +118,8 @@ def test_a_file_s_type_is_its_name_s_ending():
         (answer(200, {"errcode": 460101}), SendRefused, None, None),
         (answer(403, {"code": "Forbidden.AccessDenied.AccessTokenPermissionDenied"}), SendRefused, None, None),
         (answer(400, {"code": "something.new", "message": "no"}), SendRefused, None, None),
+        (answer(200, {"success": False, "code": "param.error", "message": "no"}), SendRefused, None, None),
+        (answer(200, {"success": False, "result": None}), SendRefused, None, None),
         (answer(200, {"errcode": -1}), SendUnknown, None, None),
         (answer(500, {"code": "InternalError"}), SendUnknown, None, None),
         (answer(200, b"<html>"), SendUnknown, None, None),
@@ -156,6 +158,8 @@ def test_a_refused_dial_says_wait_or_halt(said, error):
     [
         (answer(200, {"errcode": 0, "errmsg": "ok"}), True, False),
         (answer(200, {"processQueryKey": "k", "code": "0"}), True, False),
+        (answer(200, {"success": True, "result": True}), True, False),
+        (answer(200, {"success": False, "result": False}), False, False),
         (answer(200, {"errcode": 40014}), False, True),
         (answer(401, {"code": "InvalidAuthentication"}), False, True),
         (answer(401, b""), False, True),

@@ -124,11 +124,14 @@ def take(answer: Answer) -> Said:
     """Take an answer apart, whatever it is: the new API's, the old one's, or the page in front of both."""
     body = body_of(answer)
     number, word = number_of(body.get("errcode")), body.get("code")
+    failed = body.get("success") is False  # cards tell so, with whatever status
     code: int | str | None = None
     if number:
         code = number
-    elif isinstance(word, str) and word and answer.status >= 300:
+    elif isinstance(word, str) and word and (failed or answer.status >= 300):
         code = word
+    elif failed:
+        code = "unsuccessful"
     elif body.get("status") == PUNISHED:
         code = PUNISHED
     return Said(
