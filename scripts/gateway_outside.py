@@ -82,12 +82,16 @@ class Home:
         except (OSError, ValueError, KeyError, TypeError):
             return 0, 0.0
 
-    def held_by(self, pid: int) -> list[str]:
-        """Every lock that this process still holds: its data directory's and those of its bots."""
-        state = os.environ.get("HERMES_GREEN_STATE_DIR") or environ_of(pid).get("HERMES_GREEN_STATE_DIR") or ""
+    def locks_of(self, pid: int) -> list[Path]:
+        """Where the locks of a living process may lie: its data directory's and those of its bots."""
+        state = environ_of(pid).get("HERMES_GREEN_STATE_DIR") or os.environ.get("HERMES_GREEN_STATE_DIR") or ""
         folder = Path(state or "~/.local/state/hermes-green").expanduser()
+        return [self.lock, *sorted(folder.glob("*.lock"))]
+
+    def held_by(self, pid: int, locks: list[Path]) -> list[str]:
+        """Those that are still held in this process's name, were it by what it has started."""
         found = []
-        for path in (self.lock, *sorted(folder.glob("*.lock"))):
+        for path in locks:
             try:
                 mine = json.loads(path.read_text("utf-8")).get("pid") == pid
             except (OSError, ValueError, AttributeError):

@@ -145,6 +145,7 @@ class Monitor:
 
     def _end(self, pid: int, grace: float) -> None:
         """Until none of its locks is held any more. Raises Refused."""
+        locks = self._home.locks_of(pid)  # a process that has ended does not tell
         for sign, wait in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
             self._log("signal", f"{sign.name} to pid {pid}, {wait:g} s to end", pid=pid)
             try:
@@ -156,13 +157,14 @@ class Monitor:
             deadline = time.monotonic() + wait
             while True:
                 holder = self._home.owner()
-                if (holder is None or holder[0] != pid) and not self._home.held_by(pid):
+                if (holder is None or holder[0] != pid) and not self._home.held_by(pid, locks):
                     self._log("ended", f"pid {pid}; its locks are free", pid=pid)
                     return
                 if time.monotonic() >= deadline:
                     break
                 time.sleep(POLL)
-        raise Refused(f"pid {pid} survives KILL and holds {', '.join(self._home.held_by(pid)) or self._home.lock}")
+        held = self._home.held_by(pid, locks) or [str(self._home.lock)]
+        raise Refused(f"after KILL, locks of pid {pid} are still held: {', '.join(held)}")
 
     def _begin(self, way: Supervisord | Command, old: int) -> int:
         """The pid of the next one, once it answers. Raises Refused."""

@@ -225,3 +225,33 @@ def test_a_child_that_is_deaf_makes_the_gateway_stale_and_is_restarted_alone_fir
         assert b"stale" in err and b"restart-child: qq" in err
     finally:
         pretender.close()
+
+
+HOLDER = """
+import os, subprocess, sys
+from pathlib import Path
+from hermes_green.ops.lock import FileLock
+for path in sys.argv[1:]:
+    lock = FileLock(path)
+    lock.acquire()
+# The last one is a bot's: it outlives us in a program that we start.
+os.set_inheritable(lock._fd, True)
+subprocess.Popen(["sleep", "60"], close_fds=False, stdout=subprocess.DEVNULL)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_bots_lock_that_outlives_the_gateway_is_seen_though_only_the_gateway_knew_where_it_lies(stage: Stage) -> None:
+    bot = stage.state / f"{'b' * 64}.lock"
+    argv = [sys.executable, "-c", HOLDER, str(stage.home / "var" / "gateway.lock"), str(bot)]
+    env = {**clean_env(), "HERMES_GREEN_STATE_DIR": str(stage.state)}
+    pipe = subprocess.PIPE
+    holder = gevent.subprocess.Popen(argv, env=env, stdin=pipe, stdout=pipe, start_new_session=True)
+    try:
+        assert holder.stdout.readline() == b"held\n"
+        killed = Said(stage, "--force-kill", "--deadline", "1", more={"HERMES_GREEN_STATE_DIR": ""})
+        assert killed.code == 1 and "locks are free" not in killed.out and bot.name in killed.out, killed.out
+    finally:
+        os.killpg(holder.pid, signal.SIGKILL)
+        holder.wait()
