@@ -292,6 +292,17 @@ class TestDingTalk(AdapterContract):
             memo = bench.ctx.memos[f"chat:{chat}"]
             bench.ctx.memos[f"chat:{chat}"] = {**memo, "until": 1.0}
 
+    def test_the_next_process_answers_and_writes_unasked_by_the_webhook_that_was_kept(self, bench: Bench) -> None:
+        run = bench.ready()
+        inbound = bench.hear(run, "remember me")
+        (part,) = bench.parts(inbound, "an answer")
+        run.close()
+        reborn = dingtalk.create(self.driver.settings(bench.sim), bench.ctx)
+        reborn.send(part, None)
+        reborn.send(push(bench, f"dm:{inbound.peer.chat_id}"), None)
+        reborn.close()
+        assert [entry["via"] for entry in bench.sends()] == ["webhook", "webhook"]
+
     def test_a_person_can_be_written_to_by_staff_id(self, bench: Bench) -> None:
         run = bench.ready()
         bench.hear(run, "hi", user="carol")
