@@ -17,6 +17,7 @@ from hermes_green.core.errors import AuthRejected, LinkLost, SendRefused, SendRe
 from hermes_green.core.model import Attachment, Inbound, Part, Reply, Secret
 from hermes_green.sim import dingtalk_frames as frames
 from hermes_green.sim.dingtalk import DingTalkSim
+from hermes_green.sim.dingtalk_router import Push
 from tests.contract.adapters import INTERVAL, TIMEOUT, AdapterContract, Bench, Driver, again
 from tests.support.mutants import mutant
 from tests.support.port import wait_for
@@ -205,6 +206,16 @@ class TestDingTalk(AdapterContract):
         for raw in ("{", "[]", '{"type":"NEWS"}', '{"type":"SYSTEM"}'):
             bench.sim.say(kind="raw", frame=raw)
         wait_for(lambda: len(run.port.quarantined) == 5, what="five frames in quarantine")
+        assert bench.hear(run, "and on").text == "and on"
+
+    def test_a_callback_of_a_topic_that_nobody_knows_is_kept_and_answered_as_unknown(self, bench: Bench) -> None:
+        run = bench.ready()
+        topic = "/v1.0/of/tomorrow"
+        bench.sim.links[0].memo["subscribed"] |= {("CALLBACK", topic)}
+        bench.sim.users._push(Push("CALLBACK", topic, {"x": 1}, event_id="e"))
+        assert bench.sim.wait("ack", timeout=3)["code"] == 404
+        ((raw, _),) = run.port.quarantined
+        assert topic in raw
         assert bench.hear(run, "and on").text == "and on"
 
     @pytest.mark.parametrize(

@@ -89,8 +89,9 @@ class Conversation(Dialogue):
             self._ctx.count("frames", "card")
             self._acknowledge(frame.id, wire.CARD_TAKEN)
             return
-        acknowledge = self._acknowledges(frame.id, wire.ROBOT_TAKEN)
-        self._hand_in(raw, lambda: self._read(frame), acknowledge, memo_of)
+        known = frame.topic == wire.ROBOT
+        answer = (wire.ROBOT_TAKEN, wire.OK) if known else ({}, wire.UNKNOWN_TOPIC)
+        self._hand_in(raw, lambda: self._read(frame), self._acknowledges(frame.id, *answer), memo_of)
 
     def _read(self, frame: Frame) -> Inbound | None:
         if frame.topic != wire.ROBOT:
