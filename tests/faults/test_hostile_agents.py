@@ -13,8 +13,10 @@ import gevent
 import psutil
 
 from tests.support.outside import alive, family, gone, processes
+from tests.support.pulse import Pulse
 from tests.support.scene import Scene
-from tests.support.stage import Stage, until
+from tests.support.six import Lateness
+from tests.support.stage import PATIENCE, Stage, until
 
 # Seconds between two heartbeats; QQ takes 120 payloads a minute.
 BEATS = {"feishu": 0.2, "qq": 0.6}
@@ -50,12 +52,13 @@ DEEDS = [
 
 
 class Watch:
-    """The gateway's memory and the heartbeats that the simulators see, from now on."""
+    """The gateway's memory and the heartbeats that the simulators see, from now on. ``pulse``: what the machine is
+    late by is no fault of the gateway's."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, scene: Scene, pulse: Pulse | None) -> None:
+        self._pulse = pulse
         self._process = psutil.Process(scene.gateway.pid)
-        self._seen = {name: len(sim.record("beat")) for name, sim in scene.sims.items()}
+        self._lateness = Lateness(scene.sims, BEATS)
         self._rss = self.most = self._process.memory_info().rss
         self._greenlet = gevent.spawn(self._sample)
 
@@ -68,12 +71,8 @@ class Watch:
         """Largest lateness in milliseconds, and bytes by which memory has grown meanwhile."""
         gevent.sleep(max(BEATS.values()) + 0.1)
         self._greenlet.kill()
-        late = 0.0
-        for name, sim in self._scene.sims.items():
-            beats = [beat["t"] for beat in sim.record("beat")][max(0, self._seen[name] - 1) :]
-            assert len(beats) >= 2, f"{name} has seen no heartbeats"
-            late = max(late, *(after - before - BEATS[name] for before, after in zip(beats, beats[1:])))
-        return late * 1000, self.most - self._rss
+        late = self._lateness.worst()[0] if self._pulse is None else self._lateness.beyond(self._pulse)
+        return late, self.most - self._rss
 
 
 def opened(stage: Stage, **agent: Any) -> Scene:
@@ -84,17 +83,19 @@ def opened(stage: Stage, **agent: Any) -> Scene:
     return scene
 
 
-def test_only_the_hostile_turn_fails_and_no_heartbeat_is_late(stage, long_run) -> None:
+def test_only_the_hostile_turn_fails_and_no_heartbeat_is_late(stage, long_run, pulse) -> None:
     scene = opened(stage)
     links = {name: sim.state()["links"] for name, sim in scene.sims.items()}
     gevent.sleep(1)
-    watch = Watch(scene)
+    # The long run has the machine to itself, and its hosts of processes have to be borne.
+    beside = None if long_run else pulse
+    watch = Watch(scene, beside)
     gevent.sleep(2)
     rows = [("(nothing)", *watch.end(), 0.0)]
     for number, deed in enumerate(DEEDS):
         mark = uuid.uuid4().hex
         text = (deed.long if long_run and deed.long else deed.text).replace("MARK", mark)
-        rows.append((text.replace(mark, ""), *endured(scene, number, text, deed.answer)))
+        rows.append((text.replace(mark, ""), *endured(scene, beside, number, text, deed.answer)))
         assert gone(processes(mark)), "what a turn starts ends with it"
     print(f"\n{'agent':24}{'heartbeat late':>16}{'memory':>10}{'others answered':>18}")
     for text, late, grown, took in rows:
@@ -106,10 +107,12 @@ def test_only_the_hostile_turn_fails_and_no_heartbeat_is_late(stage, long_run) -
     assert {name: sim.state()["links"] for name, sim in scene.sims.items()} == links, "no link was lost"
 
 
-def endured(scene: Scene, number: int, text: str, answer: str | None) -> tuple[float, int, float]:
+def endured(
+    scene: Scene, pulse: Pulse | None, number: int, text: str, answer: str | None
+) -> tuple[float, int, float]:
     """One deed on one platform, with turns on both beside it: lateness, growth, and the seconds that those took."""
     platform = ("feishu", "qq")[number % 2]
-    watch = Watch(scene)
+    watch = Watch(scene, pulse)
     scene.say(platform, f"bad{number}", text)
     for name in scene.sims:
         scene.say(name, f"good{number}", f"hello {number}")
@@ -117,7 +120,7 @@ def endured(scene: Scene, number: int, text: str, answer: str | None) -> tuple[f
     for name in scene.sims:
         scene.expect(name, f"good{number}", [f"echo: hello {number}"], settle=0)
     took = time.monotonic() - begun
-    (said,) = until(lambda: scene.texts(platform, f"bad{number}"), 70, f"an end of {text}")[:1]
+    (said,) = until(lambda: scene.texts(platform, f"bad{number}"), 2 * PATIENCE, f"an end of {text}")[:1]
     assert answer is None or said == answer, f"{text}: {said}"
     return (*watch.end(), took)
 
@@ -158,24 +161,24 @@ def held(pid: int) -> set[str]:
     return found
 
 
-def test_a_gateway_that_is_told_to_stop_parks_the_turn_and_ends_what_is_outside(stage) -> None:
+def test_a_gateway_that_is_told_to_stop_parks_the_turn_and_ends_what_is_outside(stage, pulse) -> None:
     scene = opened(stage)
     scene.change("gateway", supervisor={"drain_seconds": 4})
     assert scene.gateway.post("/api/reload")[0] == 200
-    scene.say("feishu", "a", "spin 60")
+    scene.say("feishu", "a", "spin 600")
     until(lambda: scene.gateway.status()["turns"] == 1)
     outside = family(scene.gateway.pid)
-    begun = time.monotonic()
+    begun = time.time()
     assert scene.gateway.kill(15) == 0
-    assert time.monotonic() - begun < 4 + 5
+    assert time.time() - begun < 4 + 5 + pulse.late(begun)
     assert not [pid for pid in outside if alive(pid)]
 
 
-def test_a_hook_that_spins_delays_nobody(stage) -> None:
+def test_a_hook_that_spins_delays_nobody(stage, pulse) -> None:
     hooks = [{"event": "message:received", "run": "tests.support.hostile:hook_that_spins"}]
     scene = Scene(stage, gateway={"hooks": hooks}, files=PACES)
     gevent.sleep(1)
-    watch = Watch(scene)
+    watch = Watch(scene, pulse)
     scene.say("feishu", "a", "one")
     scene.say("qq", "a", "two")
     scene.expect("feishu", "a", ["one"], settle=0)

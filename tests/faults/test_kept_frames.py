@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
-
-import gevent
+from pathlib import Path
 
 from hermes_green.ops.shelter import place_of
 from tests.faults.test_store_away import held
 from tests.support.six import six
-from tests.support.stage import until
+from tests.support.stage import PATIENCE, until
 
 ONCE = ("dingtalk", "wecom")
+
+
+def holds(place: Path, chats: list[str]) -> bool:
+    """Whether what was said in all of these chats is kept there."""
+    kept = place.read_bytes() if place.exists() else b""
+    return all(chat.encode() in kept for chat in chats)
 
 
 def test_killed_while_the_disk_kept_their_commits_waiting_all_that_came_is_answered_once(stage, long_run, seed) -> None:
@@ -22,11 +27,10 @@ def test_killed_while_the_disk_kept_their_commits_waiting_all_that_came_is_answe
         for name in ONCE:
             for chat in chats:
                 scene.say(name, chat, chat)
-            until(lambda name=name: len(scene.sims[name].record("push")) == len(chats), 10, "the pushes")
-        gevent.sleep(0.3)
+            until(lambda name=name: len(scene.sims[name].record("push")) == len(chats), what="the pushes")
+        places = [place_of(stage.home / "var", name) for name in ONCE]
+        until(lambda: all(holds(place, chats) for place in places), what="all of it to be kept")
         scene.gateway.kill(signal.SIGKILL)
-    places = [place_of(stage.home / "var", name) for name in ONCE]
-    assert all(place.exists() for place in places)
     scene.gateway = stage.gateway()
     scene.gateway.until_ready()
     for name in ONCE:
@@ -40,23 +44,24 @@ def test_killed_while_the_disk_kept_their_commits_waiting_all_that_came_is_answe
 
 def test_told_to_stop_it_leaves_what_comes_then_to_the_next_process(stage, seed) -> None:
     model = stage.model()
-    model.behave(first=1.0)
+    model.behave(hold=True)
     agent = {"type": "openai", "base_url": model.url, "model": "test"}
-    scene = six(stage, platforms=ONCE, gateway={"agent": agent, "supervisor": {"drain_seconds": 6}})
+    scene = six(stage, platforms=ONCE, gateway={"agent": agent, "supervisor": {"drain_seconds": 30}})
     for name in ONCE:
         scene.say(name, "chat", "before")
-    until(lambda: scene.gateway.status()["turns"] == 2, 10, "two turns")
+    until(lambda: scene.gateway.status()["turns"] == 2, what="two turns")
     scene.gateway.popen.send_signal(signal.SIGTERM)
     for number in range(5):
         for name in ONCE:
             scene.say(name, f"late{number}", "late")
-    assert scene.gateway.popen.wait(20) == 0
+    model.behave()
+    model.release()
+    assert scene.gateway.popen.wait(PATIENCE) == 0
     pushed = {name: [entry for entry in scene.sims[name].record("push") if "late" in entry["chat"]] for name in ONCE}
     scene.gateway = stage.gateway()
     scene.gateway.until_ready()
-    model.behave(first=0.0)
     for name in ONCE:
-        until(lambda name=name: scene.texts(name, "chat"), 20, "the answer before the stop")
+        until(lambda name=name: scene.texts(name, "chat"), what="the answer before the stop")
         print(f"{name}: {len(pushed[name])} of 5 were pushed to a process that stopped")
         for entry in pushed[name]:
-            until(lambda name=name, chat=entry["chat"]: scene.texts(name, chat), 20, f"the answer in {entry['chat']}")
+            until(lambda name=name, chat=entry["chat"]: scene.texts(name, chat), what=f"the answer in {entry['chat']}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-import time
 
 import gevent
 import pytest
 
+from tests.support.pulse import Pulse
 from tests.support.scene import QUICK, Scene
 from tests.support.stage import until
 
@@ -30,7 +30,7 @@ def first_unanswered(scene: Scene, platform: str, since: float) -> tuple[float, 
 
 @pytest.mark.parametrize("fault", ["half_open", "mute_acks", "stop_reading"])
 def test_a_dead_link_is_declared_lost_in_time_and_replaced_while_its_sibling_never_notices(
-    stage, long_run, seed, fault
+    stage, long_run, seed, fault, pulse
 ):
     # A peer that stops reading takes our small beats into its socket's buffer: it is the beat without
     # an answer that shows it, as with the others. (A write that blocks: tests/contract/test_websocket.)
@@ -41,29 +41,28 @@ def test_a_dead_link_is_declared_lost_in_time_and_replaced_while_its_sibling_nev
     for number in range(rounds):
         for platform in ("feishu", "qq"):
             gevent.sleep(draw.uniform(0.1, 1.1))
-            asleep(scene, platform, fault, f"chat{number}x")
+            asleep(scene, pulse, platform, fault, f"chat{number}x")
     gevent.sleep(1)
     for platform in scene.sims:
         assert scene.texts(platform) == [f"during {fault}"] * rounds
     scene.no_violations()
 
 
-def asleep(scene: Scene, platform: str, fault: str, chat: str) -> None:
+def asleep(scene: Scene, pulse: Pulse, platform: str, fault: str, chat: str) -> None:
     """One round: the fault, the loss, the replacement, and a message that was written in the middle."""
     sim = scene.sims[platform]
     before = scene.gateway.child(platform)
     missed = scene.metric("heartbeats_total", child=platform, outcome="missed")
     links = sim.state()["links"]
-    at = time.time()
     with scene.undisturbed(scene.other(platform)):
-        sim.fault(fault)
+        at = sim.fault_at(fault)
         scene.say(platform, chat, f"during {fault}")
         lost = until(lambda: (now := scene.gateway.child(platform))["losses"] > before["losses"] and now)
         assert lost["state"] == "READY" or not lost["connected"]  # it may be back by now
         asked, declared = first_unanswered(scene, platform, at)
         print(f"{platform} {fault}: lost {declared - asked:.2f} s after its first unanswered beat")
-        assert asked and declared - asked <= 1 + 1
-        assert declared - at <= 1 + 1 + 1, "interval, timeout and a second of grace"
+        assert asked and declared - asked <= 1 + 1 + pulse.late(asked, declared)
+        assert declared - at <= 1 + 1 + 1 + pulse.late(at, declared), "interval, timeout and a second of grace"
         assert scene.metric("heartbeats_total", child=platform, outcome="missed") == missed + 1
         sim.clear()
         again = scene.until_state(platform, "READY")

@@ -23,7 +23,7 @@ SIMS: Mapping[str, Sequence[str]] = {
     "slack/help": (*ORDERED, "--redelivery", "0,1,3,9,27", *HELP_TOKENS),
     "dingtalk": (*ORDERED, "--ping-every", "2"),
     "wecom": ORDERED,
-    "qq": (*ORDERED, "--heartbeat-interval", "4"),
+    "qq": (*ORDERED, "--heartbeat-interval", "4", "--late", "14"),
     "telegram": ORDERED,
 }
 MORE: Mapping[str, Mapping[str, Any]] = {"dingtalk": {"card_template_id": "answers.schema"}}
@@ -207,8 +207,16 @@ def test_what_any_platform_handed_over_is_answered_whatever_happens_on_the_way(
         Rotation(child, sim, six.gateway, random.Random(f"{seed} {child}")) for child, sim in six.sims.items()
     ]
 
+    known = {*LINK, *OTHER, *(name for own in OWN.values() for name in own)}
+    wanted = known if long_run else {*LINK, *OTHER}
+
+    def met() -> set[str]:
+        return {name for rotation in rotations for name in rotation.done}
+
     def drive() -> None:
         crowd.drive()
+        # Where this machine is slow, some faults may not have had their turn yet.
+        until(lambda: met() >= wanted, what="each fault to be met")
         for rotation in rotations:
             rotation.over = True
 
@@ -233,9 +241,7 @@ def test_what_any_platform_handed_over_is_answered_whatever_happens_on_the_way(
         assert sim.record("violation") == [], child
         assert throttled(sim) == [], child
     assert six.gateway.status()["dead"] == 0 and not any(six.waiting().values())
-    met = {name for rotation in rotations for name in rotation.done}
-    known = {*LINK, *OTHER, *(name for own in OWN.values() for name in own)}
-    assert met >= (known if long_run else set(LINK) | set(OTHER)), f"never met: {known - met}"
+    assert met() >= wanted, f"never met: {wanted - met()}"
 
 
 def test_two_bots_of_one_platform_answer_through_agents_of_their_own(stage: Stage) -> None:

@@ -51,7 +51,7 @@ def main(url: str) -> None:
         slept = time.monotonic()
         time.sleep(PAUSE)
         began = time.monotonic()
-        connection = http.client.HTTPConnection(host.hostname or "", host.port, timeout=5)
+        connection = http.client.HTTPConnection(host.hostname or "", host.port, timeout=30)
         try:
             connection.request("GET", "/healthz")
             answer = connection.getresponse()
