@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import sys
 import time
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, Sequence
 
 from hermes_green import record_verbs, verbs
@@ -73,10 +74,32 @@ def since(text: str) -> float:
 
 def _time(text: str) -> float:
     try:
-        return since(text)
-    except ValueError:
+        wall = since(text)
+        datetime.fromtimestamp(wall, timezone.utc)
+        return wall
+    except (ValueError, OverflowError, OSError):  # the last two: of a date that this machine cannot tell
         wanted = "30m, 2h, 7d or a date such as 2026-01-31 is wanted"
         raise argparse.ArgumentTypeError(f"{text!r} is no time: {wanted}") from None
+
+
+def _within(kind: type[int] | type[float], low: float, high: float) -> Any:
+    """For argparse: a number of ``kind`` from ``low`` to ``high``."""
+
+    def number(text: str) -> int | float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from {low} to {high}")
+        return value
+
+    return number
+
+
+_PORT = _within(int, 0, 65535)
+_LINES = _within(int, 1, 1000)
+_SECONDS = _within(float, 0, 365 * 86400)
 
 
 class _Words:
@@ -120,14 +143,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--replace", action="store_true", help="ask the gateway that runs to drain, then take its place")
     run.add_argument("--service", choices=["launchd"], help="who keeps it alive, where that changes the exit code")
     trial = words.add("try", verbs.try_out, "try it without credentials, on simulated platforms", "--port 8787")
-    trial.add_argument("--port", type=int, help="of the page (default: 8787, or a free one where that is taken)")
+    trial.add_argument("--port", type=_PORT, help="of the page (default: 8787, or a free one where that is taken)")
     check = words.add("check", verbs.check, "check the configuration and show what applies", "--conf conf", reads=True)
     check.add_argument("--schema", metavar="FILE", help="print a file's JSON Schema: gateway, or a platform's name")
     check.add_argument("--reference", action="store_true", help="print all keys there are, in Markdown")
     status = words.add("status", verbs.status, "show how the gateway and its children are", "--wait READY", reads=True)
     states = [state.value for state in State]
     status.add_argument("--wait", metavar="STATE", type=str.upper, choices=states, help="until all are so")
-    status.add_argument("--timeout", metavar="S", type=float, default=60.0, help="seconds to wait (default: 60)")
+    status.add_argument("--timeout", metavar="S", type=_SECONDS, default=60.0, help="seconds to wait (default: 60)")
     send = words.add("send", verbs.send, "send a message to a chat", 'web main "good morning"', reads=True)
     send.add_argument("child", metavar="CHILD", help="as adapters list shows it")
     send.add_argument("chat", metavar="CHAT", help="the chat's id; user:, group:, channel: or dm: may precede it")
@@ -136,13 +159,14 @@ def _parser() -> argparse.ArgumentParser:
     send.add_argument("--reply-to", metavar="ID", help="message to reply to")
     send.add_argument("--key", metavar="KEY", help="the same key never sends twice")
     stop = words.add("stop", verbs.stop, "stop the gateway and wait until it has gone")
-    stop.add_argument("--timeout", metavar="S", type=float, default=STOP_TIMEOUT, help="seconds to wait (default: 60)")
+    stop.add_argument("--timeout", metavar="S", type=_SECONDS, default=STOP_TIMEOUT, help="most seconds (default: 60)")
     words.add("reload", verbs.reload, "apply a changed configuration", reads=True)
     _add_groups(words)
     words.add("doctor", verbs.doctor, "look for what keeps the gateway from working", "--json", reads=True)
     audit = words.add("audit", record_verbs.audit, "show who asked what kind of thing when", "--since 2h", reads=True)
     audit.add_argument("--since", metavar="TIME", type=_time, default="24h", help="2h, 7d or a date (default: 24h)")
-    audit.add_argument("--limit", metavar="N", type=int, default=1000, help="most lines, the newest (default: 1000)")
+    most = _within(int, 1, 100_000)
+    audit.add_argument("--limit", metavar="N", type=most, default=1000, help="most lines, the newest (default: 1000)")
     words.add("rescue", record_verbs.rescue, "put what can be read of a damaged database into a new one")
     words.add("version", verbs.version, "show the version", reads=True)
     sim = words.add("sim", verbs.sim, "run a simulated platform on loopback", "all")
@@ -159,17 +183,17 @@ def _add_groups(words: _Words) -> None:
         acting.add_argument("name", metavar="NAME", help="as adapters list shows it")
     dead = words.group("dead", "list, retry or drop what was given up", "list")
     listing = dead.add("list", record_verbs.dead_list, "list dead letters", reads=True)
-    listing.add_argument("--limit", metavar="N", type=int, default=100, help="most lines (default: 100)")
+    listing.add_argument("--limit", metavar="N", type=_LINES, default=100, help="most lines (default: 100)")
     for name, help in (("retry", "try a dead letter again"), ("drop", "forget a dead letter")):
         acting = dead.add(name, record_verbs.dead_command, help, "out-17")
         acting.add_argument("id", metavar="ID", help="as dead list shows it")
     sessions = words.group("sessions", "list, show or reset conversations", "list")
     listing = sessions.add("list", record_verbs.sessions_list, "list conversations", reads=True)
-    listing.add_argument("--limit", metavar="N", type=int, default=100, help="most lines (default: 100)")
+    listing.add_argument("--limit", metavar="N", type=_LINES, default=100, help="most lines (default: 100)")
     show = sessions.add("show", record_verbs.sessions_show, "show a conversation", "web:main", reads=True)
     show.add_argument("id", metavar="ID", help="as sessions list shows it")
     show.add_argument("--archived", action="store_true", help="what /new, /undo and resets have put aside")
-    show.add_argument("--limit", metavar="N", type=int, default=20, help="most exchanges (default: 20)")
+    show.add_argument("--limit", metavar="N", type=_LINES, default=20, help="most exchanges (default: 20)")
     reset = sessions.add("reset", record_verbs.sessions_reset, "begin a conversation anew", "web:main")
     reset.add_argument("id", metavar="ID", help="as sessions list shows it")
     pairing = words.group("pairing", "list who waits to be let in, approve or revoke", "list")

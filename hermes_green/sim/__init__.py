@@ -73,7 +73,7 @@ def main(platform: str, argv: Sequence[str] | None = None) -> int:
     handlers = [signal_handler(number, done.set) for number in (signal.SIGTERM, signal.SIGINT)]
     try:
         sim.start()
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         print(f"the simulator cannot listen ({error}): choose another --port, or leave it out", file=sys.stderr)
         return 1
     print(f"sim {platform} {sim.url} {sim.greeting()}".rstrip(), flush=True)

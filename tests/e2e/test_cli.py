@@ -51,6 +51,22 @@ def test_what_is_not_a_command_is_a_usage_error(stage: Stage, words: list[str]) 
 
 
 @pytest.mark.parametrize(
+    "words, code",
+    [
+        (["status", "--wait", "READY", "--timeout", "nan"], 2),
+        (["sessions", "list", "--limit", "9" * 20], 2),
+        (["dead", "list", "--limit", "0"], 2),
+        (["audit", "--since", "9" * 14 + "d"], 2),
+        (["try", "--port", "65536"], 2),
+        (["sim", "feishu", "--port", "65536"], 1),
+    ],
+)
+def test_a_number_that_nothing_can_be_done_with_is_refused(stage: Stage, words: list[str], code: int) -> None:
+    done = verb(stage, *words)
+    assert (done.code, done.out) == (code, "") and done.err
+
+
+@pytest.mark.parametrize(
     "words",
     [
         ["run"],
