@@ -96,7 +96,7 @@ class Simulator(Server):
         """What happened after entry ``since``."""
         return self.log.since(since, kind)
 
-    def wait(self, kind: str, since: int = 0, timeout: float = 10.0, **match: Any) -> Entry:
+    def wait(self, kind: str, since: int = 0, timeout: float = 60.0, **match: Any) -> Entry:
         """The first entry after ``since`` of that kind whose fields equal ``match``.
 
         Raises:

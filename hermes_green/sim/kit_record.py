@@ -49,7 +49,7 @@ class Record:
         newer.reverse()
         return newer
 
-    def wait(self, wanted: Callable[[Entry], bool], since: int = 0, timeout: float = 10.0) -> Entry:
+    def wait(self, wanted: Callable[[Entry], bool], since: int = 0, timeout: float = 60.0) -> Entry:
         """The first entry after ``since`` that ``wanted`` accepts.
 
         Raises:

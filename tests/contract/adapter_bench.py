@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, Mapping
+from functools import partial
+from typing import Any, Callable, Mapping
+
+from gevent.event import Event
 
 from hermes_green.core.errors import LinkLost
 from hermes_green.core.model import Called, Inbound, Part, Reply
 from tests.support.port import FakeContext, FakePort, Run, wait_for
+from tests.support.stage import PATIENCE
 
+# Seconds between heartbeats, and until one that nobody answers ends the link: longer than a busy machine may hold
+# up the two who talk here. A test of deaf links has a timeout of its own.
 INTERVAL = 0.3
-TIMEOUT = 1.0
+TIMEOUT = 20.0
 
 
 class Driver:
@@ -44,6 +51,9 @@ class Driver:
     strange = "hologram"
     # does the platform name the messages it takes?
     receipts = True
+    # settings with which a deaf link is noticed soon, and how many beats may leave until then
+    deaf: Mapping[str, Any] = {"ping_timeout": 1.0}
+    unanswered = 5
 
     def simulator(self, **how: Any) -> Any:
         """A simulator, not started. ``how``: certfile, keyfile, hostname."""
@@ -86,6 +96,11 @@ class Driver:
         bench.sim.fault("rst")
         run.until_end()
 
+    def impatient(self, sim: Any) -> AbstractContextManager[None]:
+        """While this lasts, an answer that does not come is not waited for as long as in life. Where answers come
+        by HTTP, the end of their connection is told at once."""
+        return nullcontext()
+
     def delivered_text(self, sends: list[Mapping[str, Any]]) -> str:
         """The words that arrived, without what splitting may change."""
         return "".join("".join(str(entry["text"]).split()) for entry in sends)
@@ -101,6 +116,11 @@ class Bench:
         self.adapter = driver.package.create(settings, self.ctx)
         self.runs: list[Run] = []
         self.forgiven: list[str] = []
+
+    def anew(self, **more: Any) -> None:
+        """Another adapter in the place of the first, with these settings besides."""
+        self.adapter.close()
+        self.adapter = self.driver.package.create(self.driver.settings(self.sim, **more), self.ctx)
 
     def start(self, port: FakePort | None = None) -> Run:
         """Begin a run, as the runtime would."""
@@ -161,6 +181,25 @@ class Bench:
         self.sim.stop()
         unforgiven = [text for text in wrong if not any(part in text for part in self.forgiven)]
         assert not unforgiven, unforgiven
+
+
+class Gate:
+    """Holds back what a simulator answers to calls and to upgrades, from now on and until it is opened."""
+
+    def __init__(self, sim: Any) -> None:
+        self.asked = Event()
+        self._open = Event()
+        for name in ("route", "admit"):
+            setattr(sim, name, partial(self._held, getattr(sim, name)))
+
+    def open(self) -> None:
+        self._open.set()
+
+    def _held(self, answer: Callable[[Any], Any], request: Any) -> Any:
+        found = answer(request)
+        self.asked.set()
+        self._open.wait(PATIENCE)
+        return found
 
 
 def again(part: Part) -> Part:

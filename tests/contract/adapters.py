@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -29,10 +28,11 @@ from hermes_green.content import markdown
 from hermes_green.core.errors import AuthRejected, BadFrame, LinkError, LinkLost, SendError, SendRetry, SendUnknown
 from hermes_green.core.model import Attachment, Part, Reply
 from hermes_green.runtime.rendering import RENDER_INLINE
-from tests.contract.adapter_bench import INTERVAL, TIMEOUT, Bench, Driver, again, count_connections
+from tests.contract.adapter_bench import INTERVAL, TIMEOUT, Bench, Driver, Gate, again, count_connections
 from tests.contract.any_adapter import AnyAdapter
 from tests.support.port import Run, wait_for
 from tests.support.proxies import HttpProxy, Proxy, Socks5Proxy
+from tests.support.stage import PATIENCE
 from tests.support.tls import make_authority
 
 __all__ = ["INTERVAL", "TIMEOUT", "AdapterContract", "Bench", "Driver", "again"]
@@ -75,14 +75,16 @@ class AdapterContract(AnyAdapter):
 
     @pytest.mark.parametrize("how", ["half_open", "mute_acks", "stop_reading"])
     def test_a_deaf_link_is_lost_within_the_timeout_of_the_first_unanswered_beat(self, bench: Bench, how: str) -> None:
+        bench.anew(**self.driver.deaf)
         run = bench.ready()
-        wait_for(lambda: run.port.heartbeats["answered"] >= 2, what="answered beats")
+        # Where this process was stopped for longer than the timeout, it is over already, for the same reason.
+        wait_for(lambda: run.ended or run.port.heartbeats["answered"] >= 2, what="answered beats")
         bench.sim.fault(how)
-        began = time.monotonic()
-        error = run.until_end(timeout=INTERVAL + TIMEOUT + 8)
-        took = time.monotonic() - began
+        before = run.port.heartbeats["sent"]
+        error = run.until_end()
         assert isinstance(error, LinkLost), repr(error)
-        assert took < INTERVAL + TIMEOUT + 1, f"noticed after {took:.2f} s"
+        sent = run.port.heartbeats["sent"] - before
+        assert sent <= self.driver.unanswered, f"noticed after {sent} beats"
         assert run.port.heartbeats["missed"] == 1
 
     def test_a_dial_that_is_refused_is_link_lost_and_the_next_one_works(self, bench: Bench) -> None:
@@ -110,20 +112,21 @@ class AdapterContract(AnyAdapter):
         run = bench.ready()
         dials = bench.sim.dials
         assert run.close() is None
-        gone = bench.sim.wait("close", timeout=3)
+        gone = bench.sim.wait("close")
         assert gone["how"] == "client", gone
         gevent.sleep(2 * INTERVAL)
         assert bench.sim.links == [] and bench.sim.dials == dials
 
     def test_an_end_during_the_dial_leaves_no_link_behind(self, bench: Bench) -> None:
-        bench.sim.fault("slow", delay=0.4)
+        gate = Gate(bench.sim)
         run = bench.start()
-        gevent.sleep(0.1)
+        assert gate.asked.wait(PATIENCE), "nothing was dialled"
         run.port.close()
-        run.until_end(timeout=5)
-        bench.sim.clear()
-        gevent.sleep(0.5)
-        assert bench.sim.links == [] and run.port.readies == []
+        gate.open()
+        run.until_end()
+        gevent.sleep(0.1)
+        wait_for(lambda: not bench.sim.links, what="the end of what was dialled")
+        assert run.port.readies == []
 
     def test_a_runtime_that_takes_no_more_ends_the_run(self, bench: Bench) -> None:
         run = bench.ready()
@@ -138,7 +141,7 @@ class AdapterContract(AnyAdapter):
         self.driver.send_strange(bench.sim)
         wait_for(lambda: run.port.quarantined, what="the frame in quarantine")
         if self.driver.acks:
-            bench.sim.wait("ack", timeout=3)
+            bench.sim.wait("ack")
         bench.hear(run, "and on")
         ((raw, error),) = run.port.quarantined
         assert self.driver.strange in (raw if isinstance(raw, str) else raw.decode("utf-8", "replace")), raw
@@ -170,7 +173,7 @@ class AdapterContract(AnyAdapter):
         inbound = bench.hear(run, "once please", self.driver.keyed)
         (part,) = bench.parts(inbound, "exactly once", key="f" * 32)
         bench.sim.fault("lose_answer", count=1)
-        with pytest.raises(SendUnknown):
+        with self.driver.impatient(bench.sim), pytest.raises(SendUnknown):
             bench.adapter.send(part, run.port.link)
         bench.adapter.send(again(part), run.port.link)
         assert [entry["text"] for entry in bench.sends()] == ["exactly once"] * self.driver.repeats
@@ -178,10 +181,10 @@ class AdapterContract(AnyAdapter):
     def test_a_platform_that_asks_to_wait_is_waited_for(self, bench: Bench) -> None:
         run = bench.ready()
         (part,) = bench.parts(bench.hear(run), "too fast")
-        bench.sim.fault("429", after=7, count=1)
+        bench.sim.fault("429", after=700, count=1)
         with pytest.raises(SendRetry) as caught:
             bench.adapter.send(part, run.port.link)
-        assert caught.value.after == pytest.approx(7, abs=1) and caught.value.scope == self.driver.throttles
+        assert caught.value.after == pytest.approx(700, abs=100) and caught.value.scope == self.driver.throttles
         assert bench.sends() == []
         bench.adapter.send(again(part), run.port.link)
         assert [entry["text"] for entry in bench.sends()] == ["too fast"]

@@ -60,7 +60,7 @@ class AnyAdapter:
         gevent.sleep(0.3)
         assert bench.sim.record(kind="ack") == []
         run.port.release()
-        bench.sim.wait("ack", timeout=3)
+        bench.sim.wait("ack")
 
     def test_what_is_pushed_only_once_can_be_handed_in_again_without_a_link(self, bench: Bench) -> None:
         run = bench.ready()

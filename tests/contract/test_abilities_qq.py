@@ -10,18 +10,20 @@ import pytest
 
 from hermes_green.core.errors import LinkLost, SendRefused, SendRetry, SendUnknown
 from hermes_green.core.model import Attachment, Inbound, Part, Reply
+from hermes_green.sim import qq_streams
 from tests.contract.adapters import Bench, again
 from tests.contract.test_adapter_qq import QQDriver
 from tests.support.port import wait_for
+from tests.support.standing import StandingTime
 
 KEY = "d" * 32
 STREAM = "/stream_messages"
 
 
 @pytest.fixture
-def bench(request: Any) -> Iterator[Bench]:
+def bench() -> Iterator[Bench]:
     driver = QQDriver()
-    sim = driver.simulator(**getattr(request, "param", {})).start()
+    sim = driver.simulator().start()
     bench = Bench(driver, sim, driver.settings(sim))
     yield bench
     bench.close()
@@ -127,10 +129,12 @@ def test_another_process_takes_back_what_it_does_not_know(bench: Bench) -> None:
     assert seen(bench) == ["of a rerun, whole"]
 
 
-@pytest.mark.parametrize("bench", [{"stream_timeout": 0.5}], indirect=True)
-def test_a_stream_that_nobody_ends_becomes_an_empty_message(bench: Bench) -> None:
+def test_a_stream_that_nobody_ends_becomes_an_empty_message(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = StandingTime(monkeypatch, qq_streams)
     _, handle = opened(bench)
     bench.adapter.draft_update(handle, "half a text", 1, None)
+    assert seen(bench) == ["half a text"]
+    clock.advance(bench.sim.options.stream_timeout + 1)
     wait_for(lambda: bench.sim.record(kind="rolled_back"), what="the roll back")
     assert seen(bench) == [""]
 

@@ -65,7 +65,7 @@ def test_what_befalls_one_bot_leaves_the_other_alone(stage: Stage) -> None:
     office = Office(stage)
     links = office.sims["help"].state()["links"]
     office.sims["sales"].fault("rst")
-    until(lambda: office.gateway.child("feishu/sales")["losses"] == 1, 10, "the loss")
+    until(lambda: office.gateway.child("feishu/sales")["losses"] == 1, what="the loss")
     office.gateway.until_ready()
     assert office.gateway.post("/api/adapters/feishu/sales/restart")[0] == 202
     office.gateway.until_ready()
@@ -80,13 +80,13 @@ def test_only_the_bot_that_is_mentioned_answers_in_a_group_with_both(stage: Stag
     office = Office(stage)
     office.group("sales", "what does it cost?", ["bot"])
     office.group("help", "what does it cost?", ["ou_the_other_bot"])
-    until(lambda: office.texts("sales"), 10, "the answer of the one that was asked")
+    until(lambda: office.texts("sales"), what="the answer of the one that was asked")
     office.group("sales", "it does not work", ["ou_the_other_bot"])
     office.group("help", "it does not work", ["bot"])
-    until(lambda: office.texts("help"), 10, "the answer of the one that was asked")
+    until(lambda: office.texts("help"), what="the answer of the one that was asked")
     office.group("sales", "both of you", ["bot", "ou_the_other_bot"])
     office.group("help", "both of you", ["ou_the_other_bot", "bot"])
-    until(lambda: len(office.texts("sales")) == len(office.texts("help")) == 2, 10, "an answer from each")
+    until(lambda: len(office.texts("sales")) == len(office.texts("help")) == 2, what="an answer from each")
     gevent.sleep(1.0)
     asked = [[text.partition(" ")[0] for text in office.texts(name)] for name in APPS]
     assert [len(texts) for texts in asked] == [2, 2], (office.texts("sales"), office.texts("help"))
@@ -96,9 +96,9 @@ def test_a_bot_may_let_in_whom_the_other_does_not(stage: Stage) -> None:
     office = Office(stage, help={"access": {"dm": "allowlist", "users": ["ou_staff"]}})
     for name in APPS:
         office.sims[name].say(text="let me in", chat="oc_stranger", user="ou_stranger")
-    until(lambda: office.texts("sales") == ["let me in"], 10, "the open bot")
+    until(lambda: office.texts("sales") == ["let me in"], what="the open bot")
     office.sims["help"].say(text="mine", chat="oc_staff", user="ou_staff")
-    until(lambda: office.texts("help"), 10, "the other bot's own")
+    until(lambda: office.texts("help"), what="the other bot's own")
     assert office.texts("help") == ["mine"]
 
 
@@ -108,11 +108,11 @@ def test_an_account_that_is_taken_away_ends_alone(stage: Stage) -> None:
     del office.accounts["sales"]
     office.write()
     assert hermes(stage, "reload").code == 0
-    until(lambda: office.sims["sales"].state()["links"] == [], 10, "the link's end")
+    until(lambda: office.sims["sales"].state()["links"] == [], what="the link's end")
     assert sorted(child["id"] for child in office.gateway.status()["children"]) == ["feishu/help", "web"]
     assert office.sims["help"].state()["links"] == links
     stem = credential_id("feishu", office.sims["sales"].url, APPS["sales"])
-    until(lambda: owner(stage.state / f"{stem}.lock") is None, 5, "its lock to be free")
+    until(lambda: owner(stage.state / f"{stem}.lock") is None, what="its lock to be free")
 
 
 def test_the_same_bot_twice_is_refused_naming_both(stage: Stage) -> None:
@@ -157,7 +157,7 @@ def test_a_bot_answers_no_bot(stage: Stage, platform: str) -> None:
     gateway.until_ready()
     {"feishu": feishu_bot_writes, "slack": slack_bot_writes, "telegram": telegram_bot_writes}[platform](sim)
     sim.say(text="hello from a person")
-    until(lambda: sim.sends(), 15, "the answer to the person")
+    until(lambda: sim.sends(), what="the answer to the person")
     gevent.sleep(0.5)
     assert len(sim.sends()) == 1 and "person" in sim.sends()[0]["text"]
     assert sim.record("violation") == []
@@ -178,6 +178,6 @@ def test_a_message_that_mentions_another_bot_is_left_to_it(stage: Stage, platfor
     gateway.until_ready()
     sim.say(**other)
     sim.say(text="hello from a person")
-    until(lambda: sim.sends(), 15, "the answer to the one that was meant for us")
+    until(lambda: sim.sends(), what="the answer to the one that was meant for us")
     gevent.sleep(0.5)
     assert [send["text"].strip() for send in sim.sends()] == ["hello from a person"]

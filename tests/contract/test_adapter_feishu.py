@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-import time
+from dataclasses import replace
 from typing import Any, Mapping
 
 import gevent
@@ -27,7 +27,9 @@ class FeishuDriver(Driver):
     long_text = "\n\n".join(f"Paragraph {n}: " + "words and 中文 and more words. " * 40 for n in range(120))
 
     def simulator(self, **how: Any) -> FeishuSim:
-        return FeishuSim(**{"ping_interval": 1, "heartbeat_timeout": 5, "native_ping": 0.5, **how})
+        # Patient: how long a client may take is judged where the simulator itself is tested.
+        patient = {"heartbeat_timeout": 600, "ack_deadline": 600}
+        return FeishuSim(**{"ping_interval": 1, "native_ping": 0.5, **patient, **how})
 
     def quoting(self, inbound: Inbound) -> Mapping[str, Any]:
         return {"reply_to": inbound.message_id}
@@ -63,7 +65,7 @@ class TestFeishu(AdapterContract):
     def test_ready_waits_for_the_first_pong(self, bench: Bench) -> None:
         bench.sim.fault("mute_acks")
         run = bench.start()
-        bench.sim.wait("beat", timeout=5)
+        bench.sim.wait("beat")
         gevent.sleep(0.2)
         assert run.port.readies == [], "a socket that is open is not a platform that answers"
         bench.sim.clear()
@@ -71,19 +73,17 @@ class TestFeishu(AdapterContract):
         assert run.port.who != bench.sim.app_id, "the bot's own name"
 
     def test_the_first_beat_leaves_at_once(self, bench: Bench) -> None:
-        run = bench.ready()
-        opened, beat = bench.sim.record(kind="open")[0], bench.sim.record(kind="beat")[0]
-        assert beat["t"] - opened["t"] < 0.5
-        run.close()
+        bench.anew(ping_interval=600.0)
+        bench.start().until_ready(timeout=60)
+        assert len(bench.sim.record(kind="beat")) == 1
 
     def test_a_pong_sets_the_pace_unless_the_operator_has(self, bench: Bench) -> None:
         adapter = feishu.create(self.driver.settings(bench.sim, ping_interval=None), bench.ctx)
         run = Run(adapter, bench.ctx).until_ready()
-        bench.sim.rules = type(bench.sim.rules)(ping_interval=0.2, heartbeat_timeout=5)
+        bench.sim.rules = replace(bench.sim.rules, ping_interval=0.04)
         before = bench.sim.record()[-1]["n"]
-        began = time.monotonic()
-        wait_for(lambda: len(bench.sim.record(before, "beat")) >= 6, timeout=5, what="faster beats")
-        assert time.monotonic() - began < 4
+        # At the first pace they would take as many seconds.
+        wait_for(lambda: len(bench.sim.record(before, "beat")) >= 25, timeout=20, what="faster beats")
         run.close()
         adapter.close()
 
@@ -124,7 +124,7 @@ class TestFeishu(AdapterContract):
         text = "long " * 400
         inbound = bench.hear(run, text, parts=7, shuffled=True)
         assert inbound.text == text.strip()
-        bench.sim.wait("ack", timeout=3)
+        bench.sim.wait("ack")
         gevent.sleep(0.2)
         assert len(bench.sim.record(kind="ack")) == 1
 
@@ -148,7 +148,7 @@ class TestFeishu(AdapterContract):
     def test_a_message_that_makes_no_sense_is_kept_and_acknowledged(self, bench: Bench) -> None:
         run = bench.ready()
         bench.sim.say(kind="raw", event_type="im.message.receive_v1", event={"message": {"message_id": 7}})
-        bench.sim.wait("ack", timeout=3)
+        bench.sim.wait("ack")
         assert len(run.port.quarantined) == 1 and not run.ended
 
     def test_five_hundred_mutated_frames_end_no_run_and_good_ones_between_are_answered(self, bench: Bench) -> None:
@@ -183,7 +183,7 @@ class TestFeishu(AdapterContract):
         assert type(run.until_end()) is error, repr(run.error)
 
     def test_too_many_connections_at_the_upgrade_wait(self, bench: Bench) -> None:
-        bench.sim.rules = type(bench.sim.rules)(ping_interval=1, max_connections=0)
+        bench.sim.rules = replace(bench.sim.rules, max_connections=0)
         run = bench.start()
         assert isinstance(run.until_end(), Throttled)
         assert run.error.after >= 10
@@ -217,7 +217,7 @@ class TestFeishu(AdapterContract):
 
     def test_a_chat_written_to_too_fast_waits_alone(self, bench: Bench) -> None:
         bench.ready()
-        bench.sim.rules = type(bench.sim.rules)(chat_rate=(1, 5))
+        bench.sim.rules = replace(bench.sim.rules, chat_rate=(1, 600))
         bench.sim.rest._rules = bench.sim.rules
         peer = bench.adapter.peer_of("group:oc_sim_group")
         bench.adapter.send(a_part(peer, "a" * 32), None)

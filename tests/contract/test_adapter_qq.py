@@ -61,8 +61,8 @@ class QQDriver(Driver):
     long_text = "\n\n".join(f"Paragraph {n}: " + "words and 中文 and more words. " * 20 for n in range(20))
 
     def simulator(self, **how: Any) -> QQSim:
-        # Not the simulator, we shall be the first to notice; and identify as often as a test likes.
-        return QQSim(**{"heartbeat_interval": 5, "late": 60, "max_concurrency": 1000, **how})
+        # Not the simulator, we shall be the first to notice; and identify and beat as often as a test likes.
+        return QQSim(**{"heartbeat_interval": 0.5, "late": 600, "max_concurrency": 1000, **how})
 
     def quoting(self, inbound: Inbound) -> Mapping[str, Any]:
         return {"quote": inbound.text}
@@ -135,8 +135,9 @@ class Rig:
         self._runs: list[Run] = []
 
     def sim(self, **options: Any) -> QQSim:
-        """A simulator that lets us identify as often as a test likes."""
-        sim = QQSim(**{"heartbeat_interval": BEAT, "max_concurrency": 1000, **options}).start()
+        """A simulator that lets us identify as often as a test likes, and leaves it to us to notice what is late. A
+        test of heartbeats has an interval of its own: it is also the time in which they must be answered."""
+        sim = QQSim(**{"heartbeat_interval": 60, "late": 600, "max_concurrency": 1000, **options}).start()
         self._sims.append(sim)
         return sim
 
@@ -205,7 +206,7 @@ def test_a_link_is_ready_once_the_platform_said_so_and_the_session_is_kept(rig):
     sim = rig.sim()
     run = rig.up(rig.adapter(sim))
     assert run.port.who == "sim-bot" and run.port.spent == ["identify"]
-    assert run.port.proof_within == 2 * BEAT
+    assert run.port.proof_within == 2 * 60
     committed(rig, 1)
     assert rig.ctx.memos["session"]["app_id"] == sim.options.app_id
     assert run.close() is None
@@ -213,18 +214,19 @@ def test_a_link_is_ready_once_the_platform_said_so_and_the_session_is_kept(rig):
 
 
 def test_heartbeats_go_out_at_the_servers_pace_and_prove_the_link(rig):
-    sim = rig.sim()
+    sim = rig.sim(heartbeat_interval=BEAT)
+    began = time.monotonic()
     run = rig.up(rig.adapter(sim))
-    wait_for(lambda: run.port.heartbeats["answered"] >= 3)
+    wait_for(lambda: run.port.heartbeats["answered"] >= 3)  # at any pace of our own they would take a minute and more
+    sent, took = run.port.heartbeats["sent"], time.monotonic() - began
     assert run.port.beats >= 4 and not run.port.heartbeats["missed"]
-    beats = sim.record(kind="beat")
-    assert beats[-1]["d"] == 1 and beats[0]["after"] >= BEAT * 0.9
+    assert sim.record(kind="beat")[-1]["d"] == 1 and sent <= took / BEAT, f"{sent} beats in {took:.2f} s"
     assert not faults_found(sim)
 
 
 def test_our_own_interval_wins_over_the_servers(rig):
     sim = rig.sim(heartbeat_interval=60)
-    run = rig.up(rig.adapter(sim, ping_interval=0.1))
+    run = rig.up(rig.adapter(sim, ping_interval=0.2))
     wait_for(lambda: run.port.heartbeats["answered"] >= 3)
 
 
@@ -310,7 +312,7 @@ def test_after_a_cut_the_next_run_resumes_and_gets_what_it_missed(rig, cut, rest
 
 
 def test_only_what_is_committed_is_told_to_the_platform(rig):
-    sim = rig.sim()
+    sim = rig.sim(heartbeat_interval=BEAT)
     adapter = rig.adapter(sim)
     first = rig.up(adapter)
     committed(rig, 1)
@@ -382,8 +384,8 @@ def test_op_7_is_left_at_once_and_resumed(rig):
     adapter = rig.adapter(sim)
     first = rig.up(adapter)
     committed(rig, 1)
-    sim.fault("op7", grace=5.0)
-    assert first.until_end(3) is None
+    sim.fault("op7", grace=600.0)
+    assert first.until_end() is None
     rig.up(adapter)
     assert len(sim.record(kind="resume")) == 1 and not sim.record(kind="stayed_after_op7")
     assert not faults_found(sim)
@@ -471,16 +473,14 @@ def test_with_nothing_permitted_a_human_is_asked(rig):
 @pytest.mark.parametrize("fault", ["half_open", "mute_acks", "stop_reading"])
 @pytest.mark.parametrize("keys", [{}, {"ping_interval": 0.5, "ping_timeout": 0.2}])
 def test_a_deaf_link_is_lost_within_its_deadline_and_the_next_run_resumes(rig, fault, keys):
-    sim = rig.sim(late=60)  # not the simulator, we shall notice first
+    sim = rig.sim(heartbeat_interval=BEAT)
     adapter = rig.adapter(sim, **keys)
     run = rig.up(adapter)
-    wait_for(lambda: run.port.heartbeats["answered"])
+    wait_for(lambda: run.ended or run.port.heartbeats["answered"])
     sim.fault(fault)
     sent, answered = run.port.heartbeats["sent"], run.port.heartbeats["answered"]
-    wait_for(lambda: run.port.heartbeats["sent"] > max(sent, answered))
-    unanswered = time.monotonic()
     assert isinstance(run.until_end(), LinkLost)
-    assert run.ended_at - unanswered < keys.get("ping_timeout", BEAT) + 1
+    assert run.port.heartbeats["sent"] - max(sent, answered) <= 2, "the first may have been answered already"
     assert run.port.heartbeats["missed"] == 1
     sim.clear()
     rig.up(adapter)

@@ -14,6 +14,7 @@ from hermes_green.core.errors import LinkLost
 from tests.contract.adapter_bench import Bench, Driver
 from tests.contract.any_adapter import AnyAdapter
 from tests.support.port import Run, wait_for
+from tests.support.stage import PATIENCE
 
 
 class Page(Mailbox):
@@ -65,7 +66,7 @@ class Page(Mailbox):
     def record(self, kind: str) -> list[dict[str, Any]]:
         return [entry for entry in self._log if entry["kind"] == kind]
 
-    def wait(self, kind: str, timeout: float = 5.0) -> dict[str, Any]:
+    def wait(self, kind: str, timeout: float = PATIENCE) -> dict[str, Any]:
         wait_for(lambda: self.record(kind), timeout, kind)
         return self.record(kind)[-1]
 

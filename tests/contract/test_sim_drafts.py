@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any, Iterator
 
 import pytest
 import requests
 
+from hermes_green.sim import feishu_cards, qq_streams
 from hermes_green.sim.feishu import APP_ID, APP_SECRET, FeishuSim
 from hermes_green.sim.qq import QQSim
 from tests.support.port import wait_for
 from tests.support.qqbot import Client, Make, call, simulators, violations
+from tests.support.stage import PATIENCE
+from tests.support.standing import StandingTime
 
 CARDS = "/open-apis/cardkit/v1/cards"
 
@@ -24,7 +26,7 @@ class Cards:
         self.sim = FeishuSim(**rules).start()
         body = {"app_id": APP_ID, "app_secret": APP_SECRET}
         path = "/open-apis/auth/v3/tenant_access_token/internal"
-        token = requests.post(self.sim.url + path, json=body, timeout=10).json()["tenant_access_token"]
+        token = requests.post(self.sim.url + path, json=body, timeout=PATIENCE).json()["tenant_access_token"]
         self._head = {"Authorization": f"Bearer {token}"}
         element = {"tag": "markdown", "element_id": "e", "content": "…"}
         whole = {"schema": "2.0", "config": {"streaming_mode": True}, "body": {"elements": [element]}}
@@ -35,7 +37,7 @@ class Cards:
         self.message = self.ask("POST", "/open-apis/im/v1/messages?receive_id_type=chat_id", **message)["data"]
 
     def ask(self, method: str, path: str, **body: Any) -> Any:
-        return requests.request(method, self.sim.url + path, json=body, headers=self._head, timeout=10).json()
+        return requests.request(method, self.sim.url + path, json=body, headers=self._head, timeout=PATIENCE).json()
 
     def write(self, content: str, sequence: Any, element: str = "e", **more: Any) -> int:
         path = f"{CARDS}/{self.card}/elements/{element}/content"
@@ -51,8 +53,14 @@ class Cards:
 
 
 @pytest.fixture
-def cards(request: Any) -> Iterator[Cards]:
-    cards = Cards(**getattr(request, "param", {}))
+def clock(monkeypatch: pytest.MonkeyPatch) -> StandingTime:
+    """Where drafts take theirs from."""
+    return StandingTime(monkeypatch, feishu_cards, qq_streams)
+
+
+@pytest.fixture
+def cards() -> Iterator[Cards]:
+    cards = Cards()
     yield cards
     cards.sim.stop()
 
@@ -78,10 +86,9 @@ def test_a_card_grows_until_it_is_ended_and_is_a_send_then(cards: Cards) -> None
     assert [entry["duplicate"] for entry in cards.sim.record(kind="send")] == [False, True] and cards.shown == ["b"]
 
 
-@pytest.mark.parametrize("cards", [{"streaming_seconds": 0.2}], indirect=True)
-def test_growing_ends_by_itself_which_is_said_once(cards: Cards) -> None:
+def test_growing_ends_by_itself_which_is_said_once(clock: StandingTime, cards: Cards) -> None:
     assert cards.write("a", 1) == 0
-    time.sleep(0.3)
+    clock.advance(cards.sim.rules.streaming_seconds + 1)
     assert [cards.write("b", 2), cards.write("b", 3)] == [200850, 300309]
     assert [cards.grow(True, 4), cards.write("b", 5)] == [0, 0]
 
@@ -96,9 +103,11 @@ def test_what_is_too_large_or_unknown_is_refused(cards: Cards) -> None:
     }
 
 
-def test_a_card_takes_ten_changes_a_second(cards: Cards) -> None:
+def test_a_card_takes_ten_changes_a_second(clock: StandingTime, cards: Cards) -> None:
     codes = [cards.write(f"{number}", number) for number in range(1, 13)]
-    assert codes[:10] == [0] * 10 and 99991400 in codes[10:]
+    assert codes == [0] * 10 + [99991400] * 2
+    clock.advance(1.1)
+    assert cards.write("more", 13) == 0
 
 
 # --- streams ---------------------------------------------------------------------------------------
@@ -150,10 +159,11 @@ def test_what_was_shown_cannot_be_changed_and_no_number_is_used_twice(make: Make
     assert len(violations(sim)) == 2 and sim.shown() == {said["chat"]: ["ab"]}
 
 
-def test_a_stream_without_an_end_falls_back_to_its_first_frame(make: Make) -> None:
-    sim = make(stream_timeout=0.3)
+def test_a_stream_without_an_end_falls_back_to_its_first_frame(clock: StandingTime, make: Make) -> None:
+    sim = make()
     said, id = begun(sim)
     assert frame(sim, said, " half a text", 1, id).status_code == 200
+    clock.advance(sim.options.stream_timeout + 1)
     wait_for(lambda: sim.record(kind="rolled_back"), what="the roll back")
     assert sim.shown() == {said["chat"]: [""]} and frame(sim, said, " half a text and", 2, id).status_code == 400
 

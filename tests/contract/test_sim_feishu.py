@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Iterator
 from urllib.parse import parse_qs, urlsplit
@@ -16,8 +17,11 @@ import pytest
 import requests
 import websocket
 
-from hermes_green.sim import feishu_frames as frames
+from hermes_green.sim import feishu_frames as frames, kit_courier
 from hermes_green.sim.feishu import APP_ID, APP_SECRET, FeishuSim
+from tests.support.port import wait_for
+from tests.support.stage import PATIENCE
+from tests.support.standing import StandingTime
 
 SCHEDULE = (0.2, 0.4, 0.6, 0.8)
 
@@ -31,7 +35,7 @@ class Client:
         self.url = answer["data"]["URL"]
         self.config = answer["data"]["ClientConfig"]
         self.service = int(parse_qs(urlsplit(self.url).query)["service_id"][0])
-        self.ws = websocket.create_connection(self.url, timeout=5)
+        self.ws = websocket.create_connection(self.url, timeout=PATIENCE)
 
     def ping(self, service: int | None = None) -> None:
         frame = frames.build(self.service if service is None else service, 0, [("type", "ping")], b"")
@@ -60,13 +64,13 @@ class Client:
         except websocket.WebSocketTimeoutException:
             return True
         finally:
-            self.ws.settimeout(5)
+            self.ws.settimeout(PATIENCE)
         return False
 
 
 def discover(sim: FeishuSim, app_id: str = APP_ID, secret: str = APP_SECRET) -> dict[str, Any]:
     body = {"AppID": app_id, "AppSecret": secret}
-    answer = requests.post(f"{sim.url}/callback/ws/endpoint", json=body, timeout=5)
+    answer = requests.post(f"{sim.url}/callback/ws/endpoint", json=body, timeout=PATIENCE)
     assert answer.status_code == 200
     return dict(answer.json())
 
@@ -74,13 +78,13 @@ def discover(sim: FeishuSim, app_id: str = APP_ID, secret: str = APP_SECRET) -> 
 def token(sim: FeishuSim, secret: str = APP_SECRET) -> dict[str, Any]:
     body = {"app_id": APP_ID, "app_secret": secret}
     path = f"{sim.url}/open-apis/auth/v3/tenant_access_token/internal"
-    return dict(requests.post(path, json=body, timeout=5).json())
+    return dict(requests.post(path, json=body, timeout=PATIENCE).json())
 
 
 def call(sim: FeishuSim, method: str, path: str, bearer: str = "", **body: Any) -> requests.Response:
     headers = {"Authorization": f"Bearer {bearer or token(sim)['tenant_access_token']}"}
     url = f"{sim.url}/open-apis{path}"
-    return requests.request(method, url, json=body or None, headers=headers, timeout=5)
+    return requests.request(method, url, json=body or None, headers=headers, timeout=PATIENCE)
 
 
 def send(sim: FeishuSim, text: str, chat: str = "oc_1", key: str = "", bearer: str = "") -> requests.Response:
@@ -91,8 +95,17 @@ def send(sim: FeishuSim, text: str, chat: str = "oc_1", key: str = "", bearer: s
 
 @pytest.fixture
 def sim() -> Iterator[FeishuSim]:
-    with FeishuSim(ping_interval=30, redelivery=SCHEDULE, ack_deadline=0.5) as running:
+    """It waits for acknowledgements for longer than a busy machine may hold them up."""
+    with FeishuSim(ping_interval=600, redelivery=SCHEDULE, ack_deadline=600) as running:
         yield running
+
+
+@contextmanager
+def hurried(sim: FeishuSim) -> Iterator[None]:
+    """What is pushed meanwhile is to be acknowledged in half a second."""
+    before, sim.courier._deadline = sim.courier._deadline, 0.5
+    yield
+    sim.courier._deadline = before
 
 
 CLIENTS: list[Client] = []
@@ -126,7 +139,7 @@ def test_discovery_knows_its_credentials_and_says_what_is_wrong(sim: FeishuSim) 
 def test_a_socket_url_opens_once(sim: FeishuSim) -> None:
     client = connect(sim)
     with pytest.raises(websocket.WebSocketBadStatusException) as refused:
-        websocket.create_connection(client.url, timeout=5)
+        websocket.create_connection(client.url, timeout=PATIENCE)
     assert refused.value.resp_headers["handshake-status"] == "403"
     assert violations(sim) == ["socket URL used twice, or too late, or changed"]
 
@@ -137,7 +150,7 @@ def test_the_51st_connection_is_one_too_many() -> None:
         connect(sim)
         assert discover(sim)["code"] == 1000040350
         with pytest.raises(websocket.WebSocketBadStatusException) as refused:
-            websocket.create_connection(spare, timeout=5)
+            websocket.create_connection(spare, timeout=PATIENCE)
         assert refused.value.resp_headers["handshake-status"] == "514"
         assert refused.value.resp_headers["handshake-autherrcode"] == "1000040350"
 
@@ -148,7 +161,7 @@ def test_a_ping_is_answered_with_the_client_s_configuration(sim: FeishuSim) -> N
     pong = client.frame()
     assert (pong.method, frames.headers_of(pong)) == (0, {"type": "pong"})
     assert json.loads(pong.payload) == client.config
-    assert client.config["PingInterval"] == 30
+    assert client.config["PingInterval"] == 600
     sim.fault("mute_acks")
     client.ping()
     assert client.silent(0.2)
@@ -159,7 +172,7 @@ def test_a_ping_is_answered_with_the_client_s_configuration(sim: FeishuSim) -> N
 def test_a_client_without_heartbeats_is_cut() -> None:
     with FeishuSim(ping_interval=0.1) as sim:
         connect(sim)
-        assert sim.wait("close", timeout=5)["reason"] == "heartbeat timeout"
+        assert sim.wait("close")["reason"] == "heartbeat timeout"
         assert violations(sim) == ["no ping for 0.3 s"]
 
 
@@ -168,8 +181,8 @@ def test_frames_without_their_required_fields_are_refused(sim: FeishuSim) -> Non
     frame = frames.Frame()
     frame.method = 0
     client.ws.send_binary(frame.SerializePartialToString())
-    assert "required fields missing: SeqID, LogID, service" in sim.wait("violation", timeout=5)["text"]
-    assert sim.wait("close", timeout=5)["code"] == 1002
+    assert "required fields missing: SeqID, LogID, service" in sim.wait("violation")["text"]
+    assert sim.wait("close")["code"] == 1002
 
 
 def test_native_pings_come_and_must_be_answered() -> None:
@@ -191,23 +204,29 @@ def test_a_direct_message_is_pushed_and_its_ack_ends_it(sim: FeishuSim) -> None:
     assert "mentions" not in message and "thread_id" not in message
     assert event["event"]["sender"]["sender_id"]["user_id"] is None
     client.ack(frame)
-    ack = sim.wait("ack", timeout=5)
+    ack = sim.wait("ack")
     assert (ack["event_id"], ack["code"], ack["late"]) == (said["event_id"], 200, False)
-    assert client.silent(0.9)
-    assert sim.state()["unacked"] == []
+    wait_for(lambda: sim.state()["unacked"] == [], what="the end of it")
+    assert client.silent(0.3)
     assert violations(sim) == []
 
 
 @pytest.mark.parametrize("how", ["missing", "code 500", "late", "link lost"])
-def test_what_was_not_acked_well_comes_again_with_the_same_ids(sim: FeishuSim, how: str) -> None:
+def test_what_was_not_acked_well_comes_again_with_the_same_ids(
+    sim: FeishuSim, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = connect(sim)
-    sim.say(text="again")
-    frame, first = client.event()
+    with hurried(sim) if how == "missing" else nullcontext():
+        sim.say(text="again")
+        frame, first = client.event()
     if how == "code 500":
         client.ack(frame, code=500)
     elif how == "late":
-        gevent.sleep(0.6)
+        clock = StandingTime(monkeypatch, kit_courier)
+        clock.advance(601)
         client.ack(frame)
+        assert sim.wait("ack")["late"]
+        clock.advance(-601)
     elif how == "link lost":
         sim.fault("rst")
         client = connect(sim)
@@ -215,15 +234,16 @@ def test_what_was_not_acked_well_comes_again_with_the_same_ids(sim: FeishuSim, h
     assert second == first
     assert frames.headers_of(frame2)["message_id"] != frames.headers_of(frame)["message_id"]
     client.ack(frame2)
-    sim.wait("ack", timeout=5, link=sim.links[0].id, code=200, late=False)
-    assert client.silent(0.7)
+    sim.wait("ack", link=sim.links[0].id, code=200, late=False)
+    wait_for(lambda: sim.state()["unacked"] == [], what="the end of it")
+    assert client.silent(0.3)
     assert violations(sim) == []
 
 
 def test_after_the_last_pause_of_the_schedule_an_event_is_given_up() -> None:
     with FeishuSim(redelivery=(0.05, 0.05), ack_deadline=0.1) as sim:
         said = sim.say(text="to nobody")
-        assert sim.wait("given_up", timeout=5)["event_id"] == said["event_id"]
+        assert sim.wait("given_up")["event_id"] == said["event_id"]
         assert [entry["attempt"] for entry in sim.record(kind="push")] == [1, 2, 3]
         assert sim.state()["unacked"] == []
 
@@ -238,22 +258,23 @@ def test_an_event_in_parts_is_whole_again_in_any_order(sim: FeishuSim) -> None:
     whole = json.loads(b"".join(frame.payload for frame in reversed(got)))
     assert json.loads(whole["event"]["message"]["content"])["text"] == "long " * 200
     client.ack(got[-1])
-    sim.wait("ack", timeout=5)
+    sim.wait("ack")
     assert violations(sim) == []
 
 
 def test_acks_that_are_not_the_frame_itself_are_faults(sim: FeishuSim) -> None:
     client = connect(sim)
-    sim.say(text="one")
-    frame, _ = client.event()
+    with hurried(sim):
+        sim.say(text="one")
+        frame, _ = client.event()
     frame.SeqID += 1
     client.ack(frame)
-    sim.wait("violation", timeout=5)
+    sim.wait("violation")
     frame, _ = client.event()
     client.ack(frame)
-    sim.wait("ack", timeout=5)
+    sim.wait("ack")
     client.ack(frame)
-    sim.wait("violation", since=sim.log.last, timeout=5)
+    sim.wait("violation", since=sim.log.last)
     assert "SeqID/LogID" in violations(sim)[0]
     assert "twice" in violations(sim)[1]
 
@@ -262,7 +283,7 @@ def test_each_event_goes_to_one_of_the_connections(sim: FeishuSim) -> None:
     first, second = connect(sim), connect(sim)
     for number in range(20):
         sim.say(text=str(number), chat=f"oc_{number}")
-    gevent.sleep(0.2)
+    wait_for(lambda: len(sim.record(kind="push")) >= 20, what="all of them")
     pushes = [entry["link"] for entry in sim.record(kind="push") if entry["attempt"] == 1]
     assert len(pushes) == 20
     assert set(pushes) == {link.id for link in sim.links}
@@ -270,7 +291,7 @@ def test_each_event_goes_to_one_of_the_connections(sim: FeishuSim) -> None:
 
 
 def test_held_order_keeps_a_chat_s_next_message_until_the_ack() -> None:
-    with FeishuSim(hold_order=True, redelivery=SCHEDULE) as sim:
+    with FeishuSim(hold_order=True, redelivery=SCHEDULE, ack_deadline=600) as sim:
         client = connect(sim)
         for text in ("a1", "a2"):
             sim.say(text=text, chat="oc_a")
@@ -292,7 +313,7 @@ def test_duplicates_and_redeliveries_carry_the_same_event(sim: FeishuSim) -> Non
     assert one == two
     client.ack(frame1)
     client.ack(frame2)
-    sim.wait("ack", since=sim.wait("ack")["n"], timeout=5)
+    sim.wait("ack", since=sim.wait("ack")["n"], timeout=PATIENCE)
     sim.fault("redeliver")
     frame3, three = client.event()
     assert three == one
@@ -301,16 +322,18 @@ def test_duplicates_and_redeliveries_carry_the_same_event(sim: FeishuSim) -> Non
     assert violations(sim) == []
 
 
-def test_the_ack_of_a_forced_redelivery_counts_too(sim: FeishuSim) -> None:
-    client = connect(sim)
-    sim.say(text="first push is ignored")
-    client.frame()
-    sim.fault("redeliver")
-    frame, _ = client.event()
-    client.ack(frame)
-    sim.wait("ack", timeout=5)
-    assert client.silent(0.9)
-    assert sim.state()["unacked"] == []
+def test_the_ack_of_a_forced_redelivery_counts_too() -> None:
+    with FeishuSim(ping_interval=600, redelivery=(600,), ack_deadline=600) as sim:
+        client = connect(sim)
+        with hurried(sim):
+            sim.say(text="first push is ignored")
+            client.frame()
+        sim.fault("redeliver")
+        frame, _ = client.event()
+        client.ack(frame)
+        sim.wait("ack")
+        wait_for(lambda: sim.state()["unacked"] == [], what="the end of it")
+        assert client.silent(0.3)
 
 
 def test_groups_mention_the_bot_and_threads_carry_their_root(sim: FeishuSim) -> None:
@@ -353,11 +376,11 @@ def test_groups_mention_the_bot_and_threads_carry_their_root(sim: FeishuSim) -> 
 )
 def test_everything_users_do_is_an_event(sim: FeishuSim, what: dict[str, Any], event_type: str) -> None:
     client = connect(sim)
-    requests.post(f"{sim.url}/_sim/say", json=what, timeout=5).raise_for_status()
+    requests.post(f"{sim.url}/_sim/say", json=what, timeout=PATIENCE).raise_for_status()
     frame, event = client.event()
     assert event["header"]["event_type"] == event_type
     client.ack(frame)
-    sim.wait("ack", timeout=5)
+    sim.wait("ack")
 
 
 def test_edits_and_recalls_name_the_message(sim: FeishuSim) -> None:
@@ -375,10 +398,11 @@ def test_edits_and_recalls_name_the_message(sim: FeishuSim) -> None:
 
 def test_callbacks_come_once_and_their_answer_is_read_from_the_ack(sim: FeishuSim) -> None:
     client = connect(sim)
-    sim.say(kind="card_action", message_id="om_1")
-    client.frame()
+    with hurried(sim):
+        sim.say(kind="card_action", message_id="om_1")
+        client.frame()
     assert client.silent(1.2)
-    assert sim.wait("given_up", timeout=5)["message_id"] == "om_1"
+    assert sim.wait("given_up")["message_id"] == "om_1"
 
 
 def test_tokens_expire_are_checked_and_can_be_revoked(sim: FeishuSim) -> None:
@@ -387,9 +411,9 @@ def test_tokens_expire_are_checked_and_can_be_revoked(sim: FeishuSim) -> None:
     assert (first["code"], first["expire"]) == (0, 7200)
     assert token(sim)["tenant_access_token"] == first["tenant_access_token"]
     assert send(sim, "x", bearer="t-unknown").json()["code"] == 99991663
-    requests.post(f"{sim.url}/_sim/revoke", json={}, timeout=5).raise_for_status()
+    requests.post(f"{sim.url}/_sim/revoke", json={}, timeout=PATIENCE).raise_for_status()
     assert send(sim, "x", bearer=first["tenant_access_token"]).json()["code"] == 99991663
-    assert requests.get(f"{sim.url}/open-apis/bot/v3/info", timeout=5).json()["code"] == 99991661
+    assert requests.get(f"{sim.url}/open-apis/bot/v3/info", timeout=PATIENCE).json()["code"] == 99991661
     with FeishuSim(token_seconds=0.2) as short:
         bearer = token(short)["tenant_access_token"]
         gevent.sleep(0.3)
@@ -476,15 +500,15 @@ def test_edits_are_for_own_texts_twenty_times(sim: FeishuSim) -> None:
 
 
 def test_rates_are_limited_when_asked(sim: FeishuSim) -> None:
-    with FeishuSim(chat_rate=(2, 60)) as limited:
+    with FeishuSim(chat_rate=(2, 600)) as limited:
         codes = [send(limited, str(number)).json()["code"] for number in range(3)]
         assert codes == [0, 0, 230020]
         assert send(limited, "elsewhere", chat="oc_2").json()["code"] == 0
-    with FeishuSim(app_rate=(1, 30)) as limited:
+    with FeishuSim(app_rate=(1, 600)) as limited:
         send(limited, "one")
         answer = send(limited, "two")
         assert (answer.status_code, answer.json()["code"]) == (429, 99991400)
-        assert 28 <= int(answer.headers["x-ogw-ratelimit-reset"]) <= 30
+        assert 500 <= int(answer.headers["x-ogw-ratelimit-reset"]) <= 600
     sim.fault("429", after=3)
     answer = send(sim, "x")
     assert (answer.status_code, answer.json()["code"]) == (429, 99991400)
@@ -501,10 +525,10 @@ def test_a_chat_the_bot_was_removed_from_takes_nothing(sim: FeishuSim) -> None:
 def test_refused_dials_speak_http_or_the_platform_s_codes(sim: FeishuSim, status: int, http: int, code: int) -> None:
     url = discover(sim)["data"]["URL"]
     sim.fault("refuse", status=status)
-    answer = requests.post(f"{sim.url}/callback/ws/endpoint", json={}, timeout=5)
+    answer = requests.post(f"{sim.url}/callback/ws/endpoint", json={}, timeout=PATIENCE)
     assert (answer.status_code, answer.json()["code"]) == (http, code)
     with pytest.raises(websocket.WebSocketBadStatusException) as refused:
-        websocket.create_connection(url, timeout=5)
+        websocket.create_connection(url, timeout=PATIENCE)
     assert refused.value.resp_headers["handshake-status"] in (str(status), "514")
 
 
@@ -522,11 +546,11 @@ def test_the_command_line_serves_until_it_is_told_to_stop() -> None:
         assert line[:2] == ["sim", "feishu"]
         assert line[3:] == [f"app_id={APP_ID}", f"app_secret={APP_SECRET}"]
         body = {"AppID": APP_ID, "AppSecret": APP_SECRET}
-        answer = requests.post(f"{line[2]}/callback/ws/endpoint", json=body, timeout=5).json()
+        answer = requests.post(f"{line[2]}/callback/ws/endpoint", json=body, timeout=PATIENCE).json()
         assert answer["data"]["ClientConfig"]["PingInterval"] == 7
-        assert requests.get(f"{line[2]}/_sim/state", timeout=5).json()["dials"] == 1
+        assert requests.get(f"{line[2]}/_sim/state", timeout=PATIENCE).json()["dials"] == 1
         child.terminate()
-        assert child.wait(timeout=10) == 0
+        assert child.wait(timeout=PATIENCE) == 0
     finally:
         child.kill()
         child.wait()
@@ -536,4 +560,4 @@ def test_times_are_strings_of_milliseconds(sim: FeishuSim) -> None:
     client = connect(sim)
     sim.say(text="now")
     created = client.event()[1]["event"]["message"]["create_time"]
-    assert isinstance(created, str) and abs(int(created) / 1000 - time.time()) < 5
+    assert isinstance(created, str) and abs(int(created) / 1000 - time.time()) < 60

@@ -9,8 +9,11 @@ import pytest
 import requests
 import websocket
 
+from hermes_green.sim import qq_gateway
 from hermes_green.sim.qq import QQSim
 from tests.support.qqbot import C2C, GUILDS, Client, Make, reply, simulators, token_of, violations
+from tests.support.stage import PATIENCE
+from tests.support.standing import StandingTime
 
 
 @pytest.fixture
@@ -21,6 +24,12 @@ def make() -> Iterator[Make]:
 @pytest.fixture
 def sim(make: Make) -> QQSim:
     return make()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> StandingTime:
+    """Where the gateway takes its own from."""
+    return StandingTime(monkeypatch, qq_gateway)
 
 
 # --- the handshake -----------------------------------------------------------------------------
@@ -55,7 +64,7 @@ def test_what_is_no_json_is_cut_with_4002(sim: QQSim) -> None:
 
 
 def test_a_client_that_speaks_before_hello_is_cut(make: Make) -> None:
-    client = Client(make(hello_delay=1), hello=False)
+    client = Client(make(hello_delay=600), hello=False)
     client.say(2, {"token": "QQBot x", "intents": C2C, "shard": [0, 1]})
     assert client.closed_with() == 4003
 
@@ -88,13 +97,13 @@ def test_a_shard_that_does_not_exist_is_cut_with_4010(sim: QQSim) -> None:
     assert client.closed_with() == 4010
 
 
-def test_two_identifies_too_close_together_are_one_too_many(make: Make) -> None:
-    sim = make(max_concurrency=1, identify_interval=0.5)
+def test_two_identifies_too_close_together_are_one_too_many(clock: StandingTime, make: Make) -> None:
+    sim = make(max_concurrency=1)
     Client(sim).identify()
     client = Client(sim)
     assert client.identify() == {"op": 9, "d": False}
     assert len(violations(sim)) == 1
-    gevent.sleep(0.6)
+    clock.advance(sim.options.identify_interval + 1)
     assert client.identify()["t"] == "READY"
 
 
@@ -117,12 +126,13 @@ def test_a_link_without_heartbeats_is_cut_with_4009_and_its_session_kept(make: M
     assert again.read()["t"] == "RESUMED"
 
 
-def test_a_link_that_beats_in_time_is_left_alone(make: Make) -> None:
-    sim = make(heartbeat_interval=0.3, late=2)
+def test_a_link_that_beats_in_time_is_left_alone(clock: StandingTime, make: Make) -> None:
+    sim = make(heartbeat_interval=0.3)
     client = Client(sim)
     client.identify()
     for _ in range(10):
-        gevent.sleep(0.3)
+        clock.advance(0.3)
+        gevent.sleep(0.1)  # it looks every 0.05 s whether somebody is late
         assert client.beat() == {"op": 11}
     assert violations(sim) == []
     assert all(entry["d"] == 1 for entry in sim.record(kind="beat"))
@@ -154,28 +164,31 @@ def test_muted_acks_leave_beats_unanswered(sim: QQSim) -> None:
     assert [entry["answered"] for entry in sim.record(kind="beat")] == [False, True]
 
 
-def test_a_half_open_link_is_cut_without_blaming_the_client(make: Make) -> None:
-    sim = make(heartbeat_interval=0.2, late=0.4)
+def test_a_half_open_link_is_cut_without_blaming_the_client(clock: StandingTime, make: Make) -> None:
+    sim = make()
     client = Client(sim)
     client.identify()
     sim.fault("half_open")
     client.say(1, 1)
-    sim.wait("late", timeout=5)
+    gevent.sleep(0.3)
+    clock.advance(2 * sim.options.late)
+    sim.wait("late")
     sim.clear()
     assert violations(sim) == []
 
 
-def test_a_server_that_stops_reading_does_not_cut_the_link_itself(make: Make) -> None:
-    sim = make(heartbeat_interval=0.2, late=0.4)
+def test_a_server_that_stops_reading_does_not_cut_the_link_itself(clock: StandingTime, make: Make) -> None:
+    sim = make()
     client = Client(sim)
     client.identify()
     sim.fault("stop_reading")
     client.say(1, 1)
+    clock.advance(2 * sim.options.late)
     client.ws.settimeout(1)
     with pytest.raises(websocket.WebSocketTimeoutException):
         client.read()
     sim.clear()
-    client.ws.settimeout(5)
+    client.ws.settimeout(PATIENCE)
     assert client.read() == {"op": 11}
     assert sim.record(kind="late") == []
 
@@ -220,7 +233,7 @@ def test_an_attachment_can_be_fetched(sim: QQSim) -> None:
     sim.say(text="look", attachments=[{"content_type": "image/png", "filename": "a.png", "data": "aGVsbG8="}])
     attachment = client.read()["d"]["attachments"][0]
     assert attachment["size"] == 5 and "data" not in attachment
-    fetched = requests.get(attachment["url"], timeout=5)
+    fetched = requests.get(attachment["url"], timeout=PATIENCE)
     assert fetched.content == b"hello" and fetched.headers["Content-Type"] == "image/png"
 
 

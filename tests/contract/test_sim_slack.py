@@ -11,8 +11,11 @@ import pytest
 import requests
 import websocket
 
+from hermes_green.sim import slack_api
 from hermes_green.sim.slack import SlackSim
 from tests.support.port import wait_for
+from tests.support.stage import PATIENCE
+from tests.support.standing import StandingTime
 
 
 class Client:
@@ -30,7 +33,7 @@ class Client:
     def http(self, method: str, token: str = "", form: bool = False, **fields: Any) -> requests.Response:
         headers = {"Authorization": f"Bearer {token or self.sim.options.bot_token}"}
         body = {"data": fields} if form else {"json": fields}
-        return requests.post(f"{self.sim.url}/api/{method}", headers=headers, timeout=5, **body)
+        return requests.post(f"{self.sim.url}/api/{method}", headers=headers, timeout=PATIENCE, **body)
 
     def address(self) -> str:
         return self.call("apps.connections.open", self.sim.options.app_token)["url"]
@@ -56,7 +59,7 @@ class Client:
 
 def dial(url: str) -> Any:
     """A socket that is closed at the test's end."""
-    ws = websocket.create_connection(url, timeout=5)
+    ws = websocket.create_connection(url, timeout=PATIENCE)
     Client.sockets.append(ws)
     return ws
 
@@ -111,7 +114,7 @@ def test_tokens_are_told_apart(sim):
     assert client.call("apps.connections.open")["error"] == "not_allowed_token_type"
     assert client.call("auth.test", sim.options.app_token)["error"] == "not_allowed_token_type"
     assert client.call("auth.test", "xoxb-other")["error"] == "invalid_auth"
-    assert requests.post(f"{sim.url}/api/auth.test", timeout=5).json()["error"] == "not_authed"
+    assert requests.post(f"{sim.url}/api/auth.test", timeout=PATIENCE).json()["error"] == "not_authed"
     sim.fault("revoke", token="bot")
     assert client.call("auth.test")["error"] == "token_revoked"
 
@@ -121,7 +124,7 @@ def test_addresses_are_limited_and_the_answer_says_how_long():
         client = Client(sim)
         client.address()
         answer = client.http("apps.connections.open", sim.options.app_token)
-        assert answer.status_code == 429 and 50 <= int(answer.headers["Retry-After"]) <= 60
+        assert answer.status_code == 429 and 30 <= int(answer.headers["Retry-After"]) <= 60
         assert faults(sim) == []
         client.http("apps.connections.open", sim.options.app_token)
         assert len(faults(sim)) == 1, "it came again before that time"
@@ -137,15 +140,15 @@ def test_the_eleventh_connection_is_told_so():
 def test_slack_pings_and_finds_fault_with_silence():
     with starts(ping_interval=0.1, pong_within=0.5) as sim:
         dial(Client(sim).address()).recv()
-        wait_for(lambda: faults(sim), timeout=3, what="the missing pong")
+        wait_for(lambda: faults(sim), what="the missing pong")
 
 
 def test_a_refresh_gives_notice_and_then_closes(sim, client):
     sim.fault("refresh", reason="warning", notice=0.3)
-    assert client.receive()["reason"] == "warning"
     sim.say(text="still comes")
-    client.ack(client.event())
-    sim.wait("close", how="server", timeout=3)
+    assert client.receive()["reason"] == "warning"
+    assert client.event()["payload"]["event"]["text"] == "still comes"
+    sim.wait("close", how="server")
 
 
 # --- events --------------------------------------------------------------------------------------
@@ -165,7 +168,7 @@ def test_an_event_comes_until_it_is_acknowledged(sim, client):
 
 def test_an_event_nobody_acknowledges_is_given_up_after_its_retries(sim, client):
     said = sim.say(text="hello?")
-    sim.wait("given_up", event_id=said["event_id"], timeout=5)
+    sim.wait("given_up", event_id=said["event_id"])
     assert len(sim.record(kind="push")) == 3
 
 
@@ -187,7 +190,7 @@ def test_events_go_to_any_one_link(sim):
 
 
 def test_users_wait_for_one_another_where_order_is_held():
-    with starts(hold_order=True) as sim:
+    with starts(hold_order=True, ack_deadline=600) as sim:
         client = Client(sim).connect()
         assert sim.say(text="one")["held"] is False and sim.say(text="two")["held"] is True
         envelope = client.event()
@@ -213,7 +216,7 @@ def test_wrong_acknowledgements_are_found(sim, client, wrong):
 
 
 def test_the_bot_s_own_posts_come_back():
-    with starts(silent=False) as sim:
+    with starts(silent=False, ack_deadline=600) as sim:
         client = Client(sim).connect()
         said = sim.say(text="hi")
         client.ack(client.event())
@@ -248,13 +251,16 @@ def test_nothing_tells_one_post_from_another(sim):
     assert [entry["again"] for entry in sim.record(kind="send")] == [False, True]
 
 
-def test_a_channel_takes_a_burst_and_then_one_a_second():
+def test_a_channel_takes_a_burst_and_then_one_a_second(monkeypatch):
+    clock = StandingTime(monkeypatch, slack_api)
     with starts(posts=2) as sim:
         client = Client(sim)
         answers = [client.http("chat.postMessage", channel="C0SIMCHANNEL", text="x") for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]
         assert math.ceil(float(answers[-1].headers["Retry-After"])) <= 2
         assert client.call("chat.postMessage", channel="C0SIMPRIVATE", text="x")["ok"], "another channel"
+        clock.advance(2)
+        assert client.call("chat.postMessage", channel="C0SIMCHANNEL", text="x")["ok"]
 
 
 def test_history_tells_metadata_and_threads(sim):
@@ -292,12 +298,12 @@ def test_a_file_goes_up_in_three_steps_and_down_with_the_token(sim):
     files = [{"id": place["file_id"], "title": "a"}]
     shared = {"files": files, "channel_id": "C0SIMCHANNEL"}
     assert client.call("files.completeUploadExternal", **shared)["error"] == "file_not_found"
-    assert requests.post(place["upload_url"], data=b"abc", timeout=5).status_code == 200
+    assert requests.post(place["upload_url"], data=b"abc", timeout=PATIENCE).status_code == 200
     told = client.call("files.completeUploadExternal", **shared)["files"][0]
     assert sim.record(kind="send")[-1]["files"] == ["a.txt"]
     bearer = {"Authorization": f"Bearer {sim.options.bot_token}"}
-    assert requests.get(told["url_private_download"], headers=bearer, timeout=5).content == b"abc"
-    assert "html" in requests.get(told["url_private_download"], timeout=5).headers["Content-Type"]
+    assert requests.get(told["url_private_download"], headers=bearer, timeout=PATIENCE).content == b"abc"
+    assert "html" in requests.get(told["url_private_download"], timeout=PATIENCE).headers["Content-Type"]
 
 
 def test_the_command_line_serves_with_its_options(sim):

@@ -10,20 +10,25 @@ import gevent
 import pytest
 import requests
 
+from hermes_green.sim import telegram_rest, telegram_updates
 from hermes_green.sim.telegram import TelegramSim
+from tests.support.port import wait_for
+from tests.support.stage import PATIENCE
+from tests.support.standing import StandingTime
 
 
 class Client:
     """A hand that polls and sends; each ``Client`` has a connection of its own."""
 
     def __init__(self, sim: TelegramSim) -> None:
+        self._sim = sim
         self._base = f"{sim.url}/bot{sim.token}/"
         self._session = requests.Session()
         self._session.trust_env = False
 
     def call(self, method: str, files: Any = None, **params: Any) -> dict[str, Any]:
         how = {"data": params, "files": files} if files else {"json": params}
-        return self._session.post(self._base + method, timeout=20, **how).json()
+        return self._session.post(self._base + method, timeout=PATIENCE, **how).json()
 
     def ok(self, method: str, files: Any = None, **params: Any) -> Any:
         answer = self.call(method, files, **params)
@@ -38,8 +43,9 @@ class Client:
 
     def polling(self, **params: Any) -> Any:
         """A poll in a greenlet that is waiting now."""
+        polls = len(self._sim.record(kind="beat"))
         greenlet = gevent.spawn(self.call, "getUpdates", **params)
-        gevent.sleep(0.1)
+        wait_for(lambda: len(self._sim.record(kind="beat")) > polls, what="the poll")
         return greenlet
 
     def close(self) -> None:
@@ -55,6 +61,12 @@ def sim() -> Iterator[TelegramSim]:
 @pytest.fixture
 def client(sim: TelegramSim) -> Client:
     return Client(sim)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> StandingTime:
+    """Where polls take theirs from."""
+    return StandingTime(monkeypatch, telegram_updates)
 
 
 def violations(sim: TelegramSim) -> list[str]:
@@ -76,43 +88,47 @@ def test_updates_come_again_until_an_offset_confirms_them(sim: TelegramSim, clie
 
 
 def test_a_waiting_poll_ends_with_the_first_message(sim: TelegramSim, client: Client) -> None:
-    poll = client.polling(timeout=20)
-    began = time.monotonic()
+    poll = client.polling(timeout=50)
     sim.say(text="now")
-    assert poll.get(timeout=5)["result"][0]["message"]["text"] == "now"
-    assert time.monotonic() - began < 1
+    assert poll.get(timeout=25)["result"][0]["message"]["text"] == "now"
 
 
 def test_an_empty_poll_ends_after_its_timeout(sim: TelegramSim, client: Client) -> None:
     began = time.monotonic()
     assert client.ok("getUpdates", timeout=1) == []
-    assert 0.9 < time.monotonic() - began < 3
+    assert 0.9 < time.monotonic() - began < 25
 
 
-def test_the_same_offset_soon_again_is_held_to_one_update_and_three_seconds() -> None:
+def test_the_same_offset_soon_again_is_held_to_one_update_and_three_seconds(clock: StandingTime) -> None:
     with TelegramSim(guard_timeout=3, guard_limit=0.5) as sim:
         client = Client(sim)
         sim.say(text="a")
         sim.say(text="b")
         assert len(client.ok("getUpdates")) == 2
         assert len(client.ok("getUpdates")) == 1
-        last = client.ok("getUpdates", offset=sim.feed._next)
-        began = time.monotonic()
-        assert last == [] == client.ok("getUpdates", offset=sim.feed._next, timeout=1)
-        assert time.monotonic() - began > 2.5
+        assert client.ok("getUpdates", offset=sim.feed._next) == []
+        poll = client.polling(offset=sim.feed._next, timeout=1)
+        clock.advance(2.5)
+        gevent.sleep(0.2)
+        assert not poll.ready()
+        clock.advance(1)
+        assert poll.get(timeout=PATIENCE)["result"] == []
 
 
-def test_a_second_waiting_poll_aborts_the_first_and_not_the_other_way(sim: TelegramSim, client: Client) -> None:
+def test_a_second_waiting_poll_aborts_the_first_and_not_the_other_way(
+    clock: StandingTime, sim: TelegramSim, client: Client
+) -> None:
     first = client.polling(timeout=20)
     second = Client(sim).polling(timeout=20)
-    assert first.get(timeout=5)["error_code"] == 409
+    assert first.get(timeout=PATIENCE)["error_code"] == 409
     third = Client(sim).polling(timeout=20)
-    assert not third.ready()
-    began = time.monotonic()
-    assert second.get(timeout=8)["error_code"] == 409
-    assert time.monotonic() - began > 2, "at most one abort at once in three seconds"
+    clock.advance(2.5)
+    gevent.sleep(0.2)
+    assert not second.ready() and not third.ready(), "at most one abort at once in three seconds"
+    clock.advance(1)
+    assert second.get(timeout=PATIENCE)["error_code"] == 409
     sim.say(text="for whoever is left")
-    assert third.get(timeout=5)["ok"]
+    assert third.get(timeout=PATIENCE)["ok"]
 
 
 def test_a_poll_that_need_not_wait_aborts_nobody(sim: TelegramSim, client: Client) -> None:
@@ -120,7 +136,7 @@ def test_a_poll_that_need_not_wait_aborts_nobody(sim: TelegramSim, client: Clien
     assert Client(sim).ok("getUpdates", timeout=0) == []
     assert not first.ready()
     sim.say(text="still mine")
-    assert first.get(timeout=5)["ok"]
+    assert first.get(timeout=PATIENCE)["ok"]
 
 
 def test_an_offset_from_nowhere_is_not_believed(sim: TelegramSim, client: Client) -> None:
@@ -200,7 +216,7 @@ def test_a_cut_ends_the_connection_that_is_polled_over(sim: TelegramSim, client:
     assert len(sim.links) == 1
     sim.fault(how)
     with pytest.raises(requests.RequestException):
-        poll.get(timeout=5)
+        poll.get(timeout=PATIENCE)
     sim.wait("close", how=how)
     assert sim.links == []
     assert client.ok("getUpdates") == []
@@ -214,7 +230,7 @@ def test_a_deaf_platform_answers_no_poll(sim: TelegramSim, client: Client, how: 
     gevent.sleep(1.5)
     assert not poll.ready()
     sim.clear()
-    assert poll.get(timeout=5)["ok"]
+    assert poll.get(timeout=PATIENCE)["ok"]
 
 
 def test_a_half_open_wire_does_not_hinder_a_new_one(sim: TelegramSim, client: Client) -> None:
@@ -226,10 +242,11 @@ def test_a_half_open_wire_does_not_hinder_a_new_one(sim: TelegramSim, client: Cl
 
 def test_polls_are_answered_with_a_status_as_told(sim: TelegramSim, client: Client) -> None:
     for status, body in ((502, b"<html>"), (409, b'{"ok"')):
-        poll = gevent.spawn(requests.post, f"{sim.url}/bot{sim.token}/getUpdates", json={"timeout": 20}, timeout=20)
-        gevent.sleep(0.1)
+        polls, url = len(sim.record(kind="beat")), f"{sim.url}/bot{sim.token}/getUpdates"
+        poll = gevent.spawn(requests.post, url, json={"timeout": 50}, timeout=PATIENCE)
+        wait_for(lambda: len(sim.record(kind="beat")) > polls, what="the poll")
         sim.fault("close", code=status)
-        answer = poll.get(timeout=5)
+        answer = poll.get(timeout=PATIENCE)
         assert (answer.status_code, answer.content[: len(body)]) == (status, body)
         gevent.sleep(0.05)
 
@@ -243,12 +260,12 @@ def test_a_method_answers_as_told(sim: TelegramSim, client: Client) -> None:
 
 def test_the_control_api_serves_other_processes(sim: TelegramSim) -> None:
     def control(verb: str, **args: Any) -> Any:
-        return requests.post(f"{sim.url}/_sim/{verb}", json=args, timeout=5).json()
+        return requests.post(f"{sim.url}/_sim/{verb}", json=args, timeout=PATIENCE).json()
 
     said = control("say", text="hello", chat="somebody")
     assert said["chat"] == "somebody" and said["message_id"] == "1"
     assert control("fault", name="conflict", count=1) == {"faults": []}
-    state = requests.get(f"{sim.url}/_sim/state", timeout=5).json()
+    state = requests.get(f"{sim.url}/_sim/state", timeout=PATIENCE).json()
     assert (state["bot"], state["unacked"], state["links"]) == (110000001, 1, [])
 
 
@@ -257,7 +274,7 @@ def test_the_control_api_serves_other_processes(sim: TelegramSim) -> None:
 
 def test_tokens_and_methods_that_are_none(sim: TelegramSim) -> None:
     for token, code in (("1:wrong", 401), ("nonsense", 404), (sim.token, 404)):
-        answer = requests.get(f"{sim.url}/bot{token}/getNothing", timeout=5)
+        answer = requests.get(f"{sim.url}/bot{token}/getNothing", timeout=PATIENCE)
         assert (answer.status_code, answer.json()["error_code"]) == (code, code)
 
 
@@ -271,7 +288,7 @@ def test_method_names_have_no_case_and_parameters_come_in_every_shape(sim: Teleg
         {"json": {"chat_id": int(chat), "text": "a b"}},
         {"data": {"chat_id": chat, "text": "a b"}, "files": {"x": ("x", b"1")}},
     ):
-        assert requests.post(base, timeout=5, **how).json()["ok"]
+        assert requests.post(base, timeout=PATIENCE, **how).json()["ok"]
     assert [entry["reply_to"] for entry in sim.record(kind="send")] == ["", "1", "", ""]
 
 
@@ -313,7 +330,8 @@ def test_only_the_bot_s_own_messages_are_edited_and_only_to_something_else(sim: 
     client.fails("editMessageText", 400, "to edit not found", chat_id=7001, message_id=sent["message_id"], text="c")
 
 
-def test_limits_are_kept_and_who_does_not_wait_is_faulted() -> None:
+def test_limits_are_kept_and_who_does_not_wait_is_faulted(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = StandingTime(monkeypatch, telegram_rest)
     with TelegramSim(chat_rate=1, chat_burst=2) as sim:
         client = Client(sim)
         sim.say(text="hi", chat="7001")
@@ -325,7 +343,7 @@ def test_limits_are_kept_and_who_does_not_wait_is_faulted() -> None:
         client.ok("sendMessage", chat_id=7002, text="others may go on")
         client.fails("sendMessage", 429, "retry after", chat_id=7001, text="x")
         assert "before retry_after was over" in violations(sim)[0]
-        gevent.sleep(1.1)
+        clock.advance(1.1)
         client.ok("sendMessage", chat_id=7001, text="x")
 
 
@@ -342,7 +360,7 @@ def test_files_go_up_and_down(sim: TelegramSim, client: Client) -> None:
     sim.say(kind="document", chat="7001", data="aGVsbG8=", name="a.txt")
     file_id = client.ok("getUpdates")[0]["message"]["document"]["file_id"]
     path = client.ok("getFile", file_id=file_id)["file_path"]
-    assert requests.get(f"{sim.url}/file/bot{sim.token}/{path}", timeout=5).content == b"hello"
+    assert requests.get(f"{sim.url}/file/bot{sim.token}/{path}", timeout=PATIENCE).content == b"hello"
     client.ok("sendDocument", files={"document": ("b.txt", b"world", "text/plain")}, chat_id=7001, caption="see")
     sent = sim.record(kind="send")[-1]
     assert (sent["name"], sent["mime"], sent["text"], sim.uploads["b.txt"]) == ("b.txt", "text/plain", "see", b"world")

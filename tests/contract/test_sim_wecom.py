@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any, Callable, Iterator
 
 import gevent
@@ -11,8 +12,10 @@ import pytest
 import requests
 import websocket
 
-from hermes_green.sim import wecom_media
+from hermes_green.sim import kit_ws, wecom, wecom_desk, wecom_gate, wecom_media, wecom_users
 from hermes_green.sim.wecom import WeComSim
+from tests.support.stage import PATIENCE
+from tests.support.standing import StandingTime
 
 Make = Callable[..., WeComSim]
 OPEN: list[websocket.WebSocket] = []
@@ -23,7 +26,7 @@ class Client:
 
     def __init__(self, sim: WeComSim, subscribe: bool = True) -> None:
         self.sim = sim
-        self.ws = websocket.create_connection(sim.ws_url, timeout=5)
+        self.ws = websocket.create_connection(sim.ws_url, timeout=PATIENCE)
         OPEN.append(self.ws)
         self.ids = 0
         if subscribe:
@@ -117,14 +120,18 @@ def test_what_is_no_frame_is_a_fault(sim: WeComSim, raw: str) -> None:
 
 
 def test_a_second_subscriber_wins_and_the_first_dies_without_a_close_frame(make: Make) -> None:
-    sim = make(kick_after=0.2)
+    sim = make(kick_after=600)
     first, second = Client(sim), Client(sim)
     kicked = first.read()
     assert (kicked["cmd"], kicked["body"]["event"]) == ("aibot_event_callback", {"eventtype": "disconnected_event"})
     assert first.ask("ping")["errcode"] == 0, "it looks healthy"
-    with pytest.raises(websocket.WebSocketConnectionClosedException):
-        first.ws.recv()
     assert second.hear(text="hello")["body"]["text"]["content"] == "hello"
+    sim.options = replace(sim.options, kick_after=0.2)
+    third = Client(sim)
+    assert second.read()["body"]["event"] == {"eventtype": "disconnected_event"}
+    with pytest.raises(websocket.WebSocketConnectionClosedException):
+        second.ws.recv()
+    assert third.hear(text="hello")["body"]["text"]["content"] == "hello"
 
 
 def test_a_lost_subscription_is_told_by_sends_only(sim: WeComSim) -> None:
@@ -144,14 +151,17 @@ def test_too_many_subscriptions_a_minute_are_refused(make: Make) -> None:
     assert client.subscribe()["errcode"] == 45009
 
 
-def test_a_silent_client_is_cut(make: Make) -> None:
+def test_a_silent_client_is_cut(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = StandingTime(monkeypatch, wecom_gate, kit_ws)
     sim = make(silence=0.3)
     client = Client(sim)
     for _ in range(3):
-        gevent.sleep(0.15)
+        clock.advance(0.2)
+        gevent.sleep(0.1)  # it looks every 0.03 s whether somebody is silent
         client.ask("ping")
     assert violations(sim) == []
-    sim.wait("close", timeout=3)
+    clock.advance(0.5)
+    sim.wait("close")
     assert "nothing came" in violations(sim)[0]
 
 
@@ -180,7 +190,10 @@ def test_a_stream_without_news_expires_and_a_finished_one_does_not(sim: WeComSim
     assert sim.state()["streams"] == 1
 
 
-def test_a_req_id_is_good_for_its_window_and_events_have_their_own_answers(make: Make) -> None:
+def test_a_req_id_is_good_for_its_window_and_events_have_their_own_answers(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = StandingTime(monkeypatch, wecom_desk, wecom_users)
     sim = make(window=0.3, event_window=0.3)
     client = Client(sim)
     req_id = client.hear(text="hello")["headers"]["req_id"]
@@ -189,7 +202,7 @@ def test_a_req_id_is_good_for_its_window_and_events_have_their_own_answers(make:
     assert client.stream(entered, "no") == 846605
     assert client.ask("aibot_respond_welcome_msg", welcome, entered)["errcode"] == 0
     assert client.ask("aibot_respond_welcome_msg", welcome, req_id)["errcode"] == 846605
-    gevent.sleep(0.35)
+    clock.advance(0.35)
     assert client.stream(req_id, "late") == 846605
     assert client.ask("aibot_respond_welcome_msg", welcome, entered)["errcode"] == 846605
     assert client.stream("unheard of", "x") == 846605
@@ -285,16 +298,19 @@ def test_an_upload_is_checked_at_each_step(sim: WeComSim) -> None:
     assert sim.record(kind="send")[0]["size"] == len(data)
 
 
-def test_a_file_s_address_is_good_for_a_while_and_its_bytes_for_the_key_only(make: Make) -> None:
-    sim = make(media_ttl=0.5)
+def test_a_file_s_address_is_good_for_a_while_and_its_bytes_for_the_key_only(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = StandingTime(monkeypatch, wecom, wecom_users)
+    sim = make()
     client = Client(sim)
     body = client.hear(message_type="file", data=base64.b64encode(b"secret").decode(), name="报告.pdf")["body"]
-    answer = requests.get(body["file"]["url"], timeout=5)
+    answer = requests.get(body["file"]["url"], timeout=PATIENCE)
     assert answer.status_code == 200 and b"secret" not in answer.content and len(answer.content) % 32 == 0
     assert "filename*=UTF-8''" in answer.headers["Content-Disposition"]
     assert len(base64.b64decode(body["file"]["aeskey"])) == 32
-    gevent.sleep(0.6)
-    assert requests.get(body["file"]["url"], timeout=5).status_code == 403
+    clock.advance(sim.options.media_ttl + 1)
+    assert requests.get(body["file"]["url"], timeout=PATIENCE).status_code == 403
 
 
 # --- what users see --------------------------------------------------------------------------------
@@ -318,8 +334,8 @@ def test_in_order_means_that_the_next_waits_for_the_answer_or_the_end_of_the_lin
     assert sim.record(kind="ack")[0]["how"] == "answer"
     assert sim.state()["held"] == 1
     client.ws.close()
-    sim.wait("uncertain", timeout=3)
-    sim.wait("lost", timeout=3)
+    sim.wait("uncertain")
+    sim.wait("lost")
     assert sim.state()["held"] == 0
 
 
@@ -327,14 +343,15 @@ def test_the_response_url_takes_one_answer(sim: WeComSim) -> None:
     client = Client(sim)
     url = client.hear(text="hello")["body"]["response_url"]
     markdown = {"msgtype": "markdown", "markdown": {"content": "late"}}
-    assert [requests.post(url, json=markdown, timeout=5).json()["errcode"] for _ in range(2)] == [0, 846605]
+    assert [requests.post(url, json=markdown, timeout=PATIENCE).json()["errcode"] for _ in range(2)] == [0, 846605]
 
 
 def test_faults_of_its_own_are_told_over_http(sim: WeComSim) -> None:
     client = Client(sim)
     client.hear(text="hello")
-    requests.post(f"{sim.url}/_sim/fault", json={"name": "errcode", "code": 846601, "cmd": "aibot_send_msg"}, timeout=5)
+    told = {"name": "errcode", "code": 846601, "cmd": "aibot_send_msg"}
+    requests.post(f"{sim.url}/_sim/fault", json=told, timeout=PATIENCE)
     assert [client.write("alice"), client.write("alice")] == [846601, 0]
-    assert requests.get(f"{sim.url}/_sim/state", timeout=5).json()["subscribed"] == 1
+    assert requests.get(f"{sim.url}/_sim/state", timeout=PATIENCE).json()["subscribed"] == 1
     with pytest.raises(ValueError):
         sim.say(text="x", chat_type="channel")

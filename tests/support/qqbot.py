@@ -10,6 +10,7 @@ import requests
 import websocket
 
 from hermes_green.sim.qq import QQSim
+from tests.support.stage import PATIENCE
 
 C2C, GUILDS = 1 << 25, 1 << 30
 Make = Callable[..., QQSim]
@@ -27,7 +28,7 @@ class Client:
         self.sim = sim
         self.seq: int | None = None
         self.session = ""
-        self.ws = websocket.create_connection(sim.ws_url, timeout=5)
+        self.ws = websocket.create_connection(sim.ws_url, timeout=PATIENCE)
         OPEN.append(self.ws)
         if hello:
             assert self.read()["op"] == 10
@@ -67,7 +68,7 @@ class Client:
 
 def ask_token(sim: QQSim, **body: Any) -> dict[str, Any]:
     asked = {"appId": sim.options.app_id, "clientSecret": sim.options.secret, **body}
-    answer = requests.post(f"{sim.url}/app/getAppAccessToken", json=asked, timeout=5)
+    answer = requests.post(f"{sim.url}/app/getAppAccessToken", json=asked, timeout=PATIENCE)
     assert answer.status_code == 200
     return dict(answer.json())
 
@@ -78,7 +79,7 @@ def token_of(sim: QQSim) -> str:
 
 def call(sim: QQSim, method: str, path: str, body: Any = None, token: str | None = None) -> requests.Response:
     headers = {"Authorization": token if token is not None else f"QQBot {token_of(sim)}"}
-    return requests.request(method, sim.url + path, json=body, headers=headers, timeout=5)
+    return requests.request(method, sim.url + path, json=body, headers=headers, timeout=PATIENCE)
 
 
 def reply(

@@ -115,7 +115,8 @@ class Exchange:
         found: Frame | LinkLost | None = None
         try:
             found = flight.answers.get(timeout=max(0.0, flight.until - time.monotonic()))
-            while flight.due and not isinstance(found, LinkLost):
+            # Two that came at once, as after a pause of the whole process, are both there already.
+            while (flight.due or not flight.answers.empty()) and not isinstance(found, LinkLost):
                 found = flight.answers.get(timeout=SECOND_WITHIN)
         except Empty:
             if found is None:
