@@ -1,13 +1,15 @@
 """A gateway with what the faults need inside: a slow disk, a dead DNS, and a count of what lives in it.
 
 ``python -m tests.support.faulty run ...`` is the gateway. The file that HERMES_GREEN_FAULTY names may say how
-many seconds each commit takes; names under "dead.invalid" are looked up for 20 s in vain; at SIGUSR2 the file
-beside it (".live") is told how many greenlets there are, and how many objects of each type. The file that
-HERMES_GREEN_KEPT names is told of each frame that is sheltered until its commit: when, and what it says.
+many seconds each commit takes, or "full": the disk takes none; names under "dead.invalid" are looked up for 20 s
+in vain; at SIGUSR2 the file beside it (".live") is told how many greenlets there are, and how many objects of each
+type. The file that HERMES_GREEN_KEPT names is told of each frame that is sheltered until its commit: when, and what
+it says.
 """
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -26,8 +28,14 @@ def slow_commit() -> None:
     from gevent import monkey
 
     try:
-        seconds = float(CONTROL.read_text() or 0)
-    except (OSError, ValueError):
+        said = CONTROL.read_text()
+    except OSError:
+        return
+    if said == "full":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    try:
+        seconds = float(said or 0)
+    except ValueError:
         return
     monkey.get_original("time", "sleep")(seconds)
 
