@@ -120,20 +120,23 @@ class Openai:
             attempt += 1
 
     def _ask(self, turn: Turn, shown: Sequence[Picture], until: float) -> Streamed:
-        options = self._options
+        options, json = self._options, self._body(turn, shown)
+        body = Body(json, shown) if shown else None
         try:
-            body = self._body(turn, shown)
             answer = self._http.stream(
                 "POST",
                 "chat/completions",
-                json=None if shown else body,
-                data=Body(body, shown) if shown else None,
+                json=None if shown else json,
+                data=body,
                 headers=self._headers(turn),
                 first=options.first_byte_timeout,
                 pause=options.chunk_timeout,
                 total=max(0.001, until - time.monotonic()),
             )
         except LinkLost as error:
+            if body is not None and not body.left and error.code == "answer_lost":
+                # It hung up while the request was leaving: as a rule because that is too large.
+                raise _Passing(error.text, after=0.0, blind=True) from None
             raise _failed(error) from None
         except ConfError as error:
             raise AgentFailed(error.text, action="Correct agent.base_url, agent.api_key or agent.headers.") from None

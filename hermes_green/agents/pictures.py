@@ -92,9 +92,11 @@ def _mime(begin: bytes) -> str:
 
 
 class Body:
-    """A request's JSON in which pictures stand, of known length; read anew for each try."""
+    """A request's JSON in which pictures stand, of known length; read anew for each try. ``left``: all of it has
+    been read."""
 
     def __init__(self, body: Mapping[str, Any], pictures: Sequence[Picture]) -> None:
+        self.left = False
         rest = json.dumps(body, allow_nan=False)
         self._pieces: list[bytes | Picture] = []
         for picture in pictures:
@@ -106,11 +108,13 @@ class Body:
         return sum(map(len, self._pieces))
 
     def __iter__(self) -> Iterator[bytes]:
+        self.left = False
         for piece in self._pieces:
             if isinstance(piece, bytes):
                 yield piece
             else:
                 yield from piece
+        self.left = True
 
 
 def refused(status: int, said: bytes) -> bool:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import base64
 import json
 import os
+import struct
 from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
+from gevent import socket
+from gevent.server import StreamServer
 
 from hermes_green.agents import pictures
 from hermes_green.core.errors import AgentFailed
 from hermes_green.core.model import Attachment
 from tests.contract.test_agents import KEY, answer, endpoint, head, openai, turn
 from tests.support.llm import LlmServer
+from tests.support.plainhttp import read_head
 
 SIGNS = {
     "image/png": b"\x89PNG\r\n\x1a\n",
@@ -130,6 +134,37 @@ def test_an_endpoint_that_takes_no_pictures_is_asked_without_them(shown: Any, st
     with_it, without = (json.loads(request.body) for request in requests)
     assert len(with_it["messages"][-1]["content"]) == 2
     assert without["messages"][-1]["content"] == f"look\n[image: cat.png] {picture.path}"
+
+
+@pytest.mark.parametrize("said", [b"", head(413, b"{}", "application/json", "Connection: close")])
+def test_an_endpoint_that_hangs_up_on_a_large_request_is_asked_without_pictures(shown: Any, said: bytes) -> None:
+    """As servers do that know from its head that it is too large."""
+    good = head(200, b'{"choices": [{"message": {"content": "blind"}}]}', "application/json", "Connection: close")
+    sizes = []
+
+    def serve(sock: Any, address: object) -> None:
+        stream = sock.makefile("rb")
+        request = read_head(stream)
+        sizes.append(int(request.headers["content-length"]))
+        if sizes[-1] < 100_000:
+            stream.read(sizes[-1])
+            sock.sendall(good)
+        else:
+            sock.sendall(said)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stream.close()
+        sock.close()
+
+    server = StreamServer(("127.0.0.1", 0), serve)
+    server.start()
+    try:
+        agent = openai(type("Llm", (), {"url": f"http://127.0.0.1:{server.server_port}/v1"})())
+        picture = shown(SIGNS["image/png"] + b"x" * 9_000_000)
+        assert answer(agent.run(turn("look", attachments=(picture,)))) == "blind"
+        agent.close()
+    finally:
+        server.stop(timeout=0.1)
+    assert [size > 100_000 for size in sizes] == [True, False]
 
 
 def test_a_refusal_that_is_about_something_else_is_the_answer_s_end(shown: Any) -> None:
