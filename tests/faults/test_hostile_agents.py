@@ -7,7 +7,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 import gevent
 import psutil
@@ -15,11 +15,11 @@ import psutil
 from tests.support.outside import alive, family, gone, processes
 from tests.support.pulse import Pulse
 from tests.support.scene import Scene
-from tests.support.six import Lateness
+from tests.support.six import PLATFORMS, Lateness, six
 from tests.support.stage import PATIENCE, Stage, until
 
-# Seconds between two heartbeats; QQ takes 120 payloads a minute.
-BEATS = {"feishu": 0.2, "qq": 0.6}
+# Seconds between two heartbeats; QQ takes 120 payloads a minute. Telegram has polls in their place.
+BEATS = {"feishu": 0.2, "qq": 0.6, "wecom": 0.6, "dingtalk": 0.6, "slack": 0.6}
 PACES = {name: {"ping_interval": beat, "ping_timeout": 5} for name, beat in BEATS.items()}
 AIM, LIMIT = 25.0, 1000.0  # milliseconds that a heartbeat may be late
 SORRY = "Sorry, I could not answer that: the agent failed. Please try again."
@@ -75,16 +75,16 @@ class Watch:
         return late, self.most - self._rss
 
 
-def opened(stage: Stage, **agent: Any) -> Scene:
+def opened(stage: Stage, platforms: Sequence[str] = ("feishu", "qq"), **agent: Any) -> Scene:
     options = {"type": "python", "target": "tests.support.hostile:answer", "timeout": 60, **agent}
-    scene = Scene(stage, gateway={"agent": options}, files=PACES)
+    scene = six(stage, gateway={"agent": options}, files=PACES, platforms=platforms)
     scene.say("feishu", "warm", "warm")
     scene.expect("feishu", "warm", ["echo: warm"], settle=0)
     return scene
 
 
 def test_only_the_hostile_turn_fails_and_no_heartbeat_is_late(stage, long_run, pulse) -> None:
-    scene = opened(stage)
+    scene = opened(stage, PLATFORMS)
     links = {name: sim.state()["links"] for name, sim in scene.sims.items()}
     gevent.sleep(1)
     # The long run has the machine to itself, and its hosts of processes have to be borne.
@@ -110,8 +110,8 @@ def test_only_the_hostile_turn_fails_and_no_heartbeat_is_late(stage, long_run, p
 def endured(
     scene: Scene, pulse: Pulse | None, number: int, text: str, answer: str | None
 ) -> tuple[float, int, float]:
-    """One deed on one platform, with turns on both beside it: lateness, growth, and the seconds that those took."""
-    platform = ("feishu", "qq")[number % 2]
+    """One deed on one platform, with turns on all beside it: lateness, growth, and the seconds that those took."""
+    platform = PLATFORMS[number % len(PLATFORMS)]
     watch = Watch(scene, pulse)
     scene.say(platform, f"bad{number}", text)
     for name in scene.sims:
