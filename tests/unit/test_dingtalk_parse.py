@@ -132,6 +132,11 @@ def test_rich_text_keeps_the_order_of_its_pieces():
     assert [item.ref["code"] for item in inbound.attachments] == ["1", "2"]
 
 
+def test_a_piece_of_a_kind_that_nobody_knows_yet_is_named_in_its_place():
+    pieces = [{"text": "see "}, {"type": "hologram", "x": 1}, {"type": "text", "text": ""}, {"text": " here"}]
+    assert parse(said(msgtype="richText", text=None, content={"richText": pieces}), child="d").text == "see [hologram] here"
+
+
 def test_a_kind_that_nobody_knows_yet_is_named():
     inbound = parse(media("hologram", x=1), child="d")
     assert (inbound.text, inbound.strange) == ("[hologram]", "hologram")

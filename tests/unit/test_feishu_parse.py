@@ -298,6 +298,11 @@ def _quietly(raw):
         json.dumps([got.keys, got.text, got.message_id, dict(got.reply_ref)], ensure_ascii=False).encode("utf-8")
 
 
+def test_an_element_of_a_kind_that_nobody_knows_yet_is_named_in_its_place():
+    row = [{"tag": "text", "text": "see "}, {"tag": "hologram", "x": 1}, {"tag": "text", "text": ""}, {"text": " here"}]
+    assert read(message(kind="post", content={"title": "", "content": [row]})).text == "see [hologram] here"
+
+
 def test_a_reaction_is_known_by_its_event_and_its_message_and_not_by_its_chat():
     said = {"message_id": "om_1", "operator_type": "user", "user_id": {"open_id": "ou_ann"}, "action_time": "17"}
     inbound = read(other("im.message.reaction.created_v1", **said, reaction_type={"emoji_type": "OK"}))

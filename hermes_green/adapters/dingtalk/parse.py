@@ -111,6 +111,8 @@ def _rich(content: dict[str, Any], robot: str) -> tuple[str, tuple[Attachment, .
         if code := _code(piece):
             pieces.append("[image]")
             media.append(_attachment("image", code, robot))
+        elif not words and (kind := text_at(piece, "type")) not in ("", "text"):
+            pieces.append(f"[{kind[:40]}]")
     return "".join(pieces).strip(), tuple(media)
 
 

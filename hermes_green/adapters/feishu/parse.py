@@ -191,7 +191,7 @@ def _element(element: dict[str, Any], message_id: str, media: list[Attachment]) 
         shown, found = _body(tag, element, message_id)
         media.extend(found)
         return shown
-    return text
+    return text if text or tag in ("", "text", "md") else f"[{tag[:40]}]"
 
 
 def _named(text: str, mentions: list[dict[str, Any]], bot: Bot) -> str:
