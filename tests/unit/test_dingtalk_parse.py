@@ -134,7 +134,8 @@ def test_rich_text_keeps_the_order_of_its_pieces():
 
 def test_a_piece_of_a_kind_that_nobody_knows_yet_is_named_in_its_place():
     pieces = [{"text": "see "}, {"type": "hologram", "x": 1}, {"type": "text", "text": ""}, {"text": " here"}]
-    assert parse(said(msgtype="richText", text=None, content={"richText": pieces}), child="d").text == "see [hologram] here"
+    inbound = parse(said(msgtype="richText", text=None, content={"richText": pieces}), child="d")
+    assert inbound.text == "see [hologram] here"
 
 
 def test_a_kind_that_nobody_knows_yet_is_named():
