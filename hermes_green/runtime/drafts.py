@@ -196,15 +196,18 @@ class Sign:
     def _run(self) -> None:
         adapter: Any = self._place.adapter
         while True:
+            wait = self.EVERY
             try:
                 with gevent.Timeout(CALL_TIMEOUT, False):
                     adapter.typing(self._lease.inbound.peer, self._place.link)
+            except SendRetry as error:
+                wait = max(wait, error.after)
             except (HermesError, gevent.Timeout) as error:
                 self._log.debug("no working sign: {!r}", error)
             except Exception:  # border: an adapter's sign must not cost the answer
                 self._log.exception("the working sign failed: this is a bug")
                 return
-            gevent.sleep(self.EVERY)
+            gevent.sleep(wait)
 
 
 class Progress:

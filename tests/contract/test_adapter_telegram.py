@@ -379,6 +379,11 @@ class TestTelegram(AdapterContract):
         inbound = bench.hear(bench.ready(), "hi", "topic")
         bench.adapter.typing(inbound.peer, None)
         assert bench.sim.record(kind="typing")[-1]["action"] == "typing"
+        told = {"code": 429, "description": "Too Many Requests", "retry_after": 7}
+        bench.sim.fault("api_error", method="sendChatAction", **told)
+        with pytest.raises(SendRetry) as caught:
+            bench.adapter.typing(inbound.peer, None)
+        assert caught.value.after == 7
 
     # --- files out -----------------------------------------------------------------------------
 

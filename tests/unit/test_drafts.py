@@ -1,5 +1,7 @@
 """A draft shows what the agent has said so far; the final text is the outbox's, whatever became of it."""
 
+import time
+
 import gevent
 import pytest
 from loguru import logger
@@ -453,3 +455,12 @@ def test_a_bug_in_a_pulse_ends_the_sign_and_is_said(sign, said):
     one = sign(adapter)
     eventually(lambda: one._greenlet.dead)
     assert adapter.pulses == 1 and len(said) == 1 and "the working sign failed" in said[0]
+
+
+def test_a_sign_that_is_asked_to_wait_waits_as_long(sign):
+    adapter, began = Pulses(SendRetry("too many signs", after=0.06)), time.monotonic()
+    one = sign(adapter)
+    eventually(lambda: adapter.pulses == 2)
+    assert time.monotonic() - began >= 0.06
+    eventually(lambda: adapter.pulses > 3)
+    one.end()

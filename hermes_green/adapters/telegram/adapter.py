@@ -182,7 +182,9 @@ class TelegramAdapter(Translator):
 
     def typing(self, peer: Peer, link: Any) -> None:
         """Shown for 5 s, or until the next message."""
-        self._rest.send("sendChatAction", {**_place(peer), "action": "typing"})
+        said = self._rest.send("sendChatAction", {**_place(peer), "action": "typing"})
+        if said.status == 429:
+            raise self._refusal(said)
 
     # --- files -----------------------------------------------------------------------------------
 
