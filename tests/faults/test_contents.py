@@ -1,4 +1,4 @@
-"""Files on all six platforms, through a whole gateway: what users send is looked at, what an agent sends arrives."""
+"""All that is no plain text, on all six platforms: pictures are looked at, files arrive, what is strange is kept."""
 
 from __future__ import annotations
 
@@ -63,4 +63,28 @@ def test_a_picture_is_seen_by_the_agent_and_a_file_of_the_agent_s_reaches_the_ch
     for platform, sim in scene.sims.items():
         until(lambda sim=sim: arrived(sim), 30, f"the file on {platform}")
         assert any("here it is again" in send["text"] for send in sim.sends()), platform
+    scene.no_violations()
+
+
+def test_a_message_of_a_kind_that_nobody_knows_is_answered_and_its_frame_is_kept_and_counted(stage: Any) -> None:
+    """On Telegram and Slack it cannot be told from what a chat tells of itself: there it is kept alone."""
+    scene = Scene(stage, platforms=tuple(PICTURES), gateway={"supervisor": QUICK})
+    body = {"chat": {"id": 1, "type": "private"}, "hologram": {}}
+    strange: Mapping[str, Mapping[str, Any]] = {
+        "feishu": {"message_type": "hologram"},
+        "dingtalk": {"msgtype": "hologram"},
+        "wecom": {"message_type": "hologram"},
+        "qq": {"text": "", "chat": "hologram"},
+        "telegram": {"kind": "raw", "update": "message", "body": body},
+        "slack": {"text": "waves", "subtype": "hologram"},
+    }
+    for platform, said in strange.items():
+        scene.sims[platform].say(**said)
+    until(lambda: scene.gateway.status()["quarantine"] == len(strange), 20, "six frames in quarantine")
+    for platform in ("feishu", "dingtalk", "wecom", "qq"):
+        until(lambda platform=platform: scene.sims[platform].sends(), 20, f"an answer on {platform}")
+    for platform, sim in scene.sims.items():
+        sim.say(text=f"and on, {platform}")
+        until(lambda sim=sim: any("and on" in send["text"] for send in sim.sends()), 20, f"an answer on {platform}")
+    assert all(child["losses"] == 0 for child in scene.gateway.status()["children"])
     scene.no_violations()
