@@ -115,7 +115,8 @@ class Card {
     ]);
     const marks = [];
     // Where the dials are spent, the reason says until when.
-    if (child.cooldown_until && (child.reason || {}).code !== "budget_spent") marks.push(t("child.cooling", { time: exactly(child.cooldown_until) }));
+    const told = ["budget_spent", "suspect"].includes((child.reason || {}).code);
+    if (child.cooldown_until && !told) marks.push(t("child.cooling", { time: exactly(child.cooldown_until) }));
     if (child.losses) marks.push(t("child.losses", { count: child.losses }));
     if (child.restarts) marks.push(t("child.restarts", { count: child.restarts }));
     if (child.suspect) marks.push(t("child.suspect"));
