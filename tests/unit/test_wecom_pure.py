@@ -209,11 +209,15 @@ def test_twenty_thousand_damaged_messages_raise_nothing_but_bad_frame() -> None:
     group: dict[str, Any] = {"chatid": "g", "chattype": "group"}
     seeds = [
         json.dumps({"cmd": wire.MESSAGE, "headers": {"req_id": "r"}, "body": body(**group, **more)})
-        for more in ({"quote": body(mixed=mixed, msgtype="mixed")}, {"msgtype": "mixed", "mixed": mixed})
+        for more in (
+            {"quote": body(mixed=mixed, msgtype="mixed")},
+            {"msgtype": "mixed", "mixed": mixed},
+            {"msgtype": "event", "event": {"eventtype": "template_card_event", "template_card_event": NESTED}},
+        )
     ]
     taken = 0
     for number in range(20_000):
-        frame = json.loads(seeds[number % 2])
+        frame = json.loads(seeds[number % len(seeds)])
         for _ in range(draw.randint(1, 3)):
             damage(frame, draw)
         text = json.dumps(frame)
