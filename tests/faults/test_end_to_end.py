@@ -154,6 +154,7 @@ def test_finished_replies_go_out_while_every_dial_is_refused(stage, seed):
         sim.fault("refuse", status=503)
         sim.fault("rst")
         until(lambda: not sim.state()["links"], what="the link to be gone")
+    town.model.behave()
     town.model.release()
     until(lambda: town.feishu.sends() and town.qq.sends())
     for sim in town.sims:

@@ -131,6 +131,7 @@ def test_the_service_manager_hears_of_ready_status_watchdog_reload_drain_and_sto
     since = time.time()
     scene.gateway.popen.send_signal(signal.SIGTERM)
     until(lambda: manager.said("STOPPING=1", since) and manager.said("EXTEND_TIMEOUT_USEC=", since))
+    model.behave()
     model.release()
     assert scene.gateway.popen.wait(PATIENCE) == 0
     assert scene.texts("qq", "late") == ["echo: a turn to drain"]

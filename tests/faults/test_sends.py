@@ -49,9 +49,9 @@ def limited(scene: Scene, platform: str, chat: str) -> None:
 
 
 def test_a_reply_after_its_window_is_a_dead_letter_that_can_be_listed_retried_and_dropped(stage, seed):
-    scene = Scene(stage, platforms=("qq",), arguments={"qq": ("--window-scale", "0.0005")})
+    scene = Scene(stage, platforms=("qq",), arguments={"qq": ("--window-scale", "0.0015")})
     sim = scene.sims["qq"]
-    sim.fault("429", after=2.5, count=1)  # direct chats now have 1.8 s
+    sim.fault("429", after=6, count=1)  # direct chats now have 5.4 s
     scene.say("qq", "late", "too late")
     until(lambda: scene.gateway.status()["dead"] == 1, what="a dead letter")
     assert scene.texts("qq", "late") == []

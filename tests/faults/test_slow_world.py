@@ -14,9 +14,10 @@ import gevent
 import psutil
 
 from tests.support.asker import Asker
+from tests.support.pulse import Pulse
 from tests.support.scene import Scene, hermes
 from tests.support.six import PLATFORMS, Lateness, six
-from tests.support.stage import until
+from tests.support.stage import PATIENCE, until
 
 BEAT = 0.55  # QQ takes 120 payloads a minute
 AIM, LIMIT = 25.0, 1000.0  # milliseconds that a heartbeat, or an answer of /healthz, may be late
@@ -43,7 +44,8 @@ class BlackHole:
 @dataclass(frozen=True, slots=True)
 class Row:
     """The worst of one phase, in milliseconds: a heartbeat (and whose), an answer of /healthz, the gateway's hub,
-    and how late whoever asked was by itself, for the machine was busy."""
+    and how late whoever asked was by itself, for the machine was busy. ``beyond``: the worst of the first two
+    without what the machine was late by at the same time."""
 
     name: str
     late: float
@@ -51,13 +53,15 @@ class Row:
     health: float
     hub: float
     asker: float
+    beyond: float
 
 
 class Rows:
     """Measures phases, and prints them as a table."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, pulse: Pulse) -> None:
         self._scene = scene
+        self._pulse = pulse
         self._rows: list[Row] = []
         self._asker = Asker(scene.gateway.url, scene.stage.home / "asked")
 
@@ -67,11 +71,13 @@ class Rows:
         late, began = Lateness(others, BEAT), time.time()
         yield
         gevent.sleep(2 * BEAT)
+        ended = time.time()
+        until(lambda: self._asker.since(ended), what="/healthz to answer")
         lines = self._asker.since(began)
         assert len(lines) >= 5 and {line["status"] for line in lines} == {200}, lines
-        assert lines[-1]["at"] > time.time() - 2, "/healthz does not answer"
         worst = [max(line[what] for line in lines) for what in ("ms", "hub", "late")]
-        self._rows.append(Row(name, *late.worst(), *worst))
+        answers = [line["ms"] - 1000 * self._pulse.late(line["at"] - line["ms"] / 1000, line["at"]) for line in lines]
+        self._rows.append(Row(name, *late.worst(), *worst, max(late.beyond(self._pulse), *answers)))
 
     def close(self) -> None:
         self._asker.close()
@@ -83,7 +89,7 @@ class Rows:
             print(f"{row.name:34}{beat:>22}{row.health:12.1f}{row.hub:12.1f}{row.asker:12.1f}")
         late, health = max(row.late for row in self._rows), max(row.health for row in self._rows)
         print(f"largest: {late:.1f} ms and {health:.1f} ms (aim {AIM:g} ms each)")
-        assert late < LIMIT and health < LIMIT
+        assert max(row.beyond for row in self._rows) < LIMIT, "beyond what the machine itself was late by"
 
 
 def say_all(scene: Scene, chat: str, platforms: tuple[str, ...] = PLATFORMS) -> None:
@@ -91,13 +97,13 @@ def say_all(scene: Scene, chat: str, platforms: tuple[str, ...] = PLATFORMS) -> 
         scene.say(name, chat, chat)
 
 
-def expect_all(scene: Scene, chat: str, platforms: tuple[str, ...] = PLATFORMS, seconds: float = 30) -> None:
+def expect_all(scene: Scene, chat: str, platforms: tuple[str, ...] = PLATFORMS, seconds: float = PATIENCE) -> None:
     for name in platforms:
         until(lambda name=name: scene.texts(name, chat), seconds, f"{name} {chat}")
         assert [text.removeprefix("echo: ") for text in scene.texts(name, chat)] == [chat], scene.texts(name, chat)
 
 
-def test_what_is_slow_delays_nobody_else_and_healthz_answers_throughout(stage, long_run, seed) -> None:
+def test_what_is_slow_delays_nobody_else_and_healthz_answers_throughout(stage, long_run, seed, pulse) -> None:
     stage.program, control = "tests.support.faulty", stage.home / "control"
     stage.env = {"HERMES_GREEN_FAULTY": str(control)}
     model, hole = stage.model(), BlackHole()
@@ -114,7 +120,7 @@ def test_what_is_slow_delays_nobody_else_and_healthz_answers_throughout(stage, l
     links = {name: sim.state()["links"] for name, sim in scene.sims.items()}
     process = psutil.Process(scene.gateway.pid)
     lasts = 20 if long_run else 0.5
-    rows = Rows(scene)
+    rows = Rows(scene, pulse)
     gevent.sleep(1)
     with rows.phase("(nothing)"):
         say_all(scene, "first")
@@ -133,7 +139,7 @@ def test_what_is_slow_delays_nobody_else_and_healthz_answers_throughout(stage, l
         say_all(scene, "fsync")
         gevent.sleep(6 + lasts)
         control.write_text("0")
-        expect_all(scene, "fsync", ("dingtalk", "wecom", "telegram", "slack"), 40)
+        expect_all(scene, "fsync", ("dingtalk", "wecom", "telegram", "slack"))
     with rows.phase("a disk that is full"):
         soft = resource.prlimit(scene.gateway.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(scene.gateway.pid, resource.RLIMIT_FSIZE, (1, soft[1]))
@@ -156,15 +162,16 @@ def test_what_is_slow_delays_nobody_else_and_healthz_answers_throughout(stage, l
         for number in range(12):
             say_all(scene, f"model{number}", tuple(agents))
         scene.say("wecom", "beside", "beside")
-        expect_all(scene, "beside", ("wecom",), 5)
+        expect_all(scene, "beside", ("wecom",))  # where there is no word, nobody gives up within two minutes
         gevent.sleep(min(lasts, 5))  # a connection that is not there after 10 s is a failed turn
     assert {name: sim.state()["links"] for name, sim in scene.sims.items()} == links, "no link was lost"
     assert scene.gateway.status()["turns"] >= 12 and process.is_running()
     rows.close()
-    began = time.monotonic()
+    began = time.time()
     assert scene.gateway.kill(signal.SIGTERM) == 0
-    print(f"gone {time.monotonic() - began:.2f} s after SIGTERM (drain_seconds 2)")
-    assert time.monotonic() - began < 2 + 5
+    took = time.time() - began
+    print(f"gone {took:.2f} s after SIGTERM (drain_seconds 2)")
+    assert took < 2 + 5 + pulse.late(began)
     hole.close()
     rows.judge()
     scene.gateway = settled(scene)
@@ -176,7 +183,7 @@ def settled(scene: Scene) -> Any:
     gateway = scene.stage.gateway()
     scene.gateway = gateway
     gateway.until_ready()
-    expect_all(scene, "endpoint", ("feishu", "qq"), 40)
-    expect_all(scene, "disk", ("feishu", "qq"), 40)
-    expect_all(scene, "model3", ("telegram", "slack", "dingtalk"), 40)
+    expect_all(scene, "endpoint", ("feishu", "qq"))
+    expect_all(scene, "disk", ("feishu", "qq"))
+    expect_all(scene, "model3", ("telegram", "slack", "dingtalk"))
     return gateway

@@ -89,7 +89,7 @@ def test_a_rival_is_yielded_to_and_survived(stage: Any) -> None:
 
 def test_an_answer_grows_and_is_one_message_through_a_kill(stage: Any) -> None:
     model = stage.model()
-    model.behave(chunks=30, delay=0.2)
+    model.behave(chunks=30, delay=0.2, halt=True)
     agent = {"type": "openai", "base_url": model.url, "model": "test"}
     scene = Scene(stage, platforms=("telegram",), gateway={"agent": agent, "supervisor": QUICK})
     sim = scene.sims["telegram"]
@@ -98,6 +98,7 @@ def test_an_answer_grows_and_is_one_message_through_a_kill(stage: Any) -> None:
     until(lambda: len(sim.record("edit")) >= 2, what="two edits")
     assert len(sim.sends()) == 1 and sim.record("typing")
     scene.gateway.kill(signal.SIGKILL)
+    model.behave(chunks=30, delay=0.05)
     scene.gateway = stage.gateway()
     until(lambda: sim.record("edit")[-1]["parse_mode"] == "HTML", what="the end of the draft")
     gevent.sleep(1.0)

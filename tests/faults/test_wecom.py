@@ -17,7 +17,9 @@ def a_scene(stage: Any, **more: Any) -> Scene:
     model.behave(**more)
     agent = {"type": "openai", "base_url": model.url, "model": "test"}
     gateway = {"agent": agent, "supervisor": QUICK, "log": {"level": "DEBUG"}}
-    return Scene(stage, platforms=("wecom",), gateway=gateway)
+    scene = Scene(stage, platforms=("wecom",), gateway=gateway)
+    scene.model = model
+    return scene
 
 
 def handed_over(sim: Sim, load: Load) -> int:
@@ -55,12 +57,13 @@ def test_a_reset_and_a_kill_in_mid_flow_lose_only_what_the_gap_lost_and_double_n
 
 
 def test_an_answer_grows_in_one_bubble_through_a_kill(stage: Any) -> None:
-    scene = a_scene(stage, chunks=30, delay=0.2)
+    scene = a_scene(stage, chunks=30, delay=0.2, halt=True)
     sim = scene.sims["wecom"]
     text = "many **words** " * 12
     sim.say(text=text, chat="reader")
     until(lambda: len(sim.record("draft")) >= 3, what="a bubble that grows")
     scene.gateway.kill(signal.SIGKILL)
+    scene.model.behave(chunks=30, delay=0.05)
     scene.gateway = stage.gateway()
     until(lambda: sim.record("send"), what="the end of the answer")
     gevent.sleep(1.0)
@@ -72,11 +75,13 @@ def test_an_answer_grows_in_one_bubble_through_a_kill(stage: Any) -> None:
 
 
 def test_a_lost_subscription_is_taken_up_again_and_the_answer_arrives(stage: Any) -> None:
-    scene = a_scene(stage, first=1.5)
+    scene = a_scene(stage, hold=True)
     sim = scene.sims["wecom"]
     sim.say(text="slowly", chat="alice")
     until(lambda: sim.record("push"))
     sim.fault("unsubscribe")
+    scene.model.behave()
+    scene.model.release()
     scene.expect("wecom", "alice", ["echo: slowly"])
     assert len([entry for entry in sim.record("subscribe") if entry["code"] == 0]) == 2
     scene.no_violations()
