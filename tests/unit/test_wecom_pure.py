@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import copy
 import json
 import os
 import random
@@ -246,7 +247,7 @@ def damage(value: Any, draw: random.Random) -> None:
         if draw.random() < 0.2:
             del value[key]
         else:
-            value[key] = draw.choice(ODD)
+            value[key] = copy.deepcopy(draw.choice(ODD))
         return
 
 
