@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any, Iterator, Mapping
 
 import gevent
@@ -148,6 +149,27 @@ def test_what_a_service_manager_refuses_is_told_in_its_words(stage: Stage, via: 
     done = Said(stage, "--force-restart", "--via", via, "--name", "other", more=manager.env)
     assert done.code == 1 and "it is masked" in done.out and "ended with 5" in done.out, done.out
     assert manager.asked()[0][-1].endswith("other")
+
+
+@pytest.mark.parametrize("how", ["fine", "stopped"])
+def test_a_gateway_that_nobody_looks_after_is_started_again_by_its_own_command(stage: Stage, how: str) -> None:
+    first = stage.gateway("--replace")
+    if how == "stopped":
+        os.kill(first.pid, signal.SIGSTOP)
+    done = Said(stage, *(["--force-restart"] if how == "fine" else ["--once", "--force-restart"]))
+    found = re.search(rf"pid {first.pid} is now pid (\d+)", done.out)
+    assert done.code == 0 and "through its own command" in done.out and found, done.out
+    second = int(found[1])
+    try:
+        assert first.popen.wait(timeout=5) == (0 if how == "fine" else -signal.SIGKILL)
+        assert Said(stage, "--once").code == 0
+        words = Path(f"/proc/{second}/cmdline").read_bytes().split(b"\0")
+        assert str(stage.conf).encode() in words and b"--replace" not in words
+        assert os.getsid(second) == second, "it outlives whoever called the monitor"
+        assert Said(stage, "--force-restart").code == 1, "and not again at once"
+    finally:
+        os.kill(second, signal.SIGTERM)
+        until(lambda: Said(stage, "--once").code == 69, what="its end")
 
 
 def test_who_looks_after_a_process_is_found_out(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
