@@ -27,24 +27,25 @@ class Progress:
         self._render = render
         self._most = most + most // 2
         self._beside = beside
-        # draft -> what it shows as far as this process knows, since when (monotonic), and a text that looks so
-        self._shown: Remembered[str, tuple[str, float, int]] = Remembered(REMEMBERED)
+        # draft -> what it shows as far as this process knows, since when (monotonic), and a text that looks so; of
+        # texts the hashes alone
+        self._shown: Remembered[str, tuple[int, float, int]] = Remembered(REMEMBERED)
 
     def next(self, draft: str, text: str) -> str:
         """What the draft is to show for the text so far, or "" where there is nothing to be done: the text is
         blank, what can be shown of it stands there already (the rest waits for the end), or the last update is
         too young for a text so long."""
         text = text[: self._most]
-        content, at, seen = self._shown.get(draft, ("", 0.0, 0))
+        shown, at, seen = self._shown.get(draft, (hash(""), 0.0, 0))
         pause = SLOWER * max(0, len(text) - QUICK) / 1000
         if not text.strip() or seen == hash(text) or self._clock.monotonic() - at < pause:
             return ""
         now: str = self._render(text) if len(text) <= QUICK else self._beside(self._render, text)
-        if now == content:
-            self._shown[draft] = (content, at, hash(text))
+        if hash(now) == shown:
+            self._shown[draft] = (shown, at, hash(text))
             return ""
         return now
 
     def shown(self, draft: str, content: str) -> None:
         """The draft shows this now."""
-        self._shown[draft] = (content, self._clock.monotonic(), 0)
+        self._shown[draft] = (hash(content), self._clock.monotonic(), 0)
