@@ -10,6 +10,8 @@ from typing import Any, Iterator, Mapping
 
 import pytest
 
+from hermes_green.adapters.feishu.adapter import FeishuAdapter
+from hermes_green.core.clock import ManualClock
 from hermes_green.core.errors import LinkLost, SendRefused, SendRetry, SendUnknown
 from hermes_green.core.model import Attachment, Inbound, Part, Reply
 from tests.contract.adapters import Bench, again
@@ -92,7 +94,24 @@ def test_the_end_may_be_repeated_whatever_answer_was_lost(bench: Bench) -> None:
         bench.adapter.send(part, None)
     for _ in range(2):
         bench.adapter.send(again(part), None)
-    assert seen(bench) == ["once"] and len(bench.sends()) == 1
+    assert seen(bench) == ["once"] and {sent["message_id"] for sent in bench.sends()} == {handle["message_id"]}
+
+
+@pytest.mark.parametrize("later", [0.0, 1.0, 2.0, 3.0, 60.0])
+def test_the_end_may_be_repeated_at_any_time(bench: Bench, later: float) -> None:
+    inbound, handle = opened(bench)
+    bench.adapter.draft_update(handle, "on", 1, None)
+    clock = ManualClock(wall=1_790_000_000.9)
+    another = FeishuAdapter(bench.driver.settings(bench.sim), bench.ctx, clock)
+    (part,) = final(bench, inbound, "once", handle)
+    bench.sim.fault("lose_answer", count=1)
+    with pytest.raises(SendUnknown):
+        another.send(part, None)
+    for _ in range(3):
+        clock.advance(later)
+        assert another.send(again(part), None).id == handle["message_id"]
+    another.close()
+    assert seen(bench) == ["once"] and {sent["message_id"] for sent in bench.sends()} == {handle["message_id"]}
 
 
 def test_a_draft_whose_answer_was_lost_is_the_one_that_is_finished(bench: Bench) -> None:

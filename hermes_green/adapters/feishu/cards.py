@@ -29,7 +29,8 @@ CARDS = "/open-apis/cardkit/v1/cards"
 ELEMENT = "answer"
 OPENING = "…"
 # An update takes up to four numbers: its text, and what makes the card grow again. The end counts from
-# the wall clock's seconds, far above: it needs no memory of the updates, and each retry a higher number.
+# the wall clock's seconds, far above: it needs no memory of the updates. It takes two numbers, of which the first is
+# even, so that a try one second later has the same two or higher ones, and never the second as its first.
 STRIDE, LAST = 4, 2**31 - 1
 # Of 1,000 such calls a minute and 50 a second for the app, those for drafts; the rest is for final texts.
 UPDATES = ((900, 60.0), (45, 1.0))
@@ -102,12 +103,12 @@ class Cards(Chats):
         return handle if handle.get("message_id") else self._placed(part.peer, part.reply_ref, handle)
 
     def _end(self, card: str, message_id: str, content: str) -> None:
-        sequence = int(self._clock.wall())
+        sequence = _even(self._clock.wall())
         try:
             try:
                 self._write(card, content, sequence)
             except LowSequence:
-                sequence += (LAST - sequence) // 2
+                sequence = _even((sequence + LAST) / 2)
                 self._write(card, content, sequence)
         except NotGrowing:
             self._rest.call("PATCH", path_of(MESSAGES, message_id), {"content": _card(content, growing=False)})
@@ -151,6 +152,10 @@ def _card(content: str, *, growing: bool) -> str:
     config = {"streaming_mode": growing, "update_multi": True}
     element = {"tag": "markdown", "element_id": ELEMENT, "content": content}
     return json_of({"schema": "2.0", "config": config, "body": {"elements": [element]}})
+
+
+def _even(number: float) -> int:
+    return int(number) // 2 * 2
 
 
 def _marks(card: str, sequence: int) -> dict[str, Any]:
