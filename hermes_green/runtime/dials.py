@@ -130,12 +130,18 @@ class DialBook:
 
     def spend(self, kind: str) -> None:
         """Book one of another kind; a kind without a budget is free."""
-        with _disk():
-            self._book(kind, 0)
+        try:
+            with _disk():
+                self._book(kind, 0)
+        except Throttled:
+            self._count("refused")
+            raise
 
     def accepted(self) -> None:
         """The platform accepted this secret; remembered by a keyed fingerprint, not by itself."""
-        if not self._noted:
+        if self._noted:
+            self._suspicion.opened()
+        else:
             self._accepted = self._noted = True
             try:
                 self._offhub(self._remember)
@@ -148,7 +154,8 @@ class DialBook:
         return bool(self._accepted)
 
     def usage(self) -> list[Mapping[str, Any]]:
-        """``[{window, used, limit}]`` of the dial budget as it was last read; ``window`` in seconds."""
+        """``[{window, used, limit}]`` of the dial budget as it was last read, ``window`` in seconds; and of what else
+        the platform counts, with its ``kind``."""
         return self._usage
 
     def look(self) -> gevent.Greenlet | None:
@@ -163,7 +170,14 @@ class DialBook:
     def _read_usage(self) -> None:
         # What cannot be read now stays as it was: it is shown, and no dial depends on it.
         with suppress(OSError, HermesError):
-            self._usage = list(self._offhub(self._ledger.usage, "dial", self.windows("dial")))
+            self._usage = self._offhub(self._used)
+
+    def _used(self) -> list[Mapping[str, Any]]:
+        used = list(self._ledger.usage("dial", self.windows("dial")))
+        for kind in self._budgets:
+            if kind != "dial":
+                used += [{**each, "kind": kind} for each in self._ledger.usage(kind, self.windows(kind))]
+        return used
 
     def windows(self, kind: str) -> Windows:
         """The budget in force."""

@@ -97,6 +97,7 @@ def test_a_spent_budget_is_told_though_the_disk_cannot_note_the_burst(tmp_path):
     ledger = Ledger(tmp_path / "a", SystemClock())
     for _ in range(2):
         ledger.book("dial", ())
+    ledger.note("opened")
     full = FullDisk(tmp_path / "a", SystemClock())
     book = book_of(full)
     book._booted = True
@@ -137,6 +138,12 @@ def suspected(path, budget: Any = BUDGET) -> DialBook:
     return book
 
 
+def dialled(book: DialBook) -> None:
+    """A dial of which a link came."""
+    book.before_dial(handover=False)
+    book.accepted()
+
+
 def refused(book: DialBook) -> Throttled:
     with pytest.raises(Throttled) as caught:
         book.before_dial(handover=False)
@@ -146,7 +153,7 @@ def refused(book: DialBook) -> Throttled:
 def test_a_burst_that_makes_it_suspect_is_told_with_the_longer_time_at_once(tmp_path):
     book = suspected(tmp_path / "a")
     for _ in range(2):
-        book.before_dial(handover=False)
+        dialled(book)
     told = refused(book)
     assert book.suspect and 295 < told.after <= 300 and told.action == "the other remedy", told
 
@@ -154,7 +161,7 @@ def test_a_burst_that_makes_it_suspect_is_told_with_the_longer_time_at_once(tmp_
 def test_a_process_that_only_waits_for_its_first_dial_knows_that_it_is_suspect(tmp_path):
     one = suspected(tmp_path / "a")
     for _ in range(2):
-        one.before_dial(handover=False)
+        dialled(one)
     refused(one)
     for _ in range(2):
         other = suspected(tmp_path / "a")
@@ -168,17 +175,42 @@ def test_a_dial_that_brought_no_message_either_doubles_the_distance_at_once(tmp_
     book = suspected(tmp_path / "a")
     book._ledger, book._suspicion = ledger, Suspicion(ledger, lambda work, *args: work(*args), now, "the other remedy")
     for _ in range(2):
-        book.before_dial(handover=False)
+        dialled(book)
     for minutes in (5, 10, 20, 40, 60, 60):
         assert abs(refused(book).after - 60 * minutes) < 1 and refused(book).code == "suspect"
         now.advance(60 * minutes)
+        dialled(book)
+
+
+def test_dials_that_reach_nobody_spend_the_budget_and_make_nobody_suspect(tmp_path):
+    book = suspected(tmp_path / "a")
+    for _ in range(2):
         book.before_dial(handover=False)
+    told = refused(book)
+    assert not book.suspect and told.code == "budget_spent" and told.after < 130, told
 
 
 def test_a_budget_that_is_spent_for_longer_than_it_is_suspect_is_what_is_told(tmp_path):
     book = suspected(tmp_path / "a", ((2, 900.0),))
     for _ in range(2):
-        book.before_dial(handover=False)
+        dialled(book)
     for _ in range(2):
         told = refused(book)
         assert book.suspect and told.after > 890, told
+
+
+def test_what_else_a_platform_counts_is_shown_beside_the_dials_and_its_refusal_is_counted(tmp_path):
+    counts: list[str] = []
+    book = book_of(Ledger(tmp_path / "a", SystemClock()), counts, budget=((4, 120.0),))
+    book._budgets = {**book._budgets, "identify": ((1, 5.0), (1000, 86400.0))}
+    book.before_dial(handover=False)
+    book.spend("identify")
+    with pytest.raises(Throttled):
+        book.spend("identify")
+    book.look().join()
+    assert book.usage() == [
+        {"window": 120.0, "used": 1, "limit": 4},
+        {"window": 5.0, "used": 1, "limit": 1, "kind": "identify"},
+        {"window": 86400.0, "used": 1, "limit": 1000, "kind": "identify"},
+    ]
+    assert counts == ["made", "refused"]

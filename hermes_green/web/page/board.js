@@ -163,7 +163,8 @@ function todo(action) {
 }
 
 function dialsOf(dial) {
-  return t("child.dials.of", { ...dial, window: span(dial.window) });
+  const said = t("child.dials.of", { ...dial, window: span(dial.window) });
+  return dial.kind ? `${dial.kind}: ${said}` : said;
 }
 
 function ago(seconds) {
