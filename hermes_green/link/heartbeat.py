@@ -10,7 +10,7 @@ from gevent.event import Event
 
 from hermes_green.core.errors import LinkLost
 
-_LATE = 0.25  # a wake-up later than this means that the hub was held up, and the reader with it
+_LATE = 0.1  # later than this to what is due means that the hub was held up, and the reader with it
 
 
 class Cuttable(Protocol):
@@ -94,15 +94,18 @@ class Heartbeat:
         self._wake.set()
 
     def _run(self) -> None:
+        rested = 0.0  # for what was due then
         while not self._stopped:
             due = self._due()
             now = time.monotonic()
             if now < due:
                 self._wake.wait(due - now)
                 self._wake.clear()
-                late = time.monotonic() - due
-                if late > _LATE and not self._stopped:
-                    gevent.sleep(min(late, 1.0))  # what arrived meanwhile shall be read first
+                continue
+            # Wherever the time went, in a wait or in a beat: what arrived meanwhile shall be read first.
+            if now - due > _LATE and due != rested:
+                rested = due
+                gevent.sleep(min(now - due, 1.0))
                 continue
             reason = self._deaf(now)
             if reason:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Callable
 
@@ -15,6 +14,7 @@ from hermes_green.core.errors import ConfError, LinkLost
 from hermes_green.link import dial as dialling
 from hermes_green.link.websocket import DialOptions, UpgradeRefused, dial
 from tests.support.proxies import HttpProxy, Proxy, Socks5Proxy
+from tests.support.stage import PATIENCE
 from tests.support.tls import Authority, make_authority
 from tests.support.wsserver import BINARY, Peer, WsServer, close_frame, echo, frame
 
@@ -149,21 +149,29 @@ def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def hold(peer: Peer) -> None:
-    gevent.sleep(30)
+    gevent.sleep(600)
 
 
 def late(url: str, options: DialOptions, step: str) -> None:
-    begun = time.monotonic()
-    with pytest.raises(LinkLost, match=step) as caught:
+    """Nothing else ends what hangs here, for ten minutes."""
+    with gevent.Timeout(PATIENCE), pytest.raises(LinkLost, match=step) as caught:
         dial(url, options)
-    assert time.monotonic() - begun < 3
     assert "s3cret" not in str(caught.value)
 
 
 def test_a_lookup_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     sleep = dialling.monkey.get_original("time", "sleep")  # in the pool's thread
-    monkeypatch.setattr(dialling.monkey, "get_original", lambda *any: lambda *any: sleep(2))
-    late("ws://some.example/?ticket=s3cret", QUICK, "looking up some.example took longer than 0.5 s")
+    over: list[bool] = []
+
+    def hang(*any: object) -> None:
+        while not over:
+            sleep(0.02)
+
+    monkeypatch.setattr(dialling.monkey, "get_original", lambda *any: hang)
+    try:
+        late("ws://some.example/?ticket=s3cret", QUICK, "looking up some.example took longer than 0.5 s")
+    finally:
+        over.append(True)
 
 
 def test_a_connect_that_hangs_is_given_up() -> None:
@@ -214,7 +222,7 @@ def test_an_upgrade_that_floods_is_given_up() -> None:
 
 @pytest.mark.parametrize("kind", [HttpProxy, Socks5Proxy])
 def test_a_proxy_that_hangs_is_given_up(kind: type[Proxy]) -> None:
-    silent = StreamServer(("127.0.0.1", 0), lambda sock, address: gevent.sleep(30))
+    silent = StreamServer(("127.0.0.1", 0), lambda sock, address: gevent.sleep(600))
     silent.start()
     late("ws://127.0.0.1:1/?ticket=s3cret", via(kind, silent.server_port), "through the proxy")
     silent.stop(timeout=0.1)
@@ -274,7 +282,7 @@ def test_the_request_carries_our_headers_and_no_origin_or_foreign_cookie() -> No
     def sets_cookie(peer: Peer) -> None:
         peer.read_request()
         peer.send(peer.answer()[:-2] + b"Set-Cookie: a=b; Domain=127.0.0.1\r\n\r\n")
-        gevent.sleep(30)
+        gevent.sleep(600)
 
     with WsServer(sets_cookie) as server:
         for _ in range(2):
@@ -289,7 +297,7 @@ def test_frames_glued_to_the_handshake_are_not_lost() -> None:
     def glue(peer: Peer) -> None:
         peer.upgrade(frame("one") + frame("two") + frame("x" * 70_000))
         peer.send(close_frame(1000))
-        gevent.sleep(30)
+        gevent.sleep(600)
 
     with WsServer(glue) as server:
         ws = dial(server.url)

@@ -12,10 +12,13 @@ from gevent import socket
 from wsproto.events import CloseConnection, Pong
 
 from hermes_green.core.errors import LinkLost
+from hermes_green.link import websocket
 from hermes_green.link.websocket import Close, DialOptions, dial
 from tests.support.links import Reader, loss
 from tests.support.port import wait_for
+from tests.support.stage import PATIENCE
 from tests.support.tls import Authority, make_authority
+from tests.support.turns import Turns
 from tests.support.wsserver import (
     BINARY,
     CLOSE,
@@ -174,10 +177,8 @@ def test_an_abort_wakes_a_blocked_reader_at_once(authority: Authority, tls: bool
         reader = Reader(ws)
         gevent.sleep(0.05)
         error = LinkLost("told so")
-        begun = time.monotonic()
         ws.abort(error)
         assert reader.until_end() is error
-        assert time.monotonic() - begun < 1
         with pytest.raises(LinkLost, match="told so"):
             ws.send("x")
         ws.close()
@@ -193,7 +194,9 @@ def test_an_abort_before_the_first_frame_is_read_is_not_forgotten() -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_planned_end_sends_a_close_frame_and_ends_the_reader_cleanly(authority: Authority, tls: bool) -> None:
+def test_a_planned_end_sends_a_close_frame_and_ends_the_reader_cleanly(
+    authority: Authority, tls: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[Any] = []
 
     def script(peer: Peer) -> None:
@@ -202,13 +205,13 @@ def test_a_planned_end_sends_a_close_frame_and_ends_the_reader_cleanly(authority
         seen.append(event)
         peer.send(frame("already on its way") + close_frame(event.code))
 
+    monkeypatch.setattr(websocket, "_GOODBYE", 600.0)  # an answered close does not wait
     with WsServer(script, authority.server_context() if tls else None) as server:
         ws = dial(server.url, DialOptions(ca_file=authority.ca_file))
         reader = Reader(ws)
-        begun = time.monotonic()
-        ws.close(1000, "bye")
+        with gevent.Timeout(PATIENCE):
+            ws.close(1000, "bye")
         assert reader.until_end() is None
-        assert time.monotonic() - begun < 0.9, "an answered close does not wait"
         assert reader.got == ["already on its way"]
         assert seen[0].code == 1000 and seen[0].reason == "bye"
         ws.close()
@@ -218,22 +221,20 @@ def test_a_planned_end_does_not_wait_for_a_mute_peer() -> None:
     with WsServer(sends()) as server:
         ws = dial(server.url)
         reader = Reader(ws)
-        begun = time.monotonic()
-        ws.close()
+        with gevent.Timeout(PATIENCE):
+            ws.close()
         assert reader.until_end() is None
-        assert time.monotonic() - begun < 1.8
 
 
 def test_a_reader_may_end_its_own_link() -> None:
     with WsServer(sends(frame("a"), frame("b"))) as server:
         ws = dial(server.url)
-        begun = time.monotonic()
         got = []
-        for each in ws.frames():
-            got.append(each)
-            ws.close()
+        with gevent.Timeout(PATIENCE):
+            for each in ws.frames():
+                got.append(each)
+                ws.close()
         assert got[0] == "a"
-        assert time.monotonic() - begun < 1.8
 
 
 def test_leaving_the_loop_leaves_the_link_open() -> None:
@@ -269,7 +270,7 @@ def test_writers_take_turns() -> None:
 
     with WsServer(script) as server:
         ws = dial(server.url)
-        gevent.joinall([gevent.spawn(ws.send, f"{n:03d}" * 30_000) for n in range(30)], timeout=10)
+        gevent.joinall([gevent.spawn(ws.send, f"{n:03d}" * 30_000) for n in range(30)], timeout=PATIENCE)
         wait_for(lambda: len(got) == 30)
         ws.close()
     assert sorted(text[:3] for text in got) == [f"{n:03d}" for n in range(30)]
@@ -281,10 +282,10 @@ def test_a_peer_that_stops_reading_is_lost_at_the_write_deadline() -> None:
         ws = dial(server.url, DialOptions(write=0.5))
         reader = Reader(ws)
         begun = time.monotonic()
-        with pytest.raises(LinkLost, match="took no data for 0.5 s"):
+        with gevent.Timeout(PATIENCE), pytest.raises(LinkLost, match="took no data for 0.5 s"):
             while True:
                 ws.send(b"x" * 100_000)
-        assert 0.4 < time.monotonic() - begun < 4
+        assert time.monotonic() - begun > 0.4
         assert "took no data" in str(reader.until_end())
 
 
@@ -323,17 +324,13 @@ def flood() -> Iterator[str]:
 
 
 def test_a_flood_delays_nobody(flood: str) -> None:
-    ws, got, worst = dial(flood), 0, 0.0
-    job = gevent.spawn(lambda: sum(1 for _ in ws.frames()))
-    at = time.monotonic()
-    while not job.dead:
-        gevent.sleep(0.01)
-        now = time.monotonic()
-        worst, at = max(worst, now - at - 0.01), now
-    got = job.get()
-    print(f"hub lag under {got} frames in a second: {worst * 1000:.1f} ms (aim 25 ms)")
-    assert got > 1000
-    assert worst < 1.0
+    ws, turns = dial(flood), Turns()
+    for _ in ws.frames():
+        turns.did()
+    turns.stop()
+    print(f"a flood of a second: {turns}")
+    assert turns.done > 1000
+    assert turns.fair(), str(turns)
 
 
 def test_events_are_read_in_order(flood: str) -> None:

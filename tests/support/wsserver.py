@@ -164,7 +164,7 @@ def echo(peer: Peer) -> None:
             return
 
 
-def sends(*data: bytes, then: Callable[[Peer], Any] = lambda peer: gevent.sleep(30)) -> Callable[[Peer], None]:
+def sends(*data: bytes, then: Callable[[Peer], Any] = lambda peer: gevent.sleep(600)) -> Callable[[Peer], None]:
     """A server's script: upgrade, send ``data``, then stay."""
 
     def script(peer: Peer) -> None:
