@@ -6,6 +6,7 @@ grows, until a message shows that the bot is heard. It never dials by itself.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Callable, Mapping, Protocol
 
 from hermes_green.core.clock import Clock, clock_time
@@ -62,17 +63,25 @@ class Suspicion:
                 action=self._remedy,
             )
 
+    def opened(self) -> None:
+        """The platform has accepted a link, and not the first of this process, which is written down as ``ready``."""
+        if self._remedy:
+            with suppress(OSError, HermesError):  # a link is up: it must not end over a note
+                self._offhub(lambda: self._ledger.note("opened"))
+
     def burst(self) -> None:
-        """A budget was spent: once per burst, the suspicion grows."""
+        """A budget was spent: once per burst of which links came, the suspicion grows. Where none came, whatever keeps
+        dials from the platform keeps them from harm, too."""
         if not self._remedy:
             return
         heard = self._offhub(self._ledger.last, "heard")
         if heard is not None and heard["age"] < FIRST:
             return  # the burst did not make it deaf
         last = self._offhub(self._ledger.last, "suspect")
-        dial = self._offhub(self._ledger.last, "dial")
-        if last is not None and dial is not None and last["age"] <= dial["age"]:
-            return  # nothing was dialled since it last grew
+        links = [self._offhub(self._ledger.last, kind) for kind in ("ready", "opened")]
+        opened = min((link["age"] for link in links if link is not None), default=None)
+        if opened is None or (last is not None and last["age"] <= opened):
+            return  # no link since it last grew
         self._level = self._offhub(self._recall) + 1
         self._offhub(lambda: self._ledger.note("suspect", level=self._level))
 
