@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults.test_store_away import held
 from tests.support.scene import QUICK, Scene, hermes
+from tests.support.stage import PATIENCE
 
 
 def damaged(scene: Scene, table: str) -> bytes:
@@ -35,7 +36,7 @@ def test_a_damaged_database_ends_the_process_with_78_and_what_the_sentence_says_
     content = damaged(scene, table)
     scene.gateway = stage.gateway()
     scene.say("feishu", "after", "after")
-    assert scene.gateway.popen.wait(timeout=40) == 78, scene.gateway.tail()
+    assert scene.gateway.popen.wait(timeout=PATIENCE) == 78, scene.gateway.tail()
     told = [line for line in scene.gateway.log.read_text().splitlines() if "CRITICAL" in line]
     print(told[-1])
     assert str(path) in told[-1] and "malformed" in told[-1] and "hermes-green rescue" in told[-1]

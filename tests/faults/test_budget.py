@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import time
@@ -13,8 +12,8 @@ import pytest
 
 from hermes_green.ops.ledger import MARGIN
 from tests.faults.conftest import LONG
-from tests.support.scene import Scene, hermes
-from tests.support.stage import PATIENCE, Stage, until
+from tests.support.scene import Scene, booked, hermes
+from tests.support.stage import PATIENCE, until
 
 # Ten starts fit into the window on any machine; the long run waits for its end.
 LIMIT, WINDOW = 4, 120 if LONG else 900
@@ -23,13 +22,6 @@ LIMIT, WINDOW = 4, 120 if LONG else 900
 def most_within(times: list[float], window: float) -> int:
     """The most dials that any window of so many seconds has seen."""
     return max(sum(1 for other in times if at <= other < at + window) for at in times)
-
-
-def booked(stage: Stage) -> list[float]:
-    """When each dial was written down, which is before the platform sees it."""
-    (lock,) = stage.state.glob("*.lock")  # the bot's; the page has none
-    lines = map(json.loads, lock.with_suffix(".ledger").read_text().splitlines())
-    return [line["wall"] for line in lines if line["kind"] == "dial"]
 
 
 def restart_often(scene: Scene, restarts: int) -> list[dict]:

@@ -50,10 +50,10 @@ def test_a_picture_is_seen_by_the_agent_and_a_file_of_the_agent_s_reaches_the_ch
     scene = Scene(stage, platforms=tuple(PICTURES), gateway={"supervisor": QUICK, "agent": agent})
     for platform, said in PICTURES.items():
         scene.sims[platform].say(**said)
-    until(lambda: len(model.record()) == len(PICTURES), 20, "a question for each picture")
+    until(lambda: len(model.record()) == len(PICTURES), what="a question for each picture")
     assert [shown(request) for request in model.record()] == [[PICTURE]] * len(PICTURES)
     for platform, sim in scene.sims.items():
-        until(lambda sim=sim: sim.sends(), 20, f"an answer on {platform}")
+        until(lambda sim=sim: sim.sends(), what=f"an answer on {platform}")
 
     agent = {"type": "command", "argv": [sys.executable, "-c", BACK]}
     stage.write("gateway", {"http": {"port": 0}, "access": {"dm": "open"}, "supervisor": QUICK, "agent": agent})
@@ -61,7 +61,7 @@ def test_a_picture_is_seen_by_the_agent_and_a_file_of_the_agent_s_reaches_the_ch
     for platform, said in PICTURES.items():
         scene.sims[platform].say(**said)
     for platform, sim in scene.sims.items():
-        until(lambda sim=sim: arrived(sim), 30, f"the file on {platform}")
+        until(lambda sim=sim: arrived(sim), what=f"the file on {platform}")
         assert any("here it is again" in send["text"] for send in sim.sends()), platform
     scene.no_violations()
 
@@ -80,11 +80,11 @@ def test_a_message_of_a_kind_that_nobody_knows_is_answered_and_its_frame_is_kept
     }
     for platform, said in strange.items():
         scene.sims[platform].say(**said)
-    until(lambda: scene.gateway.status()["quarantine"] == len(strange), 20, "six frames in quarantine")
+    until(lambda: scene.gateway.status()["quarantine"] == len(strange), what="six frames in quarantine")
     for platform in ("feishu", "dingtalk", "wecom", "qq"):
-        until(lambda platform=platform: scene.sims[platform].sends(), 20, f"an answer on {platform}")
+        until(lambda platform=platform: scene.sims[platform].sends(), what=f"an answer on {platform}")
     for platform, sim in scene.sims.items():
         sim.say(text=f"and on, {platform}")
-        until(lambda sim=sim: any("and on" in send["text"] for send in sim.sends()), 20, f"an answer on {platform}")
+        until(lambda sim=sim: any("and on" in send["text"] for send in sim.sends()), what=f"an answer on {platform}")
     assert all(child["losses"] == 0 for child in scene.gateway.status()["children"])
     scene.no_violations()

@@ -14,7 +14,7 @@ from tests.support.scene import QUICK, Scene
 from tests.support.six import PLATFORMS, six
 from tests.support.stage import until
 
-STALL_KILL = 2.0
+STALL_KILL = 4.0  # more than a busy machine stands still
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def test_what_is_full_refuses_intake_restarts_nothing_and_ends_ready_with_all_an
 ) -> None:
     stage.program = "tests.support.faulty"
     stage.env = {"HERMES_GREEN_FAULTY": str(stage.home / "control")}
-    scene = six(stage, gateway={"supervisor": {**QUICK, "stall_kill": STALL_KILL, "stall_warn": 1}})
+    scene = six(stage, gateway={"supervisor": {**QUICK, "stall_kill": STALL_KILL, "stall_warn": 3.5}})
     gateway = scene.gateway
     dials = {name: len(sim.record("dial")) for name, sim in scene.sims.items()}
     with full(scene, what):
@@ -50,10 +50,10 @@ def test_what_is_full_refuses_intake_restarts_nothing_and_ends_ready_with_all_an
         for sim in scene.sims.values():
             sim.fault("rst")
         waits = set()
-        while waits < set(PLATFORMS) or time.monotonic() - began < (20 if long_run else 3) * STALL_KILL:
+        while waits < set(PLATFORMS) or time.monotonic() - began < (10 if long_run else 2) * STALL_KILL:
             children = {child["id"]: child for child in gateway.status()["children"]}
             waits |= {name for name in PLATFORMS if children[name]["reason"]["code"] == "store_away"}
-            assert time.monotonic() - began < 60, f"only {waits} say what they wait for"
+            assert time.monotonic() - began < 120, f"only {waits} say what they wait for"
             gevent.sleep(0.1)
         assert not any(scene.texts(name, "full") for name in PLATFORMS), "nothing was taken in"
         assert dials == {name: len(sim.record("dial")) for name, sim in scene.sims.items()}, "to take in what?"

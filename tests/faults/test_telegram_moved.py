@@ -31,7 +31,7 @@ def test_a_group_that_moves_while_it_is_answered_is_answered_on_in_order(stage: 
         scene.gateway.kill(signal.SIGKILL)
         scene.gateway = stage.gateway()
     model.release()
-    until(lambda: len(sim.sends()) == 3, 30, "three answers")
+    until(lambda: len(sim.sends()) == 3, what="three answers")
     answers = [(send["chat"], send["text"]) for send in sim.sends()]
     assert answers == [(moved["chat"], f"echo: {text}") for text in ("first", "second", "third")]
     scene.no_violations()

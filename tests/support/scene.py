@@ -59,6 +59,13 @@ def hermes(stage: Stage, *words: str, timeout: float = 2 * PATIENCE) -> Done:
     return Done(process.returncode, out.decode(), err.decode(), time.monotonic() - began)
 
 
+def booked(stage: Stage) -> list[float]:
+    """When each dial of the only bot was written down, which is before its platform sees it."""
+    (lock,) = stage.state.glob("*.lock")  # the page has none
+    lines = map(json.loads, lock.with_suffix(".ledger").read_text().splitlines())
+    return [line["wall"] for line in lines if line["kind"] == "dial"]
+
+
 class Scene:
     """Simulators behind one gateway; ``gateway`` and ``files`` add to what the stage's files say."""
 
