@@ -20,10 +20,10 @@ def test_a_platform_that_does_not_answer_at_the_start_delays_no_other_and_no_ans
     began = time.monotonic()
     scene.gateway = stage.gateway()
     others = [name for name in PLATFORMS if name != silent]
-    until(lambda: all(scene.state(name) == "READY" for name in others), 20, "all others READY")
+    until(lambda: all(scene.state(name) == "READY" for name in others), what="all others READY")
     took = time.monotonic() - began
     print(f"five platforms were READY {took:.2f} s after the start; {silent} was {scene.state(silent)}")
-    assert scene.state(silent) == "STARTING" and took < 5, "its first step has ten seconds"
+    assert scene.state(silent) == "STARTING" and took < 9, "its first step alone has ten seconds"
     code, said = scene.gateway.get("/readyz")
     assert code == 503 and [each["child"] for each in said["not_ready"]] == [silent]
     for name in others:
