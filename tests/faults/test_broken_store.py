@@ -25,7 +25,11 @@ def damaged(scene: Scene, table: str) -> bytes:
     return bytes(content)
 
 
-@pytest.mark.parametrize("table", ["inbox", "inbox_ended"], ids=["met by a message", "met by its answer"])
+@pytest.mark.parametrize(
+    "table",
+    [pytest.param("inbox", marks=pytest.mark.long), "inbox_ended"],
+    ids=["met by a message", "met by its answer"],
+)
 def test_a_damaged_database_ends_the_process_with_78_and_what_the_sentence_says_mends_it(stage, seed, table) -> None:
     scene = Scene(stage, gateway={"supervisor": QUICK}, arguments={"feishu": ("--redelivery", "1,1,2,2,4,4,8,8,16")})
     path = stage.home / "var" / "gateway.sqlite3"
