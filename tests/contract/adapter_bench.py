@@ -49,6 +49,8 @@ class Driver:
     acks = True
     # what stands in the frame of a message of a kind that nobody knows yet
     strange = "hologram"
+    # abilities that take a setting which the usual ones do not have
+    after_more: tuple[str, ...] = ()
     # does the platform name the messages it takes?
     receipts = True
     # settings with which a deaf link is noticed soon, and how many beats may leave until then

@@ -39,6 +39,7 @@ class AnyAdapter:
             assert (inbound.text, inbound.peer.chat_type) == (f"from {kind} 你好 😀", chat_type)
             assert inbound.peer.child == bench.ctx.child and inbound.peer.chat_id and inbound.peer.user_id
             assert inbound.keys and inbound.message_id and inbound.mentioned
+            assert inbound.peer.thread_id is None or bench.adapter.caps.of(chat_type).threads
             assert inbound.sent_at is None or abs(inbound.sent_at - time.time()) < 60
 
     def test_messages_keep_their_order(self, bench: Bench) -> None:
@@ -128,6 +129,14 @@ class AnyAdapter:
         payloads = bench.adapter.render(Reply(words, inbound.peer, inbound.reply_ref, gone))
         assert all(line in str(payloads) for line in ("[image] one.png", "[file] two.pdf")), payloads
         assert len(payloads) == 1 and "look" in str(payloads) or not words
+
+    def test_what_caps_promise_can_be_asked_for(self, bench: Bench) -> None:
+        kinds = [bench.adapter.caps.of(kind) for kind in {"dm", *self.driver.kinds.values()}]
+        asked = {"streaming": ("draft_open", "draft_update"), "typing": ("typing",), "media": ("fetch",)}
+        asked |= {"lookup": ("find",)}
+        for ability, methods in asked.items():
+            promised = any(getattr(caps, ability) for caps in kinds) or ability in self.driver.after_more
+            assert [callable(getattr(bench.adapter, name, None)) for name in methods] == [promised] * len(methods), ability
 
     def test_an_answer_goes_out_while_the_link_is_down_where_caps_allow(self, bench: Bench) -> None:
         run = bench.ready()

@@ -34,6 +34,7 @@ class DingTalkDriver(Driver):
     keys = ("client_id", "client_secret", "dingtalk.yaml")
     long_text = "\n\n".join(f"Paragraph {n}: " + "words and 中文 and more words. " * 20 for n in range(30))
     bases = ("api_base", "oapi_base")
+    after_more = ("streaming",)
     receipts = False
     repeats = 2
 
