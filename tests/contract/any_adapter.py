@@ -136,7 +136,8 @@ class AnyAdapter:
         asked |= {"lookup": ("find",)}
         for ability, methods in asked.items():
             promised = any(getattr(caps, ability) for caps in kinds) or ability in self.driver.after_more
-            assert [callable(getattr(bench.adapter, name, None)) for name in methods] == [promised] * len(methods), ability
+            there = [callable(getattr(bench.adapter, name, None)) for name in methods]
+            assert there == [promised] * len(methods), ability
 
     def test_an_answer_goes_out_while_the_link_is_down_where_caps_allow(self, bench: Bench) -> None:
         run = bench.ready()
