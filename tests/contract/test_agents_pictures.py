@@ -101,6 +101,19 @@ def test_no_more_pictures_than_are_looked_at_go_along(llm: LlmServer, shown: Any
     agent.close()
 
 
+def test_what_is_too_much_together_is_left_out_and_a_smaller_one_behind_it_is_not(
+    llm: LlmServer, shown: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "TOGETHER", 1000)
+    sizes = (600, 500, 300)
+    attachments = tuple(shown(SIGNS["image/gif"] + b"x" * (size - 6), f"{size}.gif") for size in sizes)
+    agent = openai(llm)
+    answer(agent.run(turn("many", attachments=attachments)))
+    encoded = [part["image_url"]["url"].partition(",")[2] for part in parts(llm.record()[0])]
+    assert [len(base64.b64decode(each)) for each in encoded] == [600, 300]
+    agent.close()
+
+
 def test_an_agent_on_this_machine_is_told_where_a_file_lies_and_no_other_is(llm: LlmServer, shown: Any) -> None:
     report = shown(b"%PDF-1.7", "report.pdf", "file")
     agent = openai(llm)
