@@ -89,6 +89,10 @@ class Driver:
         """Let a user send a message of a kind that nobody knows yet, in a direct chat."""
         raise AssertionError("a driver says what a message of tomorrow looks like")
 
+    def announce(self, sim: Any) -> bool:
+        """Let the platform say that it will end the link; False: it never does."""
+        return False
+
     def expire_tokens(self, sim: Any) -> None:
         """Make every access token invalid, as in mid-life."""
         sim.rest.revoke()

@@ -128,6 +128,21 @@ class AdapterContract(AnyAdapter):
         wait_for(lambda: not bench.sim.links, what="the end of what was dialled")
         assert run.port.readies == []
 
+    def test_an_end_that_is_announced_lets_a_successor_take_over(self, bench: Bench) -> None:
+        old = bench.ready()
+        announced = time.monotonic()
+        assert self.driver.announce(bench.sim) is bench.adapter.caps.default.handover
+        if not bench.adapter.caps.default.handover:
+            return
+        wait_for(lambda: old.port.retired, what="the wish for a successor")
+        new = bench.ready()
+        print(f"{self.driver.name}: {1000 * (time.monotonic() - announced):.0f} ms from the notice to the next link")
+        for number in range(10):
+            bench.sim.say(text=f"during the change {number}")
+        wait_for(lambda: len(old.port.accepted) + len(new.port.accepted) == 10, what="all that came meanwhile")
+        assert old.close() is None and not new.ended
+        bench.hear(new, "after it")
+
     def test_a_runtime_that_takes_no_more_ends_the_run(self, bench: Bench) -> None:
         run = bench.ready()
         run.port.full = True

@@ -50,6 +50,10 @@ class DingTalkDriver(Driver):
     def send_file(self, sim: Any, data: str) -> None:
         sim.say(text="report.pdf", msgtype="file", data=data)
 
+    def announce(self, sim: Any) -> bool:
+        sim.fault("disconnect", grace=5)
+        return True
+
     def send_strange(self, sim: Any) -> None:
         sim.say(msgtype="hologram")
 

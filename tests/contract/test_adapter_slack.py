@@ -50,6 +50,10 @@ class SlackDriver(Driver):
     def send_file(self, sim: Any, data: str) -> None:
         sim.say(files=[{"name": "report.pdf", "mimetype": "application/pdf", "data": data}])
 
+    def announce(self, sim: Any) -> bool:
+        sim.fault("refresh", notice=30)
+        return True
+
     def send_strange(self, sim: Any) -> None:
         sim.say(text="waves", subtype="hologram")
 
