@@ -303,8 +303,9 @@ def test_strangers_are_let_in_and_out_again(full_site: Site, browser: Browser) -
 def test_a_code_that_has_run_out_is_refused_with_a_reason(full_site: Site, browser: Browser) -> None:
     page = open_at(browser, full_site, "pairing")
     page.until("!!document.querySelector('[data-verb=approve]')")
-    full_site.gateway.pairing.waiting = []
     page.click("#pairing-waiting [data-verb=approve]")
+    page.until("document.getElementById('ask').open", what="the question")
+    full_site.gateway.pairing.waiting = []
     agree(page, "Let Li Lei")
     noticed(page, "not valid")
 
