@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
