@@ -19,6 +19,7 @@ class Notifier:
         address = env.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._socket: socket.socket | None = None
+        self._stopping = False
         if address[:1] in ("/", "@"):
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.setblocking(False)
@@ -29,8 +30,9 @@ class Notifier:
         self._send("READY=1", status)
 
     def status(self, text: str) -> None:
-        """One line for ``systemctl status``."""
-        self._send("", text)
+        """One line for ``systemctl status``, until ``stopping`` has said the last."""
+        if not self._stopping:
+            self._send("", text)
 
     def watchdog(self) -> None:
         """We are alive; due at least every ``watchdog_interval`` seconds (None: nobody waits)."""
@@ -42,6 +44,7 @@ class Notifier:
 
     def stopping(self, status: str = "") -> None:
         """We have begun to stop."""
+        self._stopping = True
         self._send("STOPPING=1", status)
 
     def extend(self, seconds: float) -> None:

@@ -291,6 +291,7 @@ class Child:
             self._go(Event.TRIP, Reason("crash_limit", text, action))
             self._arm(FAILED_RETRY, self._on_timer)
             return
+        self.restarts += 1
         self._go(Event.CRASH, Reason("crash", f"crashed: {error!r}", "this is a bug; the log has its traceback"))
         self._arm(self._redial.after_failure(), self._on_timer)
 

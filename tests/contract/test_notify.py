@@ -41,6 +41,19 @@ def test_every_message_arrives_as_the_protocol_has_it(manager):
     notifier.close()
 
 
+def test_once_it_stops_the_line_of_the_status_says_so_to_the_end(manager):
+    receiver, env = manager
+    notifier = Notifier(env)
+    notifier.stopping("draining")
+    notifier.status("all READY")
+    notifier.extend(1)
+    assert [receiver.recv(4096).decode() for _ in range(2)] == [
+        "STOPPING=1\nSTATUS=draining",
+        "EXTEND_TIMEOUT_USEC=1000000",
+    ]
+    notifier.close()
+
+
 def test_without_a_manager_it_is_silent():
     notifier = Notifier({})
     notifier.ready()

@@ -65,6 +65,7 @@ def test_crashes_are_counted_and_trip_the_limit_but_an_operator_may_start_again(
     child = bench.child(ScriptedAdapter(script))
     eventually(lambda: child.state is State.FAILED)
     assert states(bench).count("STARTING") == QUICK.crashes
+    assert child.restarts == QUICK.crashes - 1, "after each crash but the last"
     assert "adapters restart one" in child.reason.action
     broken = False
     bench.supervisor.command("one", "restart")
