@@ -112,17 +112,32 @@ class Monitor:
         try:
             if holder and not pid:
                 raise Refused("the holder of the data directory has not written its pid yet")
+            way = way_of(self._home, pid, self._options.via, self._options.name)
+            hung = bool(pid) and glance(self._home, self._options.timeout).state == "stale"
+            willing = not pid or self._willing(way, hung)
             with self._turn():
-                way = way_of(self._home, pid, self._options.via, self._options.name)
                 self._log("restart", f"pid {pid}, through {way.says}", pid=pid)
                 if pid:
-                    self._end(pid, DRAIN if glance(self._home, self._options.timeout).state != "stale" else HUNG)
-                now = self._begin(way, pid)
+                    self._end(pid, HUNG if hung else DRAIN, politely=willing)
+                now = self._begin(way if willing else None, pid)
             self._log("restarted", f"pid {pid} is now pid {now}", pid=now)
             return FINE
         except Refused as refusal:
             self._log("refused", str(refusal), pid=pid)
             return FAILED
+
+    def _willing(self, way: Supervisord | Command, hung: bool) -> bool:
+        """Whether it would be started again: who must not ask a service manager is told so before anything has ended,
+        for what has drained stays down. One that hangs is ended all the same: killed it has failed, and is
+        restarted unasked. Raises Refused."""
+        try:
+            if not getattr(way, "apart", False):
+                way.start()  # it runs, so this does nothing but ask
+            return True
+        except Refused as refusal:
+            if hung:
+                return False
+            raise Refused(f"it would not be started again: {refusal}") from None
 
     def kill(self) -> int:
         """TERM, after the deadline KILL, until none of its locks is held."""
@@ -143,10 +158,10 @@ class Monitor:
             self._log("refused", str(refusal), pid=pid)
             return FAILED
 
-    def _end(self, pid: int, grace: float) -> None:
+    def _end(self, pid: int, grace: float, politely: bool = True) -> None:
         """Until none of its locks is held any more. Raises Refused."""
         locks = self._home.locks_of(pid)  # a process that has ended does not tell
-        for sign, wait in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
+        for sign, wait in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0))[not politely :]:
             self._log("signal", f"{sign.name} to pid {pid}, {wait:g} s to end", pid=pid)
             try:
                 os.kill(pid, sign)
@@ -166,8 +181,8 @@ class Monitor:
         held = self._home.held_by(pid, locks) or [str(self._home.lock)]
         raise Refused(f"after KILL, locks of pid {pid} are still held: {', '.join(held)}")
 
-    def _begin(self, way: Supervisord | Command, old: int) -> int:
-        """The pid of the next one, once it answers. Raises Refused."""
+    def _begin(self, way: Supervisord | Command | None, old: int) -> int:
+        """The pid of the next one, once it answers; None: somebody starts it unasked. Raises Refused."""
         deadline = time.monotonic() + self._options.start_timeout
         tried = 0.0
         while time.monotonic() < deadline:
@@ -179,11 +194,12 @@ class Monitor:
                 except OSError:
                     pass
             # A manager that has not yet noticed the end says "already started": hence again and again.
-            elif not tried or (time.monotonic() - tried > 2 and not getattr(way, "apart", False)):
+            elif way and (not tried or (time.monotonic() - tried > 2 and not getattr(way, "apart", False))):
                 way.start()
                 tried = time.monotonic()
             time.sleep(POLL)
-        raise Refused(f"no new process answers after {self._options.start_timeout:g} s ({way.says})")
+        how = way.says if way else "it was to be restarted unasked"
+        raise Refused(f"no new process answers after {self._options.start_timeout:g} s ({how})")
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

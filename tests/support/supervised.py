@@ -66,7 +66,7 @@ class Supervisor:
 
 class ServiceManager:
     """``program`` on a PATH of its own (``env``): it writes down how it was called, and starts the stage's
-    gateway when that was asked, or with ``refuses`` says that and ends with 5."""
+    gateway when that was asked and none runs, or with ``refuses`` says that and ends with 5."""
 
     def __init__(self, stage: Stage, program: str, refuses: str = "") -> None:
         self._stage = stage
@@ -82,6 +82,7 @@ class ServiceManager:
             "MANAGER_REFUSES": refuses,
             "MANAGER_STARTS": json.dumps([sys.executable, "-m", "hermes_green", "run", "--conf", str(stage.conf)]),
             "MANAGER_IN": str(ROOT),
+            "MANAGER_LOCK": str(stage.home / "var" / "gateway.lock"),
         }
 
     def asked(self) -> list[list[str]]:
@@ -103,9 +104,16 @@ class ServiceManager:
 
 
 _MANAGER = """
-import json, os, subprocess, sys
-refuses, pid = os.environ["MANAGER_REFUSES"], 0
-if not refuses and {"start", "kickstart"} & set(sys.argv):
+import fcntl, json, os, subprocess, sys
+refuses, pid, runs = os.environ["MANAGER_REFUSES"], 0, False
+try:
+    with open(os.environ["MANAGER_LOCK"]) as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+except FileNotFoundError:
+    pass
+except OSError:
+    runs = True
+if not refuses and not runs and {"start", "kickstart"} & set(sys.argv):
     quiet = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}
     argv = json.loads(os.environ["MANAGER_STARTS"])
     pid = subprocess.Popen(argv, cwd=os.environ["MANAGER_IN"], start_new_session=True, **quiet).pid
