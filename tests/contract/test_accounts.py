@@ -73,7 +73,7 @@ def test_what_befalls_one_bot_leaves_the_other_alone(stage: Stage) -> None:
     for name in APPS:
         office.sims[name].say(text=f"to {name}", chat=f"oc_{name}")
     for name in APPS:
-        until(lambda name=name: office.texts(name) == [f"to {name}"], 10, f"{name}'s own answer")
+        until(lambda name=name: office.texts(name) == [f"to {name}"], what=f"{name}'s own answer")
 
 
 def test_only_the_bot_that_is_mentioned_answers_in_a_group_with_both(stage: Stage) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import logging
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator
@@ -14,7 +13,7 @@ import pytest
 from gevent import socket
 from gevent.server import StreamServer
 
-from hermes_green.agents import registry
+from hermes_green.agents import openai as completions, registry
 from hermes_green.agents.yard import Yard
 from hermes_green.core.errors import AgentError, AgentFailed, AgentTimeout, ConfError
 from hermes_green.core.model import Attachment, Delta, Message, Secret, Turn
@@ -23,6 +22,8 @@ from hermes_green.settings.schema import EchoAgent, OpenaiAgent, OtherAgent
 from tests.support.llm import LlmServer
 from tests.support.plainhttp import Request, read_request
 from tests.support.port import wait_for
+from tests.support.stage import PATIENCE
+from tests.support.turns import Turns
 
 LOG = logging.getLogger("test")
 YARD = Yard(LOG, Path.cwd())
@@ -54,7 +55,7 @@ def llm() -> Iterator[LlmServer]:
 
 
 def openai(llm: LlmServer, **more: Any) -> Agent:
-    values: dict[str, Any] = {"base_url": llm.url, "model": "m", "api_key": Secret(KEY), "timeout": 10.0}
+    values: dict[str, Any] = {"base_url": llm.url, "model": "m", "api_key": Secret(KEY), "timeout": PATIENCE}
     return registry.create(OpenaiAgent(type="openai", **{**values, **more}), LOG, YARD)
 
 
@@ -82,7 +83,7 @@ def test_an_answer_contains_what_was_said(agent: Agent) -> None:
 
 def test_turns_run_side_by_side(agent: Agent) -> None:
     jobs = [gevent.spawn(lambda n=n: answer(agent.run(turn(f"message {n}")))) for n in range(50)]
-    gevent.joinall(jobs, timeout=20)
+    gevent.joinall(jobs, timeout=PATIENCE)
     for n, job in enumerate(jobs):
         assert job.value.endswith(f"message {n}")
 
@@ -186,12 +187,11 @@ def test_a_stream_may_be_cut_anywhere_on_its_way(llm: LlmServer, how: dict[str, 
 
 def test_text_comes_piece_by_piece(llm: LlmServer) -> None:
     llm.behave(chunks=4, delay=0.1)
-    begun = time.monotonic()
     deltas = openai(llm).run(turn("0123456789"))
     assert next(deltas).text
-    early = time.monotonic() - begun
+    assert llm.record()[-1]["outcome"] == "open", "the rest is not even sent"
     answer(deltas)
-    assert early < time.monotonic() - begun - 0.15
+    assert llm.record()[-1]["outcome"] == "done"
 
 
 @pytest.mark.parametrize("how", ["cut", "rst", "nodone", "malformed", "error"])
@@ -238,10 +238,8 @@ def test_refusals_are_not_tried_for_ever(llm: LlmServer) -> None:
 
 def test_a_wait_longer_than_the_turn_is_not_waited(llm: LlmServer) -> None:
     llm.behave(status=429, retry_after=3600)
-    begun = time.monotonic()
-    with pytest.raises(AgentFailed, match="429"):
-        answer(openai(llm).run(turn()))
-    assert time.monotonic() - begun < 2
+    with gevent.Timeout(PATIENCE), pytest.raises(AgentFailed, match="429"):
+        answer(openai(llm, timeout=600.0).run(turn()))
 
 
 def test_a_wrong_key_fails_at_once_and_is_not_shown(llm: LlmServer) -> None:
@@ -252,9 +250,10 @@ def test_a_wrong_key_fails_at_once_and_is_not_shown(llm: LlmServer) -> None:
     assert len(llm.record()) == 1
 
 
-def test_an_endpoint_that_is_not_there_is_said(llm: LlmServer) -> None:
+def test_an_endpoint_that_is_not_there_is_said(llm: LlmServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(completions.random, "uniform", lambda least, most: 0.05)
     with pytest.raises(AgentFailed, match="refused"):
-        answer(openai(llm, base_url="http://127.0.0.1:1/v1", timeout=1.0).run(turn()))
+        answer(openai(llm, base_url="http://127.0.0.1:1/v1").run(turn()))
 
 
 # --- other endpoints ---
@@ -337,43 +336,40 @@ def test_a_secret_that_the_endpoint_quotes_is_not_told_on(llm: LlmServer) -> Non
     "how, more, name",
     [
         ({"hang": True}, {"first_byte_timeout": 0.3}, "first_byte_timeout"),
-        ({"first": 5.0}, {"first_byte_timeout": 0.3}, "first_byte_timeout"),
+        ({"first": 600.0}, {"first_byte_timeout": 0.3}, "first_byte_timeout"),
         ({"stall": True}, {"chunk_timeout": 0.3}, "chunk_timeout"),
-        ({"delay": 0.1, "chunks": 100, "long": 1}, {"timeout": 0.5}, "timeout"),
+        ({"delay": 0.1, "chunks": 1000, "long": 10}, {"timeout": 0.5}, "timeout"),
     ],
 )
 def test_a_missed_deadline_is_named(llm: LlmServer, how: dict[str, Any], more: dict[str, Any], name: str) -> None:
     llm.behave(**how)
-    begun = time.monotonic()
-    with pytest.raises(AgentTimeout) as caught:
+    with gevent.Timeout(PATIENCE / 2), pytest.raises(AgentTimeout) as caught:
         answer(openai(llm, **more).run(turn()))
     assert caught.value.code == name and name in caught.value.text
-    assert time.monotonic() - begun < 4
     wait_for(lambda: llm.record()[-1]["outcome"] == "gone" or llm.record()[-1]["ended"] is not None)
 
 
 def test_a_killed_turn_closes_its_stream_at_once(llm: LlmServer) -> None:
     llm.behave(stall=True)
-    agent = openai(llm)
+    agent = openai(llm, timeout=600.0)
     job = gevent.spawn(lambda: answer(agent.run(turn("a long message"))))
     wait_for(lambda: llm.record())
     gevent.sleep(0.1)
     job.kill()
-    wait_for(lambda: llm.record()[-1]["outcome"] == "gone", timeout=2)
+    wait_for(lambda: llm.record()[-1]["outcome"] == "gone")
 
 
 def test_nothing_waits_while_an_answer_floods(llm: LlmServer) -> None:
-    llm.behave(long=2000, chunks=4000)
+    llm.behave(long=4000, chunks=8000)
     agent = openai(llm)
-    late, at = 0.0, time.monotonic()
-    job = gevent.spawn(lambda: answer(agent.run(turn("x" * 100))))
-    while not job.dead:
-        gevent.sleep(0.005)
-        now = time.monotonic()
-        late, at = max(late, now - at - 0.005), now
-    print(f"hub lag while 2 MB stream in: {late * 1000:.1f} ms")
-    assert len(job.get()) > 1_900_000
-    assert late < 1.0
+    turns, size = Turns(), 0
+    for delta in agent.run(turn("x" * 100)):
+        turns.did()
+        size += len(delta.text)
+    turns.stop()
+    print(f"pieces, while 4 MB stream in: {turns}")
+    assert size > 3_900_000
+    assert turns.fair(), str(turns)
 
 
 def test_errors_of_the_agent_are_agent_errors_only(llm: LlmServer) -> None:

@@ -186,7 +186,7 @@ def test_a_peer_that_began_to_speak_must_go_on_though_it_answers_every_beat() ->
         heart = Heartbeat(ws, lambda: ws.send("beat"), interval=0.1, timeout=600, count=counts.append)
         ws.on_frame = heart.answered
         heart.start()
-        gevent.spawn_later(0.3, heart.watch_silence, 0.4)
         begun = time.monotonic()
+        gevent.spawn_later(0.3, heart.watch_silence, 0.4)
         assert "nothing heard for 0.4 s" in str(loss(ws))
         assert time.monotonic() - begun > 0.6 and counts.count("sent") <= 10

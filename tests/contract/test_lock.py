@@ -10,6 +10,7 @@ import pytest
 
 from hermes_green.core.errors import ConfError
 from hermes_green.ops.lock import FileLock, LockHeld, Owner, credential_id, owner, state_dir
+from tests.support.stage import PATIENCE
 
 HOLD = """
 import subprocess, sys, time
@@ -71,7 +72,7 @@ def test_waiting_gets_the_lock_when_the_owner_leaves(tmp_path, holder):
     first = holder(tmp_path / "x.lock")
     subprocess.Popen(["sh", "-c", f"sleep 0.3; kill -9 {first.pid}"]).wait()
     lock = FileLock(tmp_path / "x.lock")
-    lock.acquire(wait=20)
+    lock.acquire(wait=PATIENCE)
     assert lock.held
     assert owner(lock.path).pid == os.getpid()
 
@@ -81,7 +82,7 @@ def test_waiting_ends(tmp_path, holder):
     begun = time.monotonic()
     with pytest.raises(LockHeld):
         FileLock(tmp_path / "x.lock").acquire(wait=0.3)
-    assert 0.3 <= time.monotonic() - begun < 10
+    assert 0.3 <= time.monotonic() - begun < PATIENCE
 
 
 def test_a_released_lock_has_no_owner_and_can_be_taken_again(tmp_path):

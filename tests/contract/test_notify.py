@@ -16,7 +16,7 @@ def manager(request, tmp_path):
     name = str(tmp_path / "n") if request.param == "file" else f"@hermes-green-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(name.replace("@", "\0"))
-        receiver.settimeout(10)
+        receiver.settimeout(60)
         yield receiver, {"NOTIFY_SOCKET": name}
 
 

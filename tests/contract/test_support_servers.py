@@ -19,7 +19,9 @@ import websocket
 
 from hermes_green.sim.kit import Link, Request, Simulator
 from tests.support.llm import LlmServer
+from tests.support.port import wait_for
 from tests.support.proxies import HttpProxy, Proxy, Socks5Proxy
+from tests.support.stage import PATIENCE
 from tests.support.tls import make_authority
 
 
@@ -32,7 +34,7 @@ def llm() -> Iterator[LlmServer]:
 def ask(llm: LlmServer, text: str, stream: bool = True, **more: Any) -> requests.Response:
     body = {"model": "m", "messages": [{"role": "user", "content": text}], "stream": stream, **more}
     headers = {"Idempotency-Key": "k1", "X-Hermes-Session-Id": "s1"}
-    return requests.post(f"{llm.url}/chat/completions", json=body, headers=headers, stream=stream, timeout=5)
+    return requests.post(f"{llm.url}/chat/completions", json=body, headers=headers, stream=stream, timeout=PATIENCE)
 
 
 def events(answer: requests.Response) -> list[str]:
@@ -46,13 +48,12 @@ def streamed(answer: requests.Response) -> str:
 
 def outcomes(llm: LlmServer, count: int) -> list[str]:
     """The outcomes, once ``count`` requests have one."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        found = [entry["outcome"] for entry in llm.record() if entry["outcome"] != "open"]
-        if len(found) >= count:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"the record is {llm.record()}")
+
+    def found() -> list[str]:
+        return [entry["outcome"] for entry in llm.record() if entry["outcome"] != "open"]
+
+    wait_for(lambda: len(found()) >= count, what=f"{count} outcomes")
+    return found()
 
 
 # --- the model ---------------------------------------------------------------------------------
@@ -81,7 +82,7 @@ def test_usage_comes_last_when_asked_for(llm: LlmServer) -> None:
 def test_the_record_tells_keys_sessions_and_messages(llm: LlmServer) -> None:
     streamed(ask(llm, "hello"))
     assert outcomes(llm, 1) == ["done"]
-    answer = requests.get(llm.url.replace("/v1", "/_llm/record"), params={"since": 0}, timeout=5).json()
+    answer = requests.get(llm.url.replace("/v1", "/_llm/record"), params={"since": 0}, timeout=PATIENCE).json()
     entry = answer["requests"][0]
     assert (entry["key"], entry["session"], entry["text"], entry["stream"]) == ("k1", "s1", "hello", True)
     assert entry["messages"] == [{"role": "user", "content": "hello"}]
@@ -132,7 +133,7 @@ def test_a_long_answer_has_the_length_asked_for(llm: LlmServer) -> None:
 
 def test_behaviour_can_be_set_over_http_for_some_requests(llm: LlmServer) -> None:
     control = llm.url.replace("/v1", "/_llm/behave")
-    requests.post(control, json={"status": 503, "times": 1, "match": "fail"}, timeout=5)
+    requests.post(control, json={"status": 503, "times": 1, "match": "fail"}, timeout=PATIENCE)
     assert ask(llm, "fine").status_code == 200
     assert [ask(llm, "fail").status_code for _ in range(2)] == [503, 200]
 
@@ -146,7 +147,7 @@ def test_delays_are_kept_and_chats_do_not_wait_for_each_other(llm: LlmServer) ->
 def test_a_key_is_demanded_where_one_is_set() -> None:
     with LlmServer(api_key="sk") as llm:
         assert ask(llm, "x").status_code == 401
-        good = requests.get(f"{llm.url}/models", timeout=5)
+        good = requests.get(f"{llm.url}/models", timeout=PATIENCE)
         assert good.json()["data"][0]["id"] == "echo"
 
 
@@ -158,7 +159,7 @@ def test_it_runs_as_a_process_of_its_own() -> None:
             assert process.stdout is not None
             url = process.stdout.readline().split()[-1]
             body = {"messages": [{"role": "user", "content": "hi"}]}
-            answer = requests.post(f"{url}/chat/completions", json=body, timeout=5).json()
+            answer = requests.post(f"{url}/chat/completions", json=body, timeout=PATIENCE).json()
             assert answer["choices"][0]["message"]["content"] == "echo: hi"
         finally:
             process.terminate()
@@ -188,10 +189,10 @@ def secure(tmp_path: Path) -> Iterator[tuple[TinySim, str]]:
 
 def test_a_certificate_is_trusted_with_its_authority_and_not_without(secure: tuple[TinySim, str]) -> None:
     sim, ca_file = secure
-    assert requests.get(f"{sim.url}/x", verify=ca_file, timeout=5).status_code == 404
+    assert requests.get(f"{sim.url}/x", verify=ca_file, timeout=PATIENCE).status_code == 404
     with pytest.raises(requests.exceptions.SSLError):
-        requests.get(f"{sim.url}/x", timeout=5)
-    ws = websocket.create_connection(sim.ws_url, timeout=5, sslopt={"ca_certs": ca_file})
+        requests.get(f"{sim.url}/x", timeout=PATIENCE)
+    ws = websocket.create_connection(sim.ws_url, timeout=PATIENCE, sslopt={"ca_certs": ca_file})
     ws.send("hello")
     assert ws.recv() == "hello"
     ws.shutdown()
@@ -202,7 +203,7 @@ def test_an_expired_or_foreign_certificate_is_not_trusted(tmp_path: Path, wrong:
     authority = make_authority(tmp_path, **wrong)
     with LlmServer(context=authority.server_context()) as llm:
         with pytest.raises(requests.exceptions.SSLError):
-            requests.get(f"{llm.url}/models", verify=authority.ca_file, timeout=5)
+            requests.get(f"{llm.url}/models", verify=authority.ca_file, timeout=PATIENCE)
 
 
 def test_a_strict_client_accepts_the_chain(tmp_path: Path) -> None:
@@ -210,7 +211,7 @@ def test_a_strict_client_accepts_the_chain(tmp_path: Path) -> None:
     context = ssl.create_default_context(cafile=authority.ca_file)
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     with LlmServer(context=authority.server_context()) as llm:
-        with socket.create_connection(("127.0.0.1", llm.port), timeout=5) as raw:
+        with socket.create_connection(("127.0.0.1", llm.port), timeout=PATIENCE) as raw:
             with context.wrap_socket(raw, server_hostname="localhost") as tls:
                 assert tls.version() == "TLSv1.3"
 
@@ -227,7 +228,7 @@ def proxy(request: pytest.FixtureRequest) -> Iterator[Proxy]:
 def through(proxy: Proxy, url: str, **more: Any) -> requests.Response:
     with requests.Session() as http:
         http.trust_env = False
-        return http.get(url, proxies={"http": proxy.url, "https": proxy.url}, timeout=5, **more)
+        return http.get(url, proxies={"http": proxy.url, "https": proxy.url}, timeout=PATIENCE, **more)
 
 
 def test_requests_go_through_and_are_written_down(proxy: Proxy, llm: LlmServer) -> None:
@@ -241,9 +242,9 @@ def test_tls_and_websockets_are_tunnelled(proxy: Proxy, secure: tuple[TinySim, s
     sim, ca_file = secure
     assert through(proxy, f"{sim.url}/x", verify=ca_file).status_code == 404
     kind, port = socks.SOCKS5 if proxy.scheme == "socks5" else socks.HTTP, int(proxy.url.rpartition(":")[2])
-    raw = socks.create_connection(("127.0.0.1", sim.port), 5, None, kind, "127.0.0.1", port)
+    raw = socks.create_connection(("127.0.0.1", sim.port), PATIENCE, None, kind, "127.0.0.1", port)
     tls = ssl.create_default_context(cafile=ca_file).wrap_socket(raw, server_hostname="127.0.0.1")
-    ws = websocket.create_connection(sim.ws_url, timeout=5, socket=tls)
+    ws = websocket.create_connection(sim.ws_url, timeout=PATIENCE, socket=tls)
     ws.send("x" * 200_000)
     assert ws.recv() == "x" * 200_000
     ws.shutdown()
@@ -271,7 +272,7 @@ def test_a_proxy_with_a_password_lets_only_its_user_in(kind: type[Proxy], llm: L
         proxy.password = "changed"
         good_no_more = proxy.url.replace("changed", "secret")
         try:
-            answer = requests.get(f"{llm.url}/models", proxies={"http": good_no_more}, timeout=5)
+            answer = requests.get(f"{llm.url}/models", proxies={"http": good_no_more}, timeout=PATIENCE)
             assert answer.status_code == 407
         except requests.ConnectionError:
             assert proxy.scheme == "socks5"

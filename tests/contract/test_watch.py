@@ -52,7 +52,7 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
 def test_a_saved_file_is_told_of_once(seen: Seen) -> None:
     gevent.sleep(0.2)
     seen.file.write_text("locale: zh\n")
-    until(lambda: seen.calls, 10)
+    until(lambda: seen.calls)
     gevent.sleep(0.3)
     assert seen.calls == ["locale: zh\n"]
 
@@ -60,9 +60,9 @@ def test_a_saved_file_is_told_of_once(seen: Seen) -> None:
 def test_a_new_file_and_one_that_is_gone_are_changes(seen: Seen) -> None:
     other = seen.home / "web.local.yaml"
     other.write_text("enabled: false\n")
-    until(lambda: len(seen.calls) == 1, 10)
+    until(lambda: len(seen.calls) == 1)
     other.unlink()
-    until(lambda: len(seen.calls) == 2, 10)
+    until(lambda: len(seen.calls) == 2)
 
 
 def test_a_file_that_is_touched_or_written_as_it_was_is_no_change(seen: Seen) -> None:
@@ -81,7 +81,7 @@ def test_a_file_that_is_being_written_is_waited_out(seen: Seen) -> None:
             gevent.sleep(0.03)
         assert seen.calls == []
         file.write("locale: zh\n")
-    until(lambda: seen.calls, 10)
+    until(lambda: seen.calls)
     assert seen.calls[0].endswith("locale: zh\n")
 
 
@@ -95,17 +95,17 @@ def test_what_somebody_else_has_read_is_not_told_of_again(seen: Seen) -> None:
 def test_a_reload_that_fails_ends_nothing(seen: Seen) -> None:
     seen.fail = True
     seen.file.write_text("one: 1\n")
-    until(lambda: len(seen.calls) == 1, 10)
+    until(lambda: len(seen.calls) == 1)
     seen.file.write_text("two: 2\n")
-    until(lambda: len(seen.calls) == 2, 10)
+    until(lambda: len(seen.calls) == 2)
 
 
 def test_a_directory_that_is_gone_for_a_while_is_seen_when_it_is_back(seen: Seen) -> None:
     away = seen.home.with_name("away")
     seen.home.rename(away)
-    until(lambda: seen.calls == [""], 10)
+    until(lambda: seen.calls == [""])
     away.rename(seen.home)
-    until(lambda: len(seen.calls) == 2, 10)
+    until(lambda: len(seen.calls) == 2)
 
 
 def test_it_can_be_switched_off_and_on(seen: Seen) -> None:
@@ -114,4 +114,4 @@ def test_it_can_be_switched_off_and_on(seen: Seen) -> None:
     gevent.sleep(0.2)
     assert seen.calls == []
     seen.watch.set(True)
-    until(lambda: seen.calls == ["one: 1\n"], 10)
+    until(lambda: seen.calls == ["one: 1\n"])

@@ -5,12 +5,14 @@ import time
 
 import gevent
 import pytest
+from gevent.event import Event
 
 from hermes_green.core.errors import ConfError
 from hermes_green.core.ports import DeadLetter, Line, Sent
 from hermes_green.web.exchange import MAX_BODY
 from hermes_green.web.server import Server
 from tests.support.gateway import Site, child
+from tests.support.stage import PATIENCE
 
 
 @pytest.fixture
@@ -110,14 +112,14 @@ def test_a_body_that_is_no_json_object_is_400(site, body):
 
 
 def test_a_large_body_is_refused_unread(site):
-    with socket.create_connection(("127.0.0.1", site.server.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", site.server.port), timeout=PATIENCE) as client:
         head = "POST /api/send HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         client.sendall(f"{head}Content-Length: {10**9}\r\n\r\n".encode())
         assert client.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
 def test_a_large_body_without_a_length_is_refused_too(site):
-    with socket.create_connection(("127.0.0.1", site.server.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", site.server.port), timeout=PATIENCE) as client:
         head = b"POST /api/send HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         client.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
         chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
@@ -192,15 +194,17 @@ def test_a_view_that_fails_is_a_500_in_json_and_the_server_goes_on(site):
 
 
 def test_many_requests_on_one_connection_do_not_wait_for_delayed_acks(site):
-    with socket.create_connection(("127.0.0.1", site.server.port), timeout=20) as client:
-        begun = time.monotonic()
+    with socket.create_connection(("127.0.0.1", site.server.port), timeout=PATIENCE) as client:
+        took = []
         for _ in range(50):
+            begun = time.monotonic()
             client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             data = b""
             while b"}" not in data:
                 data += client.recv(4096)
-        # 50 answers would take over 2 s with Nagle's algorithm against delayed acks.
-        assert time.monotonic() - begun < 1.5
+            took.append(time.monotonic() - begun)
+        # With Nagle's algorithm against delayed acks nearly all would take 40 ms; a busy machine holds up some.
+        assert sum(seconds < 0.035 for seconds in took) >= 25, took
 
 
 def test_a_port_that_is_taken_is_a_configuration_error(site):
@@ -215,14 +219,14 @@ def test_the_address_is_one_a_browser_can_open(site):
 
 
 def test_stopping_lets_a_running_answer_finish(site):
-    site.gateway.health = lambda: gevent.sleep(0.2) or {"store": "ok"}
-    idle = socket.create_connection(("127.0.0.1", site.server.port), timeout=20)
+    begun = Event()
+    site.gateway.health = lambda: begun.set() or gevent.sleep(0.2) or {"store": "ok"}
+    idle = socket.create_connection(("127.0.0.1", site.server.port), timeout=PATIENCE)
     running = gevent.spawn(site.get, "/healthz")
-    gevent.sleep(0.1)
-    begun = time.monotonic()
-    site.server.stop(timeout=10)
-    assert time.monotonic() - begun < 5  # a kept connection without a request holds up nobody
-    assert running.get(timeout=10).status == 200
+    assert begun.wait(PATIENCE)
+    with gevent.Timeout(PATIENCE):  # a kept connection without a request holds up nobody
+        site.server.stop(timeout=600)
+    assert running.get(timeout=PATIENCE).status == 200
     idle.close()
     with pytest.raises(OSError):
         site.get("/healthz")

@@ -9,7 +9,8 @@ from hermes_green.core.model import Part, Peer, Reply
 from hermes_green.core.ports import Line
 from hermes_green.web import streams
 from tests.support.gateway import Listener, Site
-from tests.support.port import FakePort
+from tests.support.port import FakePort, wait_for
+from tests.support.stage import PATIENCE
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_a_post_is_answered_once_it_is_committed(site):
     gevent.sleep(0.1)
     assert not posting.ready()
     site.run.port.release()
-    answer = posting.get(timeout=10)
+    answer = posting.get(timeout=PATIENCE)
     assert answer.status == 202
     inbound = site.run.port.accepted[0]
     assert inbound.message_id == answer.json()["id"]
@@ -141,7 +142,7 @@ def test_a_listener_that_left_is_forgotten(site, listen, monkeypatch):
     assert len(site.gateway.ears) == 1
     listener.response.close()
     listener.close()
-    with gevent.Timeout(10):
+    with gevent.Timeout(PATIENCE):
         while site.gateway.ears or site.mailbox._feeds:
             gevent.sleep(0.02)
 
@@ -197,18 +198,20 @@ def test_a_post_that_cannot_be_committed_ends_in_time_and_may_be_repeated(site, 
     answer = site.post("/api/chat", {"text": "hi"}, Idempotency_Key="abc")
     assert answer.status == 503
     assert "same key" in answer.json()["error"]["text"]
+    monkeypatch.undo()
     site.run.port.release()
     assert site.post("/api/chat", {"text": "hi"}, Idempotency_Key="abc").status == 202
     assert len(site.run.port.accepted) == 1
 
 
-def test_a_run_that_ends_lets_nobody_wait(site):
+def test_a_run_that_ends_lets_nobody_wait(site, monkeypatch):
+    monkeypatch.setattr(module, "COMMIT_WAIT", 600.0)
     site.run.port.hold()
     posting = gevent.spawn(site.mailbox.post, "hi")
-    gevent.sleep(0.05)
+    wait_for(lambda: site.run.port.offered)
     site.run.close()
     with pytest.raises(StoreAway):
-        posting.get(timeout=5)
+        posting.get(timeout=PATIENCE)
 
 
 def test_where_the_chat_is_off_the_page_says_how_to_turn_it_on():

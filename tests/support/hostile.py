@@ -141,11 +141,18 @@ def sleep(seconds: str) -> str:
     return "awake"
 
 
+def wait(path: str) -> str:
+    """Wait until there is such a file."""
+    while not os.path.exists(path):
+        time.sleep(0.02)
+    return "waited"
+
+
 DEEDS = {
     deed.__name__: deed
     for deed in (
         spin, regex, sort, children, spinners, multiply, brood, memory, endless, drops, shout, segfault, leave,
-        suicide, recursion, sleep,
+        suicide, recursion, sleep, wait,
     )
 }  # fmt: skip
 
