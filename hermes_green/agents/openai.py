@@ -10,9 +10,10 @@ import gevent
 
 from hermes_green.agents import hermes, pictures
 from hermes_green.agents.completion import Completion, said
-from hermes_green.agents.pictures import Body, Picture
+from hermes_green.agents.pictures import Picture
 from hermes_green.core.errors import AgentError, AgentFailed, AgentTimeout, ConfError, LinkLost
 from hermes_green.core.model import Attachment, Delta, Secret, Turn
+from hermes_green.link.embedded import Body
 from hermes_green.link.http import Http, RequestNotSent, Streamed, retry_after
 
 _TRIES = 3
@@ -121,7 +122,7 @@ class Openai:
 
     def _ask(self, turn: Turn, shown: Sequence[Picture], until: float) -> Streamed:
         options, json = self._options, self._body(turn, shown)
-        body = Body(json, shown) if shown else None
+        body = Body(json, [picture.data for picture in shown]) if shown else None
         try:
             answer = self._http.stream(
                 "POST",

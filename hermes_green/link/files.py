@@ -64,7 +64,8 @@ def outgoing(media: Mapping[str, Any], limit: int) -> Iterator[Outgoing]:
         size = file.size
         if not 0 < size <= limit:
             most = limit if size else None
-            raise SendRefused(f"{name} has {size} bytes; the platform takes 1 to {limit}", code="file_size", limit=most)
+            said = f"{name} has {size} bytes; the platform takes 1 to {limit} ({limit / MIB:g} MiB)"
+            raise SendRefused(said, code="file_size", limit=most)
         yield Outgoing(file, name, size, str(media.get("mime") or ""))
 
 

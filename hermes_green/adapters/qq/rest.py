@@ -6,7 +6,6 @@ Sources: bot-docs dev-prepare/interface-framework/api-use.md (token), openapi/ws
 
 from __future__ import annotations
 
-import base64
 from typing import Any, Callable, Iterator, Mapping
 
 from hermes_green.adapters.qq import wire
@@ -18,7 +17,8 @@ from hermes_green.core.errors import HermesError, LinkError, SendRefused, Thrott
 from hermes_green.core.loose import dict_of, number_of
 from hermes_green.core.model import Peer
 from hermes_green.link.api import Api
-from hermes_green.link.files import Shown, read_file, shown_as
+from hermes_green.link.embedded import Body, Embedded
+from hermes_green.link.files import Shown, outgoing, shown_as
 from hermes_green.link.http import Answer, TokenCache
 from hermes_green.link.said import Said, address_in, body_of, token_in, undialled, unsent, wait_of
 from hermes_green.link.tokens import life_of
@@ -31,6 +31,7 @@ KINDS: Mapping[str, Shown[int]] = {
     "audio": Shown(3, (".silk",)),
 }
 FILE = 4
+_JSON = {"Content-Type": "application/json"}
 # What stands under "code" where nothing went wrong.
 NO_CODE = (None, "", 0, "0")
 
@@ -91,13 +92,13 @@ class Rest(Api):
             SendRefused: it cannot be read or is too large; the sentence says the limit.
             SendError, AuthRejected: as ``call``.
         """
-        name, data = read_file(media, FILE_LIMIT)
-        kind = shown_as(media, KINDS, len(data))
-        body: dict[str, Any] = {"file_type": kind or FILE, "srv_send_msg": False}
-        if kind is None:
-            body["file_name"] = name
-        body["file_data"] = base64.b64encode(data).decode()
-        said = self.call("POST", wire.path_of(peer, "files"), body, read=FILE_READ)
+        with outgoing(media, FILE_LIMIT) as file:
+            kind, data = shown_as(media, KINDS, file.size), Embedded(file.size, lambda: file)
+            body: dict[str, Any] = {"file_type": kind or FILE, "srv_send_msg": False, "file_data": data.mark}
+            if kind is None:
+                body["file_name"] = file.name
+            path, whole = wire.path_of(peer, "files"), Body(body, [data])
+            said = self._sent("POST", path, _JSON, data=whole, read=FILE_READ)
         if not said.get("file_info"):
             raise SendRefused("QQ took the file and gave nothing to send it by", code="file_info")
         return said
