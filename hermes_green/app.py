@@ -25,7 +25,7 @@ from hermes_green.link.trust import trust
 from hermes_green.live import Live
 from hermes_green.nursery import Nursery
 from hermes_green.ops import log as logs
-from hermes_green.ops.files import write_private
+from hermes_green.ops.files import FULL, write_private
 from hermes_green.ops.hublag import HubLag
 from hermes_green.ops.ledger import Ledger
 from hermes_green.ops.lock import state_dir
@@ -58,6 +58,8 @@ from hermes_green.web.views import Views
 
 EXIT_OK = 0
 EXIT_RESTART = 75
+# Seconds that a start takes at least which the disk has brought to nothing.
+RESTART_PAUSE = 5.0
 EXIT_CONFIG = 78
 # Taking over waits for a drain of the other process and this much more.
 EVICT_SLACK = 8.0
@@ -357,5 +359,15 @@ def run(conf_dir: Path, *, replace: bool = False, lab: Lab | None = None) -> int
         print("\n".join(sentences(error)), file=sys.stderr, flush=True)
         return EXIT_CONFIG
     except StoreAway as error:
-        print("\n".join(sentences(error)), file=sys.stderr, flush=True)
-        return EXIT_RESTART
+        return _later(error)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        return _later(StoreAway(f"the disk is full: {error}", action="free disk space"))
+
+
+def _later(error: StoreAway) -> int:
+    """Not now, but without a change of anything of ours. Some managers start us again at once: the pause is ours."""
+    print("\n".join(sentences(error)), file=sys.stderr, flush=True)
+    gevent.sleep(RESTART_PAUSE)
+    return EXIT_RESTART

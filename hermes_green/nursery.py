@@ -10,7 +10,7 @@ from loguru import logger
 from hermes_green.adapters import registry as adapters
 from hermes_green.blueprint import credential
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import ConfError, HermesError
+from hermes_green.core.errors import ConfError, HermesError, StoreAway
 from hermes_green.core.ports import Store
 from hermes_green.ops import log as logs
 from hermes_green.ops.ledger import Ledger
@@ -144,7 +144,7 @@ class Nursery:
         if bot is not None:
             try:
                 self._ownership.take_credential(bot, config.id, 0.0)
-            except ConfError as error:
+            except (ConfError, StoreAway) as error:
                 refused = error
         member = self.build(config, pace, house)
         if previous is not None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Mapping
 
 from hermes_green.core.clock import rfc3339
-from hermes_green.core.errors import ConfError
+from hermes_green.core.errors import ConfError, StoreAway
+from hermes_green.ops.files import FULL
 
 POLL = 0.05
 
@@ -68,6 +69,7 @@ class FileLock:
         Raises:
             LockHeld: somebody else still has it.
             ConfError: the file cannot be made or this file system has no locks.
+            StoreAway: the disk is full.
         """
         if self._fd is not None:
             return
@@ -109,6 +111,7 @@ class FileLock:
             # Close-on-exec is Python's default: no program we start inherits the lock.
             return os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
+            self._judge(error)
             raise ConfError(
                 f"{self.what} cannot be locked: {error.strerror} ({self.path})",
                 code="lock_file",
@@ -130,8 +133,18 @@ class FileLock:
 
     def _sign(self, fd: int) -> None:
         me = Owner(os.getpid(), rfc3339(time.time()), self.data_dir)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, json.dumps(asdict(me)).encode(), 0)
+        try:
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, json.dumps(asdict(me)).encode(), 0)
+        except OSError as error:
+            self._judge(error)
+            raise
+
+    def _judge(self, error: OSError) -> None:
+        """A disk that is full may have room again, and needs no change of the configuration. Raises StoreAway."""
+        if error.errno in FULL:
+            text = f"{self.what} cannot be locked: {error.strerror} ({self.path})"
+            raise StoreAway(text, code="lock_file", action="free disk space") from error
 
 
 def owner(path: str | os.PathLike[str]) -> Owner | None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import resource
+import signal
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Any, Iterator
 
 import gevent
+import gevent.subprocess
 import pytest
 
 from tests.support.scene import QUICK, Scene
 from tests.support.six import PLATFORMS, six
-from tests.support.stage import until
+from tests.support.stage import ROOT, clean_env, until
 
 STALL_KILL = 4.0  # more than a busy machine stands still
 
@@ -68,3 +72,33 @@ def test_what_is_full_refuses_intake_restarts_nothing_and_ends_ready_with_all_an
     assert "has been blocked for" not in log and "does not turn" not in log and "asking for a restart" not in log
     status = gateway.status()
     assert all(child["restarts"] == 0 for child in status["children"]) and status["dead"] == 0
+
+
+def test_a_start_on_a_full_disk_says_so_and_is_tried_again_and_not_in_a_storm(stage, seed) -> None:
+    stage.write("gateway", {"http": {"port": 0}})
+    env = {**clean_env(), "HERMES_GREEN_STATE_DIR": str(stage.state)}
+    # ulimit -f: no file may grow, as if there were no room.
+    words = f"ulimit -f 0; exec {sys.executable} -m hermes_green run --conf {stage.conf}"
+
+    def started() -> Any:
+        pipe = subprocess.PIPE
+        return gevent.subprocess.Popen(["bash", "-c", words], env=env, cwd=ROOT, stdout=pipe, stderr=pipe)
+
+    for known in (False, True):
+        began = time.monotonic()
+        process = started()
+        out, err = process.communicate(timeout=60)
+        print(err.decode(), end="")
+        assert process.returncode == 75 and out == b"", err
+        assert b"Traceback" not in err and b"free" in err.lower() and len(err.splitlines()) <= 2, err
+        assert time.monotonic() - began > 4, "a manager that starts it again at once has a pause all the same"
+        if not known:
+            gateway = stage.gateway()
+            assert gateway.kill(signal.SIGTERM) == 0
+    process = started()
+    until((stage.home / "var" / "gateway.lock").exists)
+    gevent.sleep(2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 0, "and who is told to stop meanwhile stops"
+    gateway = stage.gateway()
+    assert gateway.get("/healthz")[1]["store"] == "ok"
