@@ -16,6 +16,9 @@ READY and has not proved it within its deadline; both seen twice. A child that w
 HALTED is reported, and nothing is ever restarted for it: that would not mend it. However often and by
 whomever this is called, at most one restart is made in five minutes.
 
+Who may not ask the service manager (for a unit of systemd's: who is neither root nor allowed to) restarts
+nothing that works, for it would stay down; what hangs is killed, and the manager restarts what was killed.
+
 Each decision is one line of JSON appended to DATA_DIR/monitor.log (--log names another file).
 """
 
