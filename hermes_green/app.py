@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ from hermes_green.web.views import Views
 
 EXIT_OK = 0
 EXIT_RESTART = 75
-# Seconds that a start takes at least which the disk has brought to nothing.
+# Seconds that a start takes at least which the disk, or a bug, has brought to nothing: some managers start us again
+# at once.
 RESTART_PAUSE = 5.0
 EXIT_CONFIG = 78
 # Taking over waits for a drain of the other process and this much more.
@@ -346,6 +348,16 @@ def run(conf_dir: Path, *, replace: bool = False, lab: Lab | None = None) -> int
     simulated platforms behind it, for the page.
     """
     sys.setswitchinterval(0.001)
+    began = time.monotonic()
+    try:
+        return _run(conf_dir, replace, lab)
+    except Exception as error:  # border: a bug that ends each start at once must not make a storm of starts
+        print(f"this is a bug: {error!r}", file=sys.stderr, flush=True)
+        gevent.sleep(max(0.0, began + RESTART_PAUSE - time.monotonic()))
+        raise
+
+
+def _run(conf_dir: Path, replace: bool, lab: Lab | None) -> int:
     try:
         config = load_config(conf_dir)
         logs.setup(config.log.level, config.log.format, config.log.file, config.log.max_mb, config.log.keep)
@@ -367,7 +379,7 @@ def run(conf_dir: Path, *, replace: bool = False, lab: Lab | None = None) -> int
 
 
 def _later(error: StoreAway) -> int:
-    """Not now, but without a change of anything of ours. Some managers start us again at once: the pause is ours."""
+    """Not now, but without a change of anything of ours."""
     print("\n".join(sentences(error)), file=sys.stderr, flush=True)
     gevent.sleep(RESTART_PAUSE)
     return EXIT_RESTART

@@ -1,16 +1,19 @@
-"""All bots are dialled side by side at the start: one whose platform does not answer delays nobody."""
+"""Starts: all bots are dialled side by side, so that one whose platform is silent delays nobody; and no storms."""
 
 from __future__ import annotations
 
 import math
 import signal
+import subprocess
+import sys
 import time
 
+import gevent.subprocess
 import pytest
 
 from tests.support.scene import QUICK, Scene
 from tests.support.six import PLATFORMS, six
-from tests.support.stage import until
+from tests.support.stage import ROOT, clean_env, until
 
 
 def moved(scene: Scene, since: float, child: str, how: str) -> float:
@@ -38,3 +41,14 @@ def test_a_platform_that_does_not_answer_at_the_start_delays_no_other_and_no_ans
         scene.expect(name, "hello", ["hello"], settle=0)
     scene.sims[silent].clear()
     scene.gateway.until_ready()
+
+
+def test_a_bug_that_ends_each_start_makes_no_storm_of_starts(stage, seed) -> None:
+    """Managers such as the shipped supervisord begin again at once: the pause is ours."""
+    stage.write("gateway", {"http": {"port": 0}})
+    argv = [sys.executable, "-m", "tests.support.faulty", "run", "--conf", str(stage.conf)]
+    env = {**clean_env(), "HERMES_GREEN_STATE_DIR": str(stage.state), "HERMES_GREEN_BUG": "1"}
+    began = time.monotonic()
+    done = gevent.subprocess.run(argv, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    assert time.monotonic() - began > 5 and done.returncode == 1
+    assert b"a bug of the start" in done.stderr.splitlines()[0] and b"Traceback" in done.stderr, done.stderr

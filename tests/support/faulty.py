@@ -4,7 +4,7 @@
 many seconds each commit takes, or "full": the disk takes none; names under "dead.invalid" are looked up for 20 s
 in vain; at SIGUSR2 the file beside it (".live") is told how many greenlets there are, and how many objects of each
 type. The file that HERMES_GREEN_KEPT names is told of each frame that is sheltered until its commit: when, and what
-it says.
+it says. HERMES_GREEN_BUG ends each start with an error that nobody reckoned with.
 """
 
 from __future__ import annotations
@@ -86,6 +86,10 @@ def note_kept(place: str) -> None:
     Shelter.keep = noted  # type: ignore[method-assign]
 
 
+def bug(*_: Any) -> None:
+    raise ZeroDivisionError("a bug of the start")
+
+
 def main() -> int:
     """Patch as the gateway does, put the faults in, and be the gateway."""
     from hermes_green import __main__
@@ -99,6 +103,8 @@ def main() -> int:
 
     app.open_store = open_store
     dead_dns()
+    if os.environ.get("HERMES_GREEN_BUG"):
+        app.own = bug  # type: ignore[assignment]
     if os.environ.get("HERMES_GREEN_KEPT"):
         note_kept(os.environ["HERMES_GREEN_KEPT"])
     signal.signal(signal.SIGUSR2, count_live)
