@@ -51,7 +51,7 @@ class DingTalkDriver(Driver):
         sim.say(text="report.pdf", msgtype="file", data=data)
 
     def announce(self, sim: Any) -> bool:
-        sim.fault("disconnect", grace=5)
+        sim.fault("disconnect", grace=60)
         return True
 
     def send_strange(self, sim: Any) -> None:
@@ -227,7 +227,7 @@ class TestDingTalk(AdapterContract):
         topic = "/v1.0/of/tomorrow"
         bench.sim.links[0].memo["subscribed"] |= {("CALLBACK", topic)}
         bench.sim.users._push(Push("CALLBACK", topic, {"x": 1}, event_id="e"))
-        assert bench.sim.wait("ack", timeout=3)["code"] == 404
+        assert bench.sim.wait("ack")["code"] == 404
         ((raw, _),) = run.port.quarantined
         assert topic in raw
         assert bench.hear(run, "and on").text == "and on"

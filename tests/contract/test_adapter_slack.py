@@ -51,7 +51,7 @@ class SlackDriver(Driver):
         sim.say(files=[{"name": "report.pdf", "mimetype": "application/pdf", "data": data}])
 
     def announce(self, sim: Any) -> bool:
-        sim.fault("refresh", notice=30)
+        sim.fault("refresh", notice=600)
         return True
 
     def send_strange(self, sim: Any) -> None:
