@@ -352,7 +352,7 @@ def run(conf_dir: Path, *, replace: bool = False, lab: Lab | None = None) -> int
     try:
         return _run(conf_dir, replace, lab)
     except Exception as error:  # border: a bug that ends each start at once must not make a storm of starts
-        print(f"this is a bug: {error!r}", file=sys.stderr, flush=True)
+        print(f"ended by {error!r}", file=sys.stderr, flush=True)
         gevent.sleep(max(0.0, began + RESTART_PAUSE - time.monotonic()))
         raise
 
