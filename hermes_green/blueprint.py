@@ -181,7 +181,8 @@ def hide_secrets(config: Config) -> None:
     for child in config.children:
         logs.add_secrets(adapters.package(child.platform).secrets(child.options))
         logs.add_secrets([unquote(urlsplit(child.options.proxy).password or "")])
-    for agent in (config.agent, getattr(config, "fallback", None), *(route.agent for route in config.routes)):
+    routed = [agent for route in config.routes for agent in (route.agent, route.fallback)]
+    for agent in (config.agent, config.fallback, *routed):
         if isinstance(agent, schema.OpenaiAgent):
             # Shorter ones are words like "true", which half of every line would lose.
             logs.add_secrets([agent.api_key, *(value for value in agent.headers.values() if len(value) >= 8)])

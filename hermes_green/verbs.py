@@ -87,6 +87,7 @@ def check(arguments: Namespace) -> int:
         from hermes_green import blueprint
 
         config = blueprint.load_config(_conf(arguments))
+        blueprint.credentials(config.children)
     except ConfErrors as error:
         _wrong(arguments, [_problem(each) for each in error.problems])
         raise

@@ -80,12 +80,27 @@ class OpenaiAgent:
     stream: bool = key(True, help="ask for the answer piece by piece")
 
 
+def _bad_target(value: str) -> str:
+    module, _, function = value.rpartition(":")
+    return "" if module.strip() and function.strip() else f'"{value}" has not the form package.module:function'
+
+
+def _bad_program(value: list[str]) -> str:
+    return "" if value and value[0].strip() else "the list must begin with a program"
+
+
+def _bad_hook(value: str | list[str]) -> str:
+    if isinstance(value, list):
+        return _bad_program(value)
+    return _bad_target(value) if ":" in value else ""  # a single word names what a package offers
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonAgent:
     """A Python callable of yours."""
 
     type: Literal["python"] = key(help="which agent answers")
-    target: str = key(help='the callable, as "package.module:function"')
+    target: str = key(help='the callable, as "package.module:function"', check=_bad_target)
     isolation: Isolation = key("process", help="where it runs; only a process cannot delay anything else")
     workers: int = key(4, help="how many processes", minimum=1)
     worker_max_rss_mb: float = key(512, help="memory in MB that ends a worker and its turn; 0: none", minimum=0)
@@ -98,7 +113,7 @@ class CommandAgent:
     """A program: the turn as JSON on its input, the answer on its output."""
 
     type: Literal["command"] = key(help="which agent answers")
-    argv: list[str] = key(help="the program and its arguments")
+    argv: list[str] = key(help="the program and its arguments", check=_bad_program)
     timeout: float = key(600, help="seconds for the whole answer", minimum=0.05)
 
 
@@ -250,7 +265,7 @@ class Hook:
     """Something of yours that is called when something happens."""
 
     event: HookEvent = key(help="when it is called")
-    run: str | list[str] = key(help='"package.module:function", or a program and its arguments')
+    run: str | list[str] = key(help='"package.module:function", or a program and its arguments', check=_bad_hook)
     timeout: float = key(5, help="seconds after which it is given up", minimum=0.05)
     isolation: Isolation = key("process", help="where a Python callable runs")
     name: str = key("", help="what it is called in the log; empty: what it runs")

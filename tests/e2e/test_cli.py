@@ -17,7 +17,7 @@ import gevent
 import pytest
 
 from hermes_green import __version__
-from tests.support.stage import ROOT, Stage, clean_env, until
+from tests.support.stage import PATIENCE, ROOT, Stage, clean_env, until
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Done:
 def verb(stage: Stage, *words: str, input: str = "") -> Done:
     env = {**clean_env(), "HERMES_GREEN_STATE_DIR": str(stage.state)}
     argv = [sys.executable, "-m", "hermes_green", *words]
-    done = subprocess.run(argv, cwd=stage.home, env=env, input=input, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, cwd=stage.home, env=env, input=input, capture_output=True, text=True, timeout=120)
     assert "Traceback" not in done.stderr, done.stderr
     return Done(done.returncode, done.stdout, done.stderr)
 
@@ -118,7 +118,7 @@ def test_with_the_gateway_down_the_written_record_can_be_read(stage: Stage) -> N
 
 def test_a_running_gateway_answers_every_verb(stage: Stage) -> None:
     gateway = stage.gateway()
-    assert verb(stage, "status", "--wait", "ready", "--timeout", "20").code == 0
+    assert verb(stage, "status", "--wait", "ready", "--timeout", "60").code == 0
     status = verb(stage, "--conf", "conf", "status", "--json").json()
     assert (status["pid"], status["version"]) == (gateway.pid, __version__)
     assert [child["state"] for child in status["children"]] == ["READY"]
@@ -135,7 +135,7 @@ def test_a_running_gateway_answers_every_verb(stage: Stage) -> None:
     assert verb(stage, "dead", "list", "--json").json() == []
     assert verb(stage, "reload").code == 0
     assert verb(stage, "stop").code == 0
-    assert gateway.popen.wait(timeout=20) == 0
+    assert gateway.popen.wait(timeout=PATIENCE) == 0
     assert not (stage.home / "var" / "gateway.json").exists()
     assert verb(stage, "status").code == 69
 
@@ -143,20 +143,20 @@ def test_a_running_gateway_answers_every_verb(stage: Stage) -> None:
 def test_a_stopped_child_shows_in_the_exit_code_until_it_is_started_again(stage: Stage) -> None:
     stage.gateway().until_ready()
     assert verb(stage, "adapters", "stop", "web").code == 0
-    assert verb(stage, "status", "--wait", "STOPPED", "--timeout", "20").code == 0
+    assert verb(stage, "status", "--wait", "STOPPED", "--timeout", "60").code == 0
     assert verb(stage, "status").code == 1
     assert verb(stage, "status", "--wait", "READY", "--timeout", "0.5").code == 1
     assert verb(stage, "adapters", "start", "web").code == 0
-    assert verb(stage, "status", "--wait", "READY", "--timeout", "20").code == 0
+    assert verb(stage, "status", "--wait", "READY", "--timeout", "60").code == 0
     assert verb(stage, "adapters", "restart", "web").code == 0
     assert verb(stage, "adapters", "restart", "pigeon").code == 1
 
 
 def test_waiting_begins_before_the_gateway_does(stage: Stage) -> None:
-    waiting = gevent.spawn(verb, stage, "status", "--wait", "READY", "--timeout", "30")
+    waiting = gevent.spawn(verb, stage, "status", "--wait", "READY", "--timeout", "60")
     gevent.sleep(0.5)
     stage.gateway()
-    assert waiting.get(timeout=40).code == 0
+    assert waiting.get(timeout=2 * PATIENCE).code == 0
 
 
 def test_a_pid_in_gateway_json_proves_nothing_without_the_lock(stage: Stage) -> None:
@@ -190,8 +190,8 @@ def test_a_hung_gateway_is_not_answering_and_yet_stops(stage: Stage) -> None:
         gevent.sleep(3)
     finally:
         os.kill(gateway.pid, signal.SIGCONT)
-    assert stopping.get(timeout=40).code == 0
-    assert gateway.popen.wait(timeout=20) == 0
+    assert stopping.get(timeout=2 * PATIENCE).code == 0
+    assert gateway.popen.wait(timeout=PATIENCE) == 0
 
 
 def test_a_broken_reload_changes_nothing_and_says_where(stage: Stage) -> None:
@@ -209,7 +209,7 @@ def test_a_broken_reload_changes_nothing_and_says_where(stage: Stage) -> None:
     assert "data_dir" in gateway.post("/api/reload")[1]["restart_required"]
     done = verb(stage, "reload")
     assert done.code == 0 and "only a restart applies: data_dir" in done.err
-    assert verb(stage, "stop").code == 0 and gateway.popen.wait(timeout=20) == 0
+    assert verb(stage, "stop").code == 0 and gateway.popen.wait(timeout=PATIENCE) == 0
     assert verb(stage, "status").code == 69 and not list(stage.state.glob("*.whereabouts"))
 
 
@@ -257,6 +257,10 @@ def test_check_finds_what_run_would_stop_at_and_tells_what_is_left_out(stage: St
     assert done.code == 78 and 'no package offers a hook called "nowhere"' in done.json()["errors"][0]["what"]
     assert verb(stage, "run").code == 78
     (stage.conf / "gateway.yaml").write_text("{}\n")
+    stage.write("qq", {"enabled": True, "app_id": "1", "client_secret": "x", "accounts": {"a": {}, "b": {}}})
+    done = verb(stage, "check", "--json")
+    assert done.code == 78 and "qq/b and qq/a are the same bot" in done.json()["errors"][0]["what"]
+    (stage.conf / "qq.yaml").unlink()
     folder = stage.home / "hooks" / "mine"
     folder.mkdir(parents=True)
     (folder / "HOOK.yaml").write_text("name: mine\nevents: [agent:step]\n")
@@ -291,5 +295,5 @@ def test_verbs_that_ask_a_gateway_import_nothing_heavy() -> None:
         "import sys; from hermes_green import cli; cli.main(['status', '--conf', 'conf']);"
         "print([m for m in ('gevent', 'requests', 'lark_oapi', 'sqlite3', 'loguru', 'asyncio') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.stdout == "[]\n"

@@ -8,6 +8,7 @@ import gevent
 import pytest
 from loguru import logger
 
+from hermes_green import blueprint
 from hermes_green.core.model import Secret
 from hermes_green.ops import log, repeats
 
@@ -82,6 +83,17 @@ def test_json_lines_are_whole_and_hide_secrets_too(setup, capsys):
     assert line["message"] == "failed with ***"
     assert line["child"] == "web"
     assert line["exception"].endswith("ValueError: ***")
+
+
+def test_the_keys_of_all_agents_are_hidden_those_of_routes_and_their_fallbacks_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(log, "redact", log.Redactor())
+    agent = {"type": "openai", "base_url": "http://h", "model": "m"}
+    keys = ["first-key-0001", "second-key-0002", "third-key-0003", "fourth-key-0004"]
+    one, two, three, four = ({**agent, "api_key": key} for key in keys)
+    file = {"agent": one, "fallback": two, "routes": [{"child": "web", "agent": three, "fallback": four}]}
+    (tmp_path / "gateway.yaml").write_text(json.dumps(file))
+    blueprint.hide_secrets(blueprint.load_config(tmp_path))
+    assert log.redact(" ".join(keys)) == "*** *** *** ***"
 
 
 @pytest.mark.parametrize(
