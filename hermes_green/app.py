@@ -47,6 +47,7 @@ from hermes_green.runtime.media import Media
 from hermes_green.runtime.supervisor import Supervisor
 from hermes_green.runtime.turn import Turns
 from hermes_green.runtime.upkeep import PULSE, Upkeep
+from hermes_green.runtime.weight import Weight
 from hermes_green.runtime.witness import Witness
 from hermes_green.settings.schema import Config
 from hermes_green.store.schema import FILE
@@ -128,14 +129,20 @@ class Application:
             self._metrics.spreads, lambda: self._lag.current_ms, lambda: self._upkeep.counts, self._clock
         )
         views = Views(self._gateway, self._page_chat, self._metrics.render, guard, logger, lab, self._history)
-        self._escalation = Escalation(
+        seldom: dict[str, Any] = dict(
             ledger=Ledger(states / "gateway.ledger", self._clock),
             offhub=self._offhub.call,
-            book=lambda child: self._house.members[child].dials.before_dial(handover=False),
-            probe=self._probe,
             restart=lambda: self.stop(EXIT_RESTART),
             clock=self._clock,
             log=logger,
+        )
+        self._weight = Weight(
+            **seldom, most=lambda: self._live.config.supervisor.max_rss_mb, resident=resident_mb
+        )
+        self._escalation = Escalation(
+            **seldom,
+            book=lambda child: self._house.members[child].dials.before_dial(handover=False),
+            probe=self._probe,
         )
         self._server = Server(config.http.host, config.http.port, views, logger)
 
@@ -306,10 +313,7 @@ class Application:
         """Everything that must turn has turned; also the moment to look at our own size."""
         self._watchdog.put_off()
         logs.tell_repeats()
-        most = self._live.config.supervisor.max_rss_mb
-        if most and resident_mb() > most:
-            logger.warning("{:.0f} MB are more than max_rss_mb {:.0f}: asking for a restart", resident_mb(), most)
-            self.stop(EXIT_RESTART)
+        self._weight.look()
 
     def _probe(self, child: str) -> tuple[bool, str]:
         """One dial of a child in a fresh process."""

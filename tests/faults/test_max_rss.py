@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+import gevent
+
 from tests.support.scene import QUICK, Scene, hermes
 from tests.support.stage import PATIENCE, Stage, until
 
@@ -34,3 +36,16 @@ def test_above_its_limit_it_drains_and_ends_with_75_and_below_it_never(stage: St
     scene.gateway.until_ready()
     assert scene.gateway.kill(signal.SIGTERM) == 0
     assert scene.texts("feishu") == ["echo: a turn in flight"], "and no chat heard of it"
+
+
+def test_a_limit_that_is_too_low_makes_no_storm_of_restarts(stage: Stage, seed: int) -> None:
+    scene = Scene(stage, gateway={"supervisor": {**QUICK, "max_rss_mb": 10, "stall_kill": 1}}, ready=False)
+    assert scene.gateway.popen.wait(timeout=40) == 75, scene.gateway.tail()
+    scene.gateway = stage.gateway()
+    scene.gateway.until_ready()
+    gevent.sleep(2)  # some proofs of life, and at each a look at its size
+    scene.say("feishu", "a", "are you there?")
+    scene.expect("feishu", "a", ["are you there?"])
+    said = [line for line in scene.gateway.log.read_text().splitlines() if "restarted for it" in line]
+    assert len(said) == 1 and "raise max_rss_mb" in said[0], said
+    assert scene.gateway.kill(signal.SIGTERM) == 0
