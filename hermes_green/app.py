@@ -129,8 +129,13 @@ class Application:
             self._metrics.spreads, lambda: self._lag.current_ms, lambda: self._upkeep.counts, self._clock
         )
         views = Views(self._gateway, self._page_chat, self._metrics.render, guard, logger, lab, self._history)
+        self._build_restarts(Ledger(states / "gateway.ledger", self._clock))
+        self._server = Server(config.http.host, config.http.port, views, logger)
+
+    def _build_restarts(self, ledger: Ledger) -> None:
+        """What may ask for a fresh process, and seldom does."""
         seldom: dict[str, Any] = dict(
-            ledger=Ledger(states / "gateway.ledger", self._clock),
+            ledger=ledger,
             offhub=self._offhub.call,
             restart=lambda: self.stop(EXIT_RESTART),
             clock=self._clock,
@@ -144,7 +149,6 @@ class Application:
             book=lambda child: self._house.members[child].dials.before_dial(handover=False),
             probe=self._probe,
         )
-        self._server = Server(config.http.host, config.http.port, views, logger)
 
     def _build_runtime(self, config: Config, worker: str) -> None:
         common: dict[str, Any] = dict(store=self._store, clock=self._clock, log=logger)
