@@ -33,6 +33,8 @@ def settled(adapter: Adapter, part: Part, error: SendRefused, locale: str, log: 
 def _said(name: str, error: SendRefused, locale: str) -> str:
     if error.limit is not None:
         return texts.say("file_too_large", locale, file=name, limit=f"{error.limit / _MIB:g} MiB")
+    if error.code == "file":  # it is ours, and not there: nobody was asked to take it
+        return texts.say("file_gone", locale, file=name)
     return texts.say("file_refused", locale, file=name, code=error.code)
 
 

@@ -43,6 +43,10 @@ _TEXTS: dict[str, dict[str, str]] = {
         "en": "[{file} was not sent: the platform does not take it ({code})]",
         "zh": "[{file} 未发送：平台拒收（{code}）]",
     },
+    "file_gone": {
+        "en": "[{file} was not sent: it cannot be read]",
+        "zh": "[{file} 未发送：文件无法读取]",
+    },
     "file_unread": {
         "en": "[{file} could not be read: files of up to {limit} can, while the platform gives them out, and soon]",
         "zh": "[{file} 无法读取：只能读取 {limit} 以内、且平台仍可及时提供的文件]",

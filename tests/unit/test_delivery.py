@@ -118,6 +118,8 @@ TOO_LARGE = SendRefused("x", limit=30 << 20)
         ("en", TOO_LARGE, "[a b.pdf was not sent: it is larger than the 30 MiB that are taken here]"),
         ("zh", TOO_LARGE, "[a b.pdf 未发送：超过此平台的上限 30 MiB]"),
         ("en", SendRefused("x", code="230013"), "[a b.pdf was not sent: the platform does not take it (230013)]"),
+        ("en", SendRefused("x", code="file"), "[a b.pdf was not sent: it cannot be read]"),
+        ("zh", SendRefused("x", code="file"), "[a b.pdf 未发送：文件无法读取]"),
     ],
 )
 def test_a_refused_file_is_said_in_its_place_and_kept_with_its_reason(rooms, locale, error, said):
