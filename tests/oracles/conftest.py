@@ -43,5 +43,5 @@ def run_client(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]
     yield start
     for child, log in running:
         child.kill()
-        child.wait(timeout=10)
+        child.wait(timeout=60)
         print(f"--- {log.name} (exit {child.returncode})\n{log.read_text(errors='replace')[-8000:]}")

@@ -10,8 +10,8 @@ import pytest
 from hermes_green.sim.qq import QQSim
 
 SDK = "qq-botpy==1.2.1"
-START = 60.0
-SOON = 20.0
+START = 120.0
+SOON = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_the_sdk_stays_on_op_7_and_resumes_when_it_is_closed(sim: QQSim, bot: An
 
 
 def test_the_sdk_begins_anew_after_op_9(sim: QQSim, bot: Any) -> None:
-    first = sim.wait("identify")
+    first = sim.wait("identify", timeout=SOON)
     sim.fault("op9", resumable=False)
     assert sim.wait("identify", first["n"], SOON)["session"] != first["session"]
     answered(sim, "after")

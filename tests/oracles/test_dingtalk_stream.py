@@ -10,8 +10,8 @@ import pytest
 from hermes_green.sim.dingtalk import DingTalkSim
 
 SDK = "dingtalk-stream==0.24.3"
-START = 60.0
-SOON = 20.0
+START = 120.0
+SOON = 60.0
 
 
 @pytest.fixture(scope="module")

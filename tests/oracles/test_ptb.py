@@ -12,8 +12,8 @@ import pytest
 from hermes_green.sim.telegram import TelegramSim
 
 LIBRARY = "python-telegram-bot==22.8"
-START = 60.0
-SOON = 20.0
+START = 120.0
+SOON = 60.0
 
 
 @pytest.fixture(scope="module")

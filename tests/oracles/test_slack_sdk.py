@@ -10,8 +10,8 @@ import pytest
 from hermes_green.sim.slack import SlackSim
 
 SDK = ("slack_sdk==3.47.0", "websocket-client==1.9.0")
-START = 60.0
-SOON = 20.0
+START = 120.0
+SOON = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def python(sdk_python: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def sim() -> Iterator[SlackSim]:
-    with SlackSim(ping_interval=1, redelivery="0.5,2,5", pong_within=10) as running:
+    with SlackSim(ping_interval=1, redelivery="0.5,2,5,5,5,5,5,5", pong_within=10) as running:
         yield running
 
 

@@ -18,8 +18,8 @@ from tests.support.virtualenv import CACHE
 
 PYTHON_SDK = "wecom-aibot-sdk==1.0.8"
 NODE_SDK = "@wecom/aibot-node-sdk@1.0.7"
-START = 60.0
-SOON = 20.0
+START = 120.0
+SOON = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def modules() -> Path:
 
 @pytest.fixture
 def sim() -> Iterator[WeComSim]:
-    with WeComSim(silence=3.0, kick_after=0.5) as running:
+    with WeComSim(silence=30.0, kick_after=0.5) as running:
         yield running
 
 

@@ -16,6 +16,7 @@ from typing import Any, Mapping
 
 import gevent
 import gevent.subprocess
+from gevent.lock import RLock
 
 from hermes_green.ops.shelter import place_of
 
@@ -105,6 +106,7 @@ class Sim(Process):
         super().__init__(argv, r"^sim \S+ (\S+)", home / f"sim-{platform}.log")
         self.platform = platform
         self._seen = 0
+        self._reading = RLock()
         self.entries: list[dict[str, Any]] = []
 
     def post(self, verb: str, **args: Any) -> Any:
@@ -131,9 +133,10 @@ class Sim(Process):
 
     def record(self, kind: str = "") -> list[dict[str, Any]]:
         """All that has happened so far."""
-        answer = http("GET", f"{self.url}/_sim/record?since={self._seen}")[1]
-        self._seen = answer["now"]
-        self.entries.extend(answer["events"])
+        with self._reading:  # two who read at once would have the same entries twice
+            answer = http("GET", f"{self.url}/_sim/record?since={self._seen}")[1]
+            self._seen = answer["now"]
+            self.entries.extend(answer["events"])
         return [entry for entry in self.entries if not kind or entry["kind"] == kind]
 
     def shown(self) -> list[tuple[str, str]]:
