@@ -97,7 +97,7 @@ class Checkout:
         for process in self.started:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
-            process.communicate(timeout=30)
+            process.communicate(timeout=60)
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,7 @@ def run(home: Path, *words: str) -> Done:
             cwd=home, env=env, stdin=subprocess.DEVNULL, stdout=to_out, stderr=to_err,
         )  # fmt: skip
         before = os.times()
-        child.wait(timeout=60)
+        child.wait(timeout=120)
         after = os.times()
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
     assert "Traceback" not in err.read_text(), err.read_text()
@@ -149,6 +149,6 @@ def test_no_verb_that_asks_imports_what_it_does_not_need(home: Path) -> None:
     code += f"print([name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=home, env={**clean_env(), "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "[]", done

@@ -9,7 +9,7 @@ import gevent
 import pytest
 
 from tests.support.scene import hermes
-from tests.support.stage import Stage, credentials
+from tests.support.stage import PATIENCE, Stage, credentials
 
 PLATFORMS = ("feishu", "qq", "dingtalk", "wecom", "telegram", "slack")
 SECRETS = {
@@ -30,7 +30,7 @@ def write(stage: Stage, name: str, values: dict[str, Any]) -> None:
 
 def examined(stage: Stage) -> tuple[int, list[dict[str, Any]]]:
     done = hermes(stage, "doctor", "--json")
-    assert done.seconds < 20, done.seconds
+    assert done.seconds < PATIENCE, done.seconds
     assert "Traceback" not in done.err, done.err
     said = done.json()
     assert said["ok"] == (done.code == 0)

@@ -21,8 +21,9 @@ def decide(event, context):
     if text.startswith("loud "): return {"decision": "rewrite", "text": text.upper()}
     if text == "crash": import os; os._exit(9)
     if text == "raise": raise ValueError("of a hook")
-    if text == "slow": time.sleep(60)
     if text == "odd": return "nonsense"
+def dawdle(event, context):
+    if context["text"] == "slow": time.sleep(60)
 '''
 # In Hermes Agent's own style: async, and in a directory.
 HANDLER = '''
@@ -49,20 +50,22 @@ def heard(path: Path) -> list[dict[str, Any]]:
 
 def test_a_hook_denies_rewrites_and_answers_and_costs_no_message_when_it_fails(stage: Stage) -> None:
     (stage.home / "deciding.py").write_text(DECIDING)
-    hook = {"event": "message:received", "run": "deciding:decide", "timeout": 1, "name": "judge"}
-    scene = Scene(stage, platforms=("feishu",), gateway={"supervisor": QUICK, "hooks": [hook]})
+    judge = {"event": "message:received", "run": "deciding:decide", "timeout": 60, "name": "judge"}
+    slow = {"event": "message:received", "run": "deciding:dawdle", "timeout": 1, "name": "dawdler"}
+    scene = Scene(stage, platforms=("feishu",), gateway={"supervisor": QUICK, "hooks": [judge, slow]})
     for text in ("quiet", "rude", "faq", "loud words", "plain"):
         scene.say("feishu", "d", text)
     scene.expect("feishu", "d", ["not in this tone", "it is in the manual", "LOUD WORDS", "plain"])
     failing = ["crash", "raise", "odd", "fine", "slow", "more"]
     for text in failing:
         scene.say("feishu", "f", text)
-    scene.expect("feishu", "f", failing, seconds=30)
-    (told,) = scene.gateway.status()["hooks"]
-    assert (told["hook"], told["failed"], told["late"]) == ("judge", 3, 1), told
+    scene.expect("feishu", "f", failing)
+    told = {each["hook"]: each for each in scene.gateway.status()["hooks"]}
+    assert (told["judge"]["failed"], told["judge"]["late"]) == (3, 0), told
+    assert told["dawdler"]["late"] >= 1, told  # on a busy machine that one may be late for other texts as well
     log = scene.gateway.log.read_text()
     assert "hook judge for message:received failed: ValueError: of a hook" in log
-    assert "hook judge for message:received was cut off after 1" in log
+    assert "hook dawdler for message:received was cut off after 1" in log
     assert scene.gateway.status()["dead"] == 0
     scene.no_violations()
 

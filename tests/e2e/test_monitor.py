@@ -176,12 +176,12 @@ def test_one_that_hangs_is_killed_all_the_same_for_that_is_a_failure_and_restart
     os.kill(first.pid, signal.SIGSTOP)
 
     def restart_on_failure() -> Any:
-        code = first.popen.wait(timeout=60)
+        code = first.popen.wait(timeout=PATIENCE)
         return stage.gateway() if code else None
 
     systemd = gevent.spawn(restart_on_failure)
-    done = Said(stage, "--once", "--force-restart", "--via", "systemd", more=manager.env)
-    second = systemd.get(timeout=30)
+    done = Said(stage, *QUICK, "--once", "--force-restart", "--via", "systemd", more=manager.env)
+    second = systemd.get(timeout=PATIENCE)
     assert first.popen.returncode == -signal.SIGKILL and "SIGTERM" not in done.out, done.out
     assert done.code == 0 and f"pid {first.pid} is now pid {second.pid}" in done.out, done.out
     assert manager.asked() == [["start", "hermes-green.service"]]
@@ -192,7 +192,7 @@ def test_a_gateway_that_nobody_looks_after_is_started_again_by_its_own_command(s
     first = stage.gateway("--replace")
     if how == "stopped":
         os.kill(first.pid, signal.SIGSTOP)
-    done = Said(stage, *(["--force-restart"] if how == "fine" else ["--once", "--force-restart"]))
+    done = Said(stage, *(["--force-restart"] if how == "fine" else [*QUICK, "--once", "--force-restart"]))
     found = re.search(rf"pid {first.pid} is now pid (\d+)", done.out)
     assert done.code == 0 and "through its own command" in done.out and found, done.out
     second = int(found[1])
@@ -308,7 +308,7 @@ def test_a_bots_lock_that_outlives_the_gateway_is_seen_though_only_the_gateway_k
     holder = gevent.subprocess.Popen(argv, env=env, stdin=pipe, stdout=pipe, start_new_session=True)
     try:
         assert holder.stdout.readline() == b"held\n"
-        killed = Said(stage, "--force-kill", "--deadline", "1", more={"HERMES_GREEN_STATE_DIR": ""})
+        killed = Said(stage, *QUICK, "--force-kill", "--deadline", "1", more={"HERMES_GREEN_STATE_DIR": ""})
         assert killed.code == 1 and "locks are free" not in killed.out and bot.name in killed.out, killed.out
     finally:
         os.killpg(holder.pid, signal.SIGKILL)

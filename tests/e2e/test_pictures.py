@@ -39,7 +39,7 @@ def take(trial: Trial, page: Page, language: str) -> None:
     for text in SAID[language]:
         trial.say(platform, text)
         whole = f"{ANSWERS}.filter((said) => said.trim() === {text!r}).length === 2"
-        page.until(whole, what="the answer", seconds=30)
+        page.until(whole, what="the answer")
     page.until("document.querySelector('[data-child=dingtalk]').classList.contains('wait')", what="the lost line")
     page.picture(FOLDER / f"page-{language}.png")
     page.prefer("dark")

@@ -65,7 +65,7 @@ class Typist:
     def _run(self, line: str) -> None:
         done = subprocess.run(
             ["bash", "-c", line], cwd=self._checkout.root, env=self._checkout.env, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=60,
+            capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         assert "error" not in done.stdout[:20], f"{line}\n{done.stdout}"

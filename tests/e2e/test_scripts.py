@@ -12,7 +12,8 @@ import urllib.request
 from pathlib import Path
 
 from tests.e2e.conftest import Checkout
-from tests.support.stage import ROOT, clean_env, http
+from tests.support.pulse import Pulse
+from tests.support.stage import ROOT, clean_env, http, until
 
 
 def ready(process: subprocess.Popen[str]) -> tuple[str, int]:
@@ -28,29 +29,29 @@ def test_the_gateway_comes_up_on_its_defaults_and_the_page_is_there(checkout: Ch
     process = checkout.start("scripts/run_gateway.sh")
     url, pid = ready(process)
     assert pid == process.pid, "the script has not given its place to the gateway"
-    page = urllib.request.urlopen(url + "/", timeout=10).read().decode()
+    page = urllib.request.urlopen(url + "/", timeout=60).read().decode()
     assert "<html" in page.lower()
-    deadline = time.monotonic() + 20
-    while http("GET", url + "/readyz")[0] != 200:
-        assert time.monotonic() < deadline
+    until(lambda: http("GET", url + "/readyz")[0] == 200, what="every child READY")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=60) == 0
 
 
 def test_a_second_start_installs_nothing_and_is_quick(checkout: Checkout) -> None:
-    started = time.monotonic()
-    process = checkout.start("scripts/run_gateway.sh")
-    ready(process)
-    print(f"start to serving: {time.monotonic() - started:.2f} s")
-    assert time.monotonic() - started < 10
+    with Pulse() as pulse:
+        started = time.time()
+        process = checkout.start("scripts/run_gateway.sh")
+        ready(process)
+        took = time.time() - started
+        print(f"start to serving: {took:.2f} s")
+        assert took < 10 + pulse.late(started)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert "installing" not in err
 
 
 def test_arguments_pass_through_and_the_last_conf_wins(checkout: Checkout) -> None:
     process = checkout.start("scripts/run_gateway.sh", "--conf", "nowhere")
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 78 and err.startswith("nowhere:1:1: ")
 
 
@@ -66,7 +67,7 @@ def test_the_environment_is_renewed_when_setup_cfg_has_changed(checkout: Checkou
 
 def test_the_script_needs_a_python_that_is_new_enough() -> None:
     code = f". {ROOT}/scripts/venv.sh; PATH=/nowhere PYTHON=; find_python; echo $?"
-    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "69\n" and "3.11" in done.stderr
 
 

@@ -44,7 +44,7 @@ def test_systemd_itself_finds_no_fault_with_the_unit(tmp_path):
     file.write_text(text.replace("User=hermes\n", ""))
     analyze = shutil.which("systemd-analyze")
     if analyze:
-        done = subprocess.run([analyze, "verify", str(file)], capture_output=True, text=True, timeout=30)
+        done = subprocess.run([analyze, "verify", str(file)], capture_output=True, text=True, timeout=120)
         told = [line for line in (done.stdout + done.stderr).splitlines() if file.name in line]
         assert told == [], told
     assert {line.partition("=")[0] for line in text.splitlines() if "=" in line and line[0] != "#"} <= KNOWN
@@ -59,7 +59,7 @@ def test_launchd_is_told_zero_for_a_wrong_configuration(tmp_path):
     conf.mkdir()
     (conf / "gateway.yaml").write_text("htp: {}\n")
     argv = [sys.executable, "-m", "hermes_green", "run", "--conf", str(conf), "--service", "launchd"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, env=clean_env(), cwd=ROOT)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, env=clean_env(), cwd=ROOT)
     assert done.returncode == 0 and "htp" in done.stderr and "78" in done.stderr
-    plain = subprocess.run(argv[:-2], capture_output=True, text=True, timeout=30, env=clean_env(), cwd=ROOT)
+    plain = subprocess.run(argv[:-2], capture_output=True, text=True, timeout=120, env=clean_env(), cwd=ROOT)
     assert plain.returncode == 78
