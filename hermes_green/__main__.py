@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 # Verbs that serve or open the store run greenlets; the others stay light and start fast.
@@ -10,11 +11,21 @@ _COOPERATIVE = frozenset({"run", "try", "sim", "dead", "sessions", "audit", "doc
 
 def main() -> int:
     """The console script ``hermes-green``."""
+    _open_streams()
     if _COOPERATIVE.intersection(sys.argv[1:]):
         _patch()
     from hermes_green import cli
 
     return cli.main(sys.argv[1:])
+
+
+def _open_streams() -> None:
+    """Who started us may have closed standard streams: what we open next must not take their place."""
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            setattr(sys, name, open(os.open(os.devnull, os.O_RDWR), mode))  # the lowest number that is free
 
 
 def _patch() -> None:

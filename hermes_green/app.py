@@ -26,7 +26,7 @@ from hermes_green.link.trust import trust
 from hermes_green.live import Live
 from hermes_green.nursery import Nursery
 from hermes_green.ops import log as logs
-from hermes_green.ops.files import FULL, write_private
+from hermes_green.ops.files import FULL, drop_output, write_private
 from hermes_green.ops.hublag import HubLag
 from hermes_green.ops.ledger import Ledger
 from hermes_green.ops.lock import state_dir
@@ -277,7 +277,11 @@ class Application:
             self._published.append(self._offhub.call(tell, config.conf_dir, config.data_dir, self._states, os.getpid()))
         except OSError as error:
             logger.warning("once data_dir is changed, no command will find this process: {}", error)
-        print(f"hermes-green ready {self._server.url} pid={os.getpid()}", flush=True)
+        try:
+            print(f"hermes-green ready {self._server.url} pid={os.getpid()}", flush=True)
+        except OSError as error:  # who wants to know finds it in gateway.json
+            logger.warning("standard output does not take the address: {}", error)
+            drop_output()
         self._notifier.ready(self._house.summary())
 
     def _shut_down(self) -> None:

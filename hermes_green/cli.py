@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
 import math
-import os
 import re
 import sys
 import time
@@ -14,6 +14,7 @@ from typing import Any, Sequence
 from hermes_green import record_verbs, verbs
 from hermes_green.core.errors import ConfError, HermesError, StoreBroken
 from hermes_green.core.machine import State
+from hermes_green.ops.files import FULL, drop_output
 from hermes_green.remote import NotRunning, Silent
 from hermes_green.settings.problem import ConfErrors
 
@@ -31,6 +32,10 @@ def main(argv: Sequence[str]) -> int:
     if arguments.verb is None:
         parser.print_help(sys.stderr)
         return verbs.USAGE
+    # What a terminal cannot show, or what is no text, must not end a command.
+    for stream, errors in ((sys.stdin, "replace"), (sys.stdout, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
     try:
         code: int = arguments.act(arguments)
         sys.stdout.flush()
@@ -54,8 +59,13 @@ def main(argv: Sequence[str]) -> int:
         verbs.say(f"{error}; install it with: {sys.executable} -m pip install hermes-green")
         return verbs.UNAVAILABLE
     except BrokenPipeError:
-        # The reader has seen enough (| head); without this, Python complains once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()  # the reader has seen enough (| head)
+        return verbs.FAILED
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        drop_output()
+        verbs.say(f"the disk is full: {error.strerror}")
         return verbs.FAILED
     except KeyboardInterrupt:
         return 130

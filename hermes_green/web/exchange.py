@@ -8,6 +8,8 @@ from http import HTTPStatus
 from typing import Any, Iterable, Mapping
 from urllib.parse import parse_qsl
 
+from hermes_green.core.loose import text_of
+
 MAX_BODY = 1_048_576  # bytes
 
 
@@ -142,5 +144,5 @@ def strings(data: Mapping[str, Any], required: Iterable[str], optional: Iterable
         elif not isinstance(value, str) or not value.strip():
             raise Problem(422, "bad_value", f"{name} must be a text that is not empty", field=name)
         else:
-            found[name] = value
+            found[name] = text_of(value)
     return found

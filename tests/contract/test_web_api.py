@@ -64,6 +64,13 @@ def test_a_send_is_accepted_with_an_id_that_can_be_asked_about(site):
     assert site.get("/api/send/s-9").status == 404
 
 
+def test_half_a_surrogate_pair_which_no_platform_takes_is_taken_out(site):
+    answer = site.post("/api/send", {**SEND, "text": "a\ud800b", "thread": "\udfff"})
+    assert answer.status == 202, answer.json()
+    (_, _, text, thread, _), _ = site.gateway.sends["k0"]
+    assert (text, thread) == ("a?b", "?")
+
+
 def test_the_same_key_is_the_same_send_and_another_body_under_it_is_refused(site):
     first = site.post("/api/send", SEND, Idempotency_Key="one")
     assert site.post("/api/send", SEND, Idempotency_Key="one").json() == first.json()
