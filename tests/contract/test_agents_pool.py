@@ -287,7 +287,7 @@ def test_memory_has_a_cap_and_ours_does_not_move(make: Make) -> None:
 
 
 def test_processes_without_end_end(make: Make, yard: Yard) -> None:
-    agent = make(HOSTILE)
+    agent = make(HOSTILE, timeout=5 * PATIENCE)
     said(agent.run(turn("x")))
     before = len(family(yard._warden._process.pid))
     begun = time.monotonic()

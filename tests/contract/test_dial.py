@@ -18,8 +18,6 @@ from tests.support.stage import PATIENCE
 from tests.support.tls import Authority, make_authority
 from tests.support.wsserver import BINARY, Peer, WsServer, close_frame, echo, frame
 
-QUICK = DialOptions(dns=0.5, connect=0.5, tls=0.5, upgrade=0.5, write=0.5)
-
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
@@ -134,7 +132,7 @@ def test_a_server_that_is_not_there() -> None:
 
 def test_a_name_that_does_not_exist() -> None:
     with pytest.raises(LinkLost, match="looking up nosuch.invalid"):
-        dial("ws://nosuch.invalid/?ticket=s3cret", QUICK)
+        dial("ws://nosuch.invalid/?ticket=s3cret", DialOptions(dns=0.5))
 
 
 def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +167,7 @@ def test_a_lookup_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(dialling.monkey, "get_original", lambda *any: hang)
     try:
-        late("ws://some.example/?ticket=s3cret", QUICK, "looking up some.example took longer than 0.5 s")
+        late("ws://some.example/?ticket=s3cret", DialOptions(dns=0.5), "looking up some.example took longer than 0.5 s")
     finally:
         over.append(True)
 
@@ -184,19 +182,19 @@ def test_a_connect_that_hangs_is_given_up() -> None:
         filler.setblocking(False)
         filler.connect_ex(full.getsockname())
         fillers.append(filler)
-    late(f"ws://127.0.0.1:{full.getsockname()[1]}/", QUICK, "connecting to 127.0.0.1")
+    late(f"ws://127.0.0.1:{full.getsockname()[1]}/", DialOptions(connect=0.5), "connecting to 127.0.0.1")
     for each in (full, *fillers):
         each.close()
 
 
 def test_a_tls_handshake_that_hangs_is_given_up(authority: Authority) -> None:
     with WsServer(hold) as server:
-        late(server.url.replace("ws:", "wss:"), QUICK, "TLS handshake with 127.0.0.1 took longer")
+        late(server.url.replace("ws:", "wss:"), DialOptions(tls=0.5), "TLS handshake with 127.0.0.1 took longer")
 
 
 def test_an_upgrade_that_hangs_is_given_up() -> None:
     with WsServer(hold) as server:
-        late(server.url, QUICK, "upgrade at 127.0.0.1 took longer")
+        late(server.url, DialOptions(upgrade=0.5), "upgrade at 127.0.0.1 took longer")
 
 
 def test_an_upgrade_that_drips_is_given_up() -> None:
@@ -206,7 +204,7 @@ def test_an_upgrade_that_drips_is_given_up() -> None:
             gevent.sleep(0.05)
 
     with WsServer(drip) as server:
-        late(server.url, QUICK, "upgrade at 127.0.0.1 took longer")
+        late(server.url, DialOptions(upgrade=0.5), "upgrade at 127.0.0.1 took longer")
 
 
 def test_an_upgrade_that_floods_is_given_up() -> None:
@@ -217,7 +215,7 @@ def test_an_upgrade_that_floods_is_given_up() -> None:
             peer.send(b"X-Header: " + b"x" * 1000 + b"\r\n")
 
     with WsServer(flood) as server:
-        late(server.url, QUICK, "upgrade at 127.0.0.1")
+        late(server.url, DialOptions(upgrade=0.5), "upgrade at 127.0.0.1")
 
 
 @pytest.mark.parametrize("kind", [HttpProxy, Socks5Proxy])
