@@ -7,7 +7,7 @@ set -uo pipefail
 ensure_venv test test || exit
 cd "$root" || exit
 case "${1:-30}" in
-    *[!0-9.]*) sed -n '2,4s/^# //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+    "" | . | *[!0-9.]* | *.*.*) sed -n '2,4s/^# //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac
 export HERMES_GREEN_SOAK_MINUTES=${1:-30}
 exec "$root/.venv/bin/python" -m gevent.monkey --module pytest -q -s -p no:cacheprovider tests/faults/test_soak.py </dev/null
