@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ _BLANKS = re.compile(r"[ \t]+")
 _JOINER = "\u200d"
 # Characters that are kept for the line which closes a fence, and for marks that take more once they are rendered.
 _SPARE = 100
+# Python reads a codec from disk when it is first asked for: not with the first message, when nothing may wait.
+codecs.lookup("utf-16-le")
 
 
 def measure(text: str, unit: Unit) -> int:

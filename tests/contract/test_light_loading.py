@@ -28,3 +28,16 @@ def test_the_sdk_s_frames_load_light_and_the_whole_of_it_loads_afterwards():
         "assert dingtalk_stream.Card_Callback_Router_Topic == wire.CARD\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+def test_the_first_message_loads_nothing_from_the_disk_any_more():
+    code = (
+        "import json, sys\n"
+        "from hermes_green.adapters.telegram import adapter, parse\n"
+        "from hermes_green.core.model import Unit\n"
+        "from hermes_green.core.text import measure\n"
+        "loaded = set(sys.modules)\n"
+        "assert measure('\U0001f600', Unit.UTF16) == 2\n"
+        "assert set(sys.modules) == loaded, set(sys.modules) - loaded\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
