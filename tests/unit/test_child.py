@@ -104,7 +104,7 @@ def test_a_disk_that_hangs_keeps_neither_the_supervisor_nor_the_reader_of_a_link
     child = bench.child(adapter, dials=Hung())
     eventually(lambda: child.state is State.READY)
     adapter.links[0].end(AuthRejected("revoked"))
-    eventually(lambda: child.state is State.HALTED, 1)
+    eventually(lambda: child.state is State.HALTED)
 
 
 def test_a_child_that_is_halted_while_it_waits_for_its_next_dial_does_not_dial_then(bench):

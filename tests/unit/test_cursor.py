@@ -135,7 +135,7 @@ def test_who_waits_is_woken_when_the_last_is_committed(port, cursor):
     gevent.idle()
     assert not waiting.ready() and cursor.committed == 5
     port.commit()
-    assert waiting.get(timeout=5) is True and cursor.committed == 6
+    assert waiting.get(timeout=60) is True and cursor.committed == 6
 
 
 def test_who_waits_is_woken_by_the_end(port, cursor):
@@ -143,7 +143,7 @@ def test_who_waits_is_woken_by_the_end(port, cursor):
     waiting = gevent.spawn(cursor.settle, 10)
     gevent.idle()
     cursor.end()
-    assert waiting.get(timeout=5) is True and cursor.committed == 4
+    assert waiting.get(timeout=60) is True and cursor.committed == 4
 
 
 def test_a_store_that_is_away_is_not_waited_for_for_ever(port, cursor):

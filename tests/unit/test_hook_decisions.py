@@ -6,6 +6,7 @@ from typing import Any, Mapping
 
 import gevent
 import pytest
+from gevent.event import Event
 
 from hermes_green.agents import hookdirs
 from hermes_green.core.errors import AgentFailed
@@ -157,10 +158,15 @@ def test_a_directory_that_is_not_there_holds_none(tmp_path) -> None:
 
 def test_what_a_hook_is_told_of_one_chat_comes_in_order_and_chats_do_not_wait_for_each_other() -> None:
     told: list[tuple[str, int]] = []
+    others = Event()
 
     def slower_at_first(context: Mapping[str, Any]) -> None:
-        gevent.sleep(0.01 if context["number"] == 0 and context["chat_id"] == "a" else 0)
+        gevent.sleep(0)
+        if (context["chat_id"], context["number"]) == ("a", 0):
+            assert others.wait(4)
         told.append((context["chat_id"], context["number"]))
+        if told[-1] == ("b", 2):
+            others.set()
 
     hooks = Hooks([hook(slower_at_first, event="agent:*")], Log())
     for number in range(3):

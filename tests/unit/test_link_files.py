@@ -57,7 +57,7 @@ def test_a_disk_that_hangs_is_asked_again_later_and_holds_nobody_else(tmp_path, 
     path.write_bytes(b"hello")
 
     def hang(path):
-        answers.wait(10)
+        answers.wait(60)
         file, size = opened(path)
         closed.append(file)
         return file, size
@@ -69,7 +69,7 @@ def test_a_disk_that_hangs_is_asked_again_later_and_holds_nobody_else(tmp_path, 
         with pytest.raises(SendRetry, match="has not answered"):
             read_file({"path": str(path)}, 5)
     answers.set()
-    monkeypatch.setattr(disk, "WITHIN", 10)
+    monkeypatch.setattr(disk, "WITHIN", 60)
     monkeypatch.setattr(disk, "_open", opened)
     assert read_file({"path": str(path)}, 5) == ("a.txt", b"hello")
     eventually(lambda: len(closed) >= 4 and all(file.closed for file in closed))

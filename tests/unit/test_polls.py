@@ -58,7 +58,7 @@ def test_leaving_ends_whatever_waits_and_nothing_more_is_asked(waits: Callable[[
     life = lived(talk)
     assert not life.dead
     talk.leave()
-    life.get(timeout=5)
+    life.get(timeout=60)
     assert len(talk.told) == 1
 
 

@@ -2,6 +2,7 @@
 
 import gevent
 import pytest
+from gevent.event import Event
 
 from hermes_green.agents import frames
 from hermes_green.core.errors import AgentFailed, SendRefused
@@ -101,11 +102,13 @@ def test_a_platform_that_is_slow_to_tell_is_not_waited_for(make, monkeypatch):
 
 
 def test_messages_that_are_one_turn_come_each_after_what_it_quotes(make):
-    rooms = make(mode="merge", agent=ScriptedAgent(lambda turn: gevent.sleep(0.008)))
+    gate = Event()
+    rooms = make(mode="merge", agent=ScriptedAgent(lambda turn: gate.wait() and None))
     say(rooms, "first", None)
     eventually(lambda: rooms.agent.turns)
     say(rooms, "a", Quote("one"), 2)
     say(rooms, "b", Quote("two"), 3)
+    gate.set()
     turn = turn_of(rooms, 2)
     assert (turn.text, turn.quote) == ("> one\n\na\n> two\n\nb", None)
 

@@ -15,11 +15,10 @@ from hermes_green.store.sqlite import SqliteStore
 from tests.support.children import Bench, eventually
 from tests.support.rooms import Rooms, ScriptedAgent
 
-SOON = 3  # a row that nobody works on is found after 300 s
-
 
 class Group:
-    """A house and its rooms; ``say`` what the group reads, under either id; ``gate`` holds the turns."""
+    """A house and its rooms; ``say`` what the group reads, under either id; ``gate`` holds the turns.
+    Nobody here waits until a row that nobody works on is found, which takes 300 s."""
 
     def __init__(self, store, **rooms):
         self.store, self.gate = store, Event()
@@ -46,7 +45,7 @@ class Group:
             self.rooms.say(text, chat, kind="group", **more)
 
     def busy(self, turns=1):
-        eventually(lambda: self.rooms.agent.running == turns, SOON)
+        eventually(lambda: self.rooms.agent.running == turns)
 
     @property
     def asked(self):
@@ -85,10 +84,10 @@ def test_what_is_said_under_a_chats_new_id_is_answered_as_soon_as_the_turn_of_th
     gevent.sleep(0.01)
     assert here.asked == ["first"]
     here.gate.set()
-    eventually(lambda: len(here.answers) == 4, SOON)
+    eventually(lambda: len(here.answers) == 4)
     assert here.asked == ["first", "second", "third", "fourth"] and here.rooms.agent.most == 1
     assert here.answers == [("new", f"re: {text}") for text in here.asked]
-    eventually(lambda: not here.rooms.lanes._lanes, SOON)
+    eventually(lambda: not here.rooms.lanes._lanes)
 
 
 def test_the_answer_of_a_turn_leaves_at_once_though_its_chat_has_another_id_by_then(group):
@@ -98,7 +97,7 @@ def test_the_answer_of_a_turn_leaves_at_once_though_its_chat_has_another_id_by_t
     here.context.rekey("old", "new")
     gevent.sleep(0.005)
     here.gate.set()
-    eventually(lambda: here.answers == [("new", "re: only")], SOON)
+    eventually(lambda: here.answers == [("new", "re: only")])
 
 
 def test_a_turn_is_stopped_told_of_and_counted_under_the_new_id_of_its_chat(group):
@@ -108,17 +107,17 @@ def test_a_turn_is_stopped_told_of_and_counted_under_the_new_id_of_its_chat(grou
     here.context.rekey("old", "new")
     gevent.sleep(0.005)  # what waits has been counted anew
     here.say("/status", chat="new")
-    eventually(lambda: here.answers, SOON)
+    eventually(lambda: here.answers)
     assert here.answers.pop() == ("new", "one: READY. Answering: yes. Waiting: 1.")
     here.say("third", "too much", chat="new")
-    eventually(lambda: [letter.text for letter in here.store.dead()] == ["too much"], SOON)
+    eventually(lambda: [letter.text for letter in here.store.dead()] == ["too much"])
     here.gate.set()
     here.gate.clear()
     here.busy()
     here.say("/stop", chat="new")
-    eventually(lambda: ("new", "Stopped.") in here.answers, SOON)
+    eventually(lambda: ("new", "Stopped.") in here.answers)
     here.gate.set()
-    eventually(lambda: ("new", "re: third") in here.answers, SOON)
+    eventually(lambda: ("new", "re: third") in here.answers)
     assert not here.store.sessions_waiting() and here.rooms.agent.most == 1
 
 
@@ -128,9 +127,9 @@ def test_a_message_interrupts_the_turn_of_its_chat_whichever_id_that_began_under
     here.busy()
     here.context.rekey("old", "new")
     here.say("no, this", chat="new")
-    eventually(lambda: here.asked == ["first", "no, this"], SOON)
+    eventually(lambda: here.asked == ["first", "no, this"])
     here.gate.set()
-    eventually(lambda: here.answers == [("new", "re: no, this")], SOON)
+    eventually(lambda: here.answers == [("new", "re: no, this")])
 
 
 def test_two_turns_that_are_one_chats_by_now_both_end_and_what_follows_waits_for_both(group):
@@ -142,13 +141,13 @@ def test_two_turns_that_are_one_chats_by_now_both_end_and_what_follows_waits_for
     here.context.rekey("old", "new")
     here.say("c", chat="new")
     gates["new"].set()
-    eventually(lambda: here.rooms.agent.running == 1, SOON)
+    eventually(lambda: here.rooms.agent.running == 1)
     gevent.sleep(0.01)
     assert sorted(here.asked) == ["a1", "b1"]
     gates["old"].set()
-    eventually(lambda: len(here.answers) == 5, SOON)
+    eventually(lambda: len(here.answers) == 5)
     assert here.asked[2:] == ["a2", "b2", "c"] and here.rooms.agent.most == 2
-    eventually(lambda: not here.rooms.lanes._lanes, SOON)
+    eventually(lambda: not here.rooms.lanes._lanes)
 
 
 def test_what_was_said_under_an_old_id_and_comes_after_the_change_belongs_to_the_new_one(group):
@@ -176,7 +175,7 @@ def test_a_lane_that_asks_while_its_chat_changes_its_id_asks_again(group):
     here.gate.set()
     here.rooms.say("first", "old", route=False)
     here.rooms.lanes.offer("one:old")
-    eventually(lambda: here.answers == [("new", "re: first")], SOON)
+    eventually(lambda: here.answers == [("new", "re: first")])
 
 
 @pytest.mark.parametrize("end", ["killed", "stopped"])
@@ -194,10 +193,10 @@ def test_an_end_of_the_process_after_a_chat_has_changed_its_id_loses_nothing_and
         before.house._looking.kill()
     assert store.sessions_waiting() == {"one:new": 3}
     after = group(store)
-    eventually(lambda: after.asked == ["first"], SOON)
+    eventually(lambda: after.asked == ["first"])
     assert after.rooms.agent.turns[0].attempt == (1 if end == "stopped" else 2)
     after.say("fourth", chat="new")
     after.gate.set()
-    eventually(lambda: len(after.answers) == 4, SOON)
+    eventually(lambda: len(after.answers) == 4)
     assert after.asked == ["first", "second", "third", "fourth"] and after.rooms.agent.most == 1
     assert [chat for chat, _ in after.answers] == ["new"] * 4

@@ -140,7 +140,7 @@ def test_a_full_queue_leaves_all_that_was_not_handed_in_yet(bench, tmp_path) -> 
     child = bench.child(adapter, shelter=shelter)
     eventually(lambda: child.state is State.WAITING)
     bench.store.away = False
-    eventually(lambda: len(texts(bench)) == 1_100 and child.state is State.READY, 10)
+    eventually(lambda: len(texts(bench)) == 1_100 and child.state is State.READY)
     assert texts(bench) == list(map(str, range(1_100)))
 
 

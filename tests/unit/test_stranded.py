@@ -63,27 +63,27 @@ def come(store):
 
 
 def nothing_waits(rooms):
-    eventually(lambda: rooms.store.counts(rooms.clock.wall()).inbox == 0, 3)
+    eventually(lambda: rooms.store.counts(rooms.clock.wall()).inbox == 0)
 
 
 def test_talk_that_is_not_for_the_bot_takes_no_turn_from_what_is(come):
     rooms, arrive = come(access=GROUP)
     arrive(("chatter", False), ("more", False), ("hello", True))
-    eventually(lambda: rooms.texts == ["re: hello"], 3)
+    eventually(lambda: rooms.texts == ["re: hello"])
     nothing_waits(rooms)
 
 
 def test_talk_in_a_group_where_nobody_need_mention_the_bot_is_merged_with_what_mentions_it(come):
     rooms, arrive = come(access=Access(group="open", require_mention=False), mode="merge")
     arrive(("hello", True), ("and", False))
-    eventually(lambda: rooms.texts == ["re: hello\nand"], 3)
+    eventually(lambda: rooms.texts == ["re: hello\nand"])
     nothing_waits(rooms)
 
 
 def test_a_command_that_comes_with_a_message_is_answered_and_so_is_the_message(come):
     rooms, arrive = come()
     arrive(("/whoami", True), ("hello", True))
-    eventually(lambda: len(rooms.texts) == 2, 3)
+    eventually(lambda: len(rooms.texts) == 2)
     assert "re: hello" in rooms.texts
     nothing_waits(rooms)
 
@@ -97,7 +97,7 @@ def test_a_message_is_answered_though_its_lane_was_faster_than_those_that_pass_i
     arrive(("hello", True))
     gevent.sleep(0.05)
     held.set()
-    eventually(lambda: rooms.texts == ["re: hello"], 3)
+    eventually(lambda: rooms.texts == ["re: hello"])
     nothing_waits(rooms)
 
 
@@ -114,14 +114,14 @@ def test_a_command_is_answered_though_its_lane_was_faster_than_those_that_pass_i
     gate = Event()
     rooms, arrive = come(agent=ScriptedAgent(lambda turn: gate.wait()))
     arrive(("long", True))
-    eventually(lambda: rooms.agent.running, 3)
+    eventually(lambda: rooms.agent.running)
     event = held(rooms)
     arrive((text, True), ("next", True))
-    eventually(lambda: rooms.lanes.waiting("one:g") == 2, 3)
+    eventually(lambda: rooms.lanes.waiting("one:g") == 2)
     gate.set()
-    eventually(lambda: len(rooms.texts) >= 2, 3)
+    eventually(lambda: len(rooms.texts) >= 2)
     event.set()
-    eventually(lambda: len(rooms.texts) == 3, 3)
+    eventually(lambda: len(rooms.texts) == 3)
     assert rooms.texts[0] == "re: long" and "re: next" in rooms.texts
     assert [answer for answer in rooms.texts if said in answer]
     nothing_waits(rooms)
@@ -133,7 +133,7 @@ def test_a_limit_holds_for_the_messages_of_one_batch_in_several_chats_too(come):
     event = held(rooms)
     for chat in "abcd":
         arrive((f"to {chat}", True), chat=chat)
-    eventually(lambda: len(rooms.texts) >= 2, 3)
+    eventually(lambda: len(rooms.texts) >= 2)
     gevent.sleep(0.05)
     event.set()
     nothing_waits(rooms)
@@ -144,7 +144,7 @@ def test_a_limit_holds_for_the_messages_of_one_batch_that_would_be_one_turn(come
     rooms, arrive = come(policy={"limits": Rules(user=Limit(messages_per_minute=2))}, mode="merge")
     event = held(rooms)
     arrive(*((text, True) for text in "abcd"))
-    eventually(lambda: rooms.texts, 3)
+    eventually(lambda: rooms.texts)
     event.set()
     nothing_waits(rooms)
     assert "\n".join(turn.text for turn in rooms.agent.turns) == "a\nb"
@@ -161,26 +161,26 @@ def test_who_wrote_too_much_in_one_go_is_told_so_once_whoever_gets_to_the_rows_f
     if passes:
         event.set()
     arrive(*((text, True) for text in "abcd"))
-    eventually(lambda: len(rooms.texts) == 2, 3)
+    eventually(lambda: len(rooms.texts) == 2)
     event.set()
     nothing_waits(rooms)
-    eventually(lambda: rooms.store.counts(rooms.clock.wall()).outbox == 0, 3)
+    eventually(lambda: rooms.store.counts(rooms.clock.wall()).outbox == 0)
     assert sorted(rooms.texts) == sorted(["re: a\nb", TOO_MUCH])
     ends = {line.message_id: (line.state, line.delivered) for line in rooms.store.audit(0)}
     assert (ends.pop("a"), ends.pop("b")) == (("done", 0), ("done", 1))
     assert sorted(ends.values()) == [("refused", 0), ("refused", 1)]
     assert not rooms.desk._aside
-    eventually(lambda: not rooms.lanes.waiting("one:g"), 3)
+    eventually(lambda: not rooms.lanes.waiting("one:g"))
 
 
 def test_who_wrote_nothing_but_too_much_is_told_so_once_where_the_lane_was_faster(come):
     rooms, arrive = come(policy={"limits": Rules(user=Limit(messages_per_minute=1))}, mode="merge")
     arrive(("a", True))
-    eventually(lambda: rooms.texts == ["re: a"], 3)
+    eventually(lambda: rooms.texts == ["re: a"])
     event = held(rooms)
     arrive(("b", True), ("c", True), ("d", True))
     rooms.lanes.offer("one:g", 3)
-    eventually(lambda: rooms.texts == ["re: a", TOO_MUCH], 3)
+    eventually(lambda: rooms.texts == ["re: a", TOO_MUCH])
     event.set()
     nothing_waits(rooms)
     assert len(rooms.agent.turns) == 1 and rooms.texts[1:] == [TOO_MUCH]
@@ -191,7 +191,7 @@ def test_what_bots_said_too_much_of_in_one_go_is_refused_and_no_part_of_the_turn
     rooms, arrive = come(access=Access(dm="open", group="open", bots=True), mode="merge")
     event = held(rooms)
     arrive(*((text, True) for text in "abcd"), bot=True)
-    eventually(lambda: rooms.texts == ["re: a\nb"], 3)
+    eventually(lambda: rooms.texts == ["re: a\nb"])
     event.set()
     nothing_waits(rooms)
     assert [line.state for line in rooms.store.audit(0)] == ["done", "done", "refused", "refused"]
@@ -202,19 +202,19 @@ def test_rows_are_taken_apart_once_the_store_is_back(come, store):
     event, detach, away = held(rooms), store.detach, [StoreAway("full")] * 2
     store.detach = lambda *args: detach(*args) if not away else away_now(away)
     arrive(*((text, True) for text in "abc"))
-    eventually(lambda: len(rooms.texts) == 2, 3)
+    eventually(lambda: len(rooms.texts) == 2)
     event.set()
     nothing_waits(rooms)
     assert sorted(rooms.texts) == sorted(["re: a\nb", TOO_MUCH]) and not away
     assert not rooms.desk._aside
-    eventually(lambda: not rooms.lanes.waiting("one:g"), 3)
+    eventually(lambda: not rooms.lanes.waiting("one:g"))
 
 
 def test_a_bug_that_a_lane_meets_before_its_turn_leaves_no_row_to_nobody(come, monkeypatch):
     rooms, arrive = come()
     monkeypatch.setattr(rooms.desk, "_left_over", lambda lease: 1 / 0)
     arrive(("a", True), ("b", True))
-    eventually(lambda: rooms.texts == ["re: a", "re: b"], 3)
+    eventually(lambda: rooms.texts == ["re: a", "re: b"])
     nothing_waits(rooms)
 
 
@@ -227,7 +227,7 @@ def test_a_line_about_too_much_that_cannot_be_made_costs_the_others_no_answer(co
     event, render = held(rooms), rooms.adapter.render
     rooms.adapter.render = lambda reply: 1 / 0 if reply.text == TOO_MUCH else render(reply)
     arrive(*((text, True) for text in "abc"))
-    eventually(lambda: rooms.texts == ["re: a\nb"], 3)
+    eventually(lambda: rooms.texts == ["re: a\nb"])
     event.set()
     nothing_waits(rooms)
     assert [line.state for line in rooms.store.audit(0)] == ["done", "done", "dead"]
@@ -237,12 +237,12 @@ def test_to_take_up_what_waits_a_second_time_crowds_nobody(come):
     gate = Event()
     rooms, arrive = come(agent=ScriptedAgent(lambda turn: gate.wait()), queue=4)
     arrive(("a", True), ("b", True), ("c", True))
-    eventually(lambda: rooms.lanes.busy("one:g") is not None, 3)
+    eventually(lambda: rooms.lanes.busy("one:g") is not None)
     for _ in range(3):
         rooms.lanes.offer_all(rooms.store.sessions_waiting())
     arrive(("d", True))
     gate.set()
-    eventually(lambda: rooms.texts == ["re: a", "re: b", "re: c", "re: d"], 3)
+    eventually(lambda: rooms.texts == ["re: a", "re: b", "re: c", "re: d"])
     assert not rooms.store.dead()
 
 
@@ -250,7 +250,7 @@ def test_a_refusal_that_cannot_be_written_ends_its_row_as_a_dead_letter(come):
     rooms, arrive = come()
     rooms.adapter.render = lambda reply: 1 / 0
     arrive(("/whoami", True))
-    eventually(lambda: [letter.text for letter in rooms.store.dead()] == ["/whoami"], 3)
+    eventually(lambda: [letter.text for letter in rooms.store.dead()] == ["/whoami"])
     nothing_waits(rooms)
 
 
@@ -272,10 +272,10 @@ def test_a_message_that_cannot_be_written_waits_for_a_store_that_is_away_and_let
     seen = []
     gevent.spawn_later(0.01, lambda: seen.append(len(away)))
     arrive(("bad", True))
-    eventually(lambda: not away, 3)
+    eventually(lambda: not away)
     assert seen == [2], "what else was due ran between the first try and the last"
     arrive(("good", True))
-    eventually(lambda: rooms.texts == ["re: good"], 3)
+    eventually(lambda: rooms.texts == ["re: good"])
     assert store.counts(rooms.clock.wall()).quarantine == 1
 
 
@@ -283,7 +283,7 @@ def test_what_was_refused_stays_out_of_a_merged_turn_though_it_was_asked_for_bef
     rules, gate = Rules(user=Limit(messages_per_minute=2)), Event()
     rooms, arrive = come(agent=ScriptedAgent(lambda turn: gate.wait()), mode="merge", policy={"limits": rules})
     arrive(("long", True))
-    eventually(lambda: rooms.agent.running, 3)
+    eventually(lambda: rooms.agent.running)
     event, take = held(rooms), rooms.desk.take
 
     def late(lease):
@@ -293,7 +293,7 @@ def test_what_was_refused_stays_out_of_a_merged_turn_though_it_was_asked_for_bef
 
     rooms.desk.take = late
     arrive(("a", True), ("b", True), ("c", True))
-    eventually(lambda: len(rooms.store.sessions_waiting()) == 1 and rooms.lanes.waiting("one:g") == 2, 3)
+    eventually(lambda: len(rooms.store.sessions_waiting()) == 1 and rooms.lanes.waiting("one:g") == 2)
     gate.set()
     nothing_waits(rooms)
     assert [turn.text for turn in rooms.agent.turns] == ["long", "a"]
@@ -310,7 +310,7 @@ def test_a_bug_that_one_message_meets_costs_no_other_its_answer(come, step, monk
         arrive((text, True), chat=f"to {text}")
     gevent.sleep(0.01)
     arrive(("later", True), chat="h")
-    eventually(lambda: {"re: good", "re: better", "re: later"} <= set(rooms.texts), 3)
+    eventually(lambda: {"re: good", "re: better", "re: later"} <= set(rooms.texts))
 
 
 @pytest.mark.parametrize("known", ["after", "meanwhile", "before"])
@@ -327,15 +327,15 @@ def test_a_repeat_of_what_an_earlier_process_took_costs_no_later_message_its_ans
     arrive(("g old", True), ("g old", True))
     if known == "meanwhile":
         take_up()
-    eventually(lambda: rooms.agent.running == 1, 3)
+    eventually(lambda: rooms.agent.running == 1)
     if known == "after":
         take_up()
     arrive(("new", True))
-    eventually(lambda: store.counts(rooms.clock.wall()).inbox == 2, 3)
+    eventually(lambda: store.counts(rooms.clock.wall()).inbox == 2)
     gate.set()
-    eventually(lambda: rooms.texts == ["re: old", "re: new"], 3)
+    eventually(lambda: rooms.texts == ["re: old", "re: new"])
     nothing_waits(rooms)
-    eventually(lambda: not rooms.lanes._lanes, 3)
+    eventually(lambda: not rooms.lanes._lanes)
 
 
 def test_a_new_message_that_comes_before_what_waits_is_known_leaves_nothing_behind(come, store):
@@ -344,5 +344,5 @@ def test_a_new_message_that_comes_before_what_waits_is_known_leaves_nothing_behi
     waiting = store.sessions_waiting()  # read before the new one, heeded after it
     arrive(("new", True))
     rooms.lanes.offer_all(waiting)
-    eventually(lambda: rooms.texts == ["re: old", "re: new"], 3)
+    eventually(lambda: rooms.texts == ["re: old", "re: new"])
     nothing_waits(rooms)
