@@ -62,6 +62,9 @@ def main(argv: Sequence[str]) -> int:
         drop_output()  # the reader has seen enough (| head)
         return verbs.FAILED
     except OSError as error:
+        if isinstance(error, PermissionError) and arguments.verb not in ("run", "try"):
+            verbs.say(f"{error.filename}: {error.strerror}; run this as the user that the gateway runs as")
+            return verbs.FAILED
         if error.errno not in FULL:
             raise
         drop_output()

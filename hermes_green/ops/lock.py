@@ -152,7 +152,7 @@ def owner(path: str | os.PathLike[str]) -> Owner | None:
     for _ in range(4):
         try:
             fd = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             if _free(fd):

@@ -99,9 +99,13 @@ class _Reading:
         return Config(conf_dir=self._dir, children=tuple(children), **values)
 
     def _need_directory(self) -> None:
-        if not self._dir.is_dir():
-            help = known_keys(Gateway)["data_dir"]
+        what = ""
+        if not os.path.isdir(self._dir):
             what = "there is no such directory; --conf DIR names the one that holds gateway.yaml"
+        elif not os.access(self._dir, os.R_OK | os.X_OK):
+            what = "the directory cannot be read by this user"
+        if what:
+            help = known_keys(Gateway)["data_dir"]
             raise ConfErrors([Problem(Spot(str(self._dir)), what, "data_dir", help)])
 
     def _file(self, name: str, declaration: type) -> Table:

@@ -61,6 +61,11 @@ def test_a_killed_owner_leaves_no_lock_behind(tmp_path, holder):
     FileLock(tmp_path / "x.lock").acquire()
 
 
+def test_what_cannot_be_there_is_held_by_nobody(tmp_path):
+    (tmp_path / "file").touch()
+    assert owner(tmp_path / "file" / "x.lock") is None and owner(tmp_path / "none" / "x.lock") is None
+
+
 def test_a_program_the_owner_started_does_not_inherit_the_lock(tmp_path, holder):
     first = holder(tmp_path / "x.lock", "3")
     first.kill()

@@ -16,7 +16,7 @@ from typing import Any
 import gevent
 import pytest
 
-from hermes_green import __version__
+from hermes_green import __version__, cli
 from tests.support.stage import PATIENCE, ROOT, Stage, clean_env, until
 
 
@@ -48,6 +48,28 @@ def test_the_version_is_told_in_words_and_in_json(stage: Stage) -> None:
 @pytest.mark.parametrize("words", [[], ["bogus"], ["adapters"], ["status", "--wait", "HAPPY"], ["send", "web"]])
 def test_what_is_not_a_command_is_a_usage_error(stage: Stage, words: list[str]) -> None:
     assert verb(stage, *words).code == 2
+
+
+@pytest.mark.parametrize("words", [["status"], ["sessions", "list"], ["stop"]])
+def test_a_command_of_another_user_is_told_whose_it_is(tmp_path: Path, monkeypatch: Any, capsys: Any, words: Any) -> None:
+    real = os.open
+
+    def closed(path: Any, *more: Any, **options: Any) -> int:
+        if str(path).endswith("gateway.lock"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *more, **options)
+
+    monkeypatch.setattr("hermes_green.ops.lock.os.open", closed)
+    assert cli.main([*words, "--conf", str(tmp_path)]) == 1
+    told = capsys.readouterr()
+    assert told.out == "" and "gateway.lock: Permission denied; run this as the user" in told.err
+
+
+def test_a_configuration_that_this_user_may_not_read_is_78(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setattr("hermes_green.settings.load.os.access", lambda path, mode: False)
+    for words in (["check"], ["status"], ["run"]):
+        assert cli.main([*words, "--conf", str(tmp_path)]) == 78
+        assert f"{tmp_path}:1:1: the directory cannot be read by this user" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
