@@ -51,7 +51,7 @@ def test_what_is_not_a_command_is_a_usage_error(stage: Stage, words: list[str]) 
 
 
 @pytest.mark.parametrize("words", [["status"], ["sessions", "list"], ["stop"]])
-def test_a_command_of_another_user_is_told_whose_it_is(tmp_path: Path, monkeypatch: Any, capsys: Any, words: Any) -> None:
+def test_a_command_of_another_user_is_told_whose_it_is(tmp_path: Path, monkeypatch, capsys, words) -> None:
     real = os.open
 
     def closed(path: Any, *more: Any, **options: Any) -> int:
