@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.scene import QUICK, Scene
 from tests.support.six import PLATFORMS, six
-from tests.support.stage import ROOT, clean_env, until
+from tests.support.stage import PATIENCE, ROOT, clean_env, until
 
 STALL_KILL = 4.0  # more than a busy machine stands still
 
@@ -87,7 +87,7 @@ def test_a_start_on_a_full_disk_says_so_and_is_tried_again_and_not_in_a_storm(st
     for known in (False, True) if long_run else (False,):
         began = time.monotonic()
         process = started()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=2 * PATIENCE)
         print(err.decode(), end="")
         assert process.returncode == 75 and out == b"", err
         assert b"Traceback" not in err and b"free" in err.lower() and len(err.splitlines()) <= 2, err
@@ -99,6 +99,6 @@ def test_a_start_on_a_full_disk_says_so_and_is_tried_again_and_not_in_a_storm(st
     until((stage.home / "var" / "gateway.lock").exists)
     gevent.sleep(2)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == 0, "and who is told to stop meanwhile stops"
+    assert process.wait(timeout=PATIENCE) == 0, "and who is told to stop meanwhile stops"
     gateway = stage.gateway()
     assert gateway.get("/healthz")[1]["store"] == "ok"

@@ -28,7 +28,7 @@ from tests.faults.conftest import LONG
 from tests.support.load import Load, beside
 from tests.support.scene import Scene
 from tests.support.six import KEYED, PLATFORMS, RESENDS, six
-from tests.support.stage import Gateway, Stage, until
+from tests.support.stage import PATIENCE, Gateway, Stage, until
 
 # QQ tells whether a stream was begun by refusing to begin it again; its simulator holds that against us.
 REOPENED = "a stream's number 0 after 0"
@@ -234,7 +234,7 @@ def test_kill_9_at_seeded_instants_loses_nothing_and_doubles_nothing_that_has_a_
         deaths.born()
         scene.gateway = stage.gateway()
         scene.gateway.until_ready()
-        writing.get(timeout=30)
+        writing.get(timeout=2 * PATIENCE)
         if number % ROUND == ROUND - 1:
             until(lambda: not scene.gateway.status()["inbox"], what="what has gathered to be answered")
     print(f"{kills} kills, {load.messages} messages; messages found at each hop:")
@@ -266,7 +266,7 @@ def test_kill_9_while_answers_grow_on_every_platform_leaves_each_whole_and_once(
         deaths.born()
         scene.gateway = stage.gateway()
         scene.gateway.until_ready()
-        writing.get(timeout=30)
+        writing.get(timeout=2 * PATIENCE)
         if number % ROUND == ROUND - 1:
             until(lambda: not scene.gateway.status()["inbox"], 120, "what has gathered to be answered")
     print(f"{kills} kills, {load.messages} messages; messages found at each hop: {dict(hops.most_common())}")

@@ -39,8 +39,8 @@ def test_above_its_limit_it_drains_and_ends_with_75_and_below_it_never(stage: St
 
 
 def test_a_limit_that_is_too_low_makes_no_storm_of_restarts(stage: Stage, seed: int) -> None:
-    scene = Scene(stage, gateway={"supervisor": {**QUICK, "max_rss_mb": 10, "stall_kill": 1}}, ready=False)
-    assert scene.gateway.popen.wait(timeout=40) == 75, scene.gateway.tail()
+    scene = Scene(stage, gateway={"supervisor": {**QUICK, "max_rss_mb": 10, "stall_kill": 4}}, ready=False)
+    assert scene.gateway.popen.wait(timeout=PATIENCE) == 75, scene.gateway.tail()
     scene.gateway = stage.gateway()
     scene.gateway.until_ready()
     gevent.sleep(2)  # some proofs of life, and at each a look at its size

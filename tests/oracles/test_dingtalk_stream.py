@@ -73,8 +73,10 @@ def test_the_sdk_acknowledges_events_and_clicks(sim: DingTalkSim, bot: Any) -> N
 
 
 def test_an_event_that_nobody_got_comes_again_and_a_message_does_not(sim: DingTalkSim, bot: Any) -> None:
-    sim.fault("stuck", **{"for": 1.5})
+    sim.fault("stuck", **{"for": 600})
     message, event = sim.say(text="gone"), sim.say(kind="event")
+    sim.wait("lost", timeout=SOON, message_id=message["message_id"])
+    sim.clear("stuck")
     sim.wait("ack", timeout=SOON, event_id=event["event_id"])
     assert [entry["message_id"] for entry in sim.record(kind="lost")] == [message["message_id"]]
     echoed(sim, "after")
