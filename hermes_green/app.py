@@ -346,7 +346,7 @@ class Application:
             self._metrics.proof_age(child.id, now - proof if proof is not None else None)
 
     def _broken(self, error: StoreBroken) -> None:
-        logger.critical("{} {}", error, error.action)
+        logger.critical("{}; {}", error, error.action)
         self.stop(EXIT_CONFIG)
 
     def _on_hup(self) -> None:
