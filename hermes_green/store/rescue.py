@@ -153,7 +153,10 @@ def _from_both_ends(
 def _replace(path: Path, fresh: Path, aside: Path) -> None:
     """The damaged file has a second name before it loses its first: at no moment is there nothing, which would be
     taken for a gateway that has never run."""
-    os.link(path, aside)
+    try:
+        os.link(path, aside)
+    except OSError:
+        shutil.copy2(path, aside)  # not every file system knows second names
     if log_of(path).exists():
         os.replace(log_of(path), log_of(aside))
     path.with_name(path.name + "-shm").unlink(missing_ok=True)

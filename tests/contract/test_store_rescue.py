@@ -109,6 +109,17 @@ def test_where_nothing_can_be_read_all_stays_as_it_is(path: Path, content: bytes
     assert path.read_bytes() == content and [each.name for each in path.parent.iterdir()] == ["gateway.sqlite3"]
 
 
+def test_a_file_system_without_second_names_gets_a_copy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*_: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    damage(path, "inbox")
+    before = path.read_bytes()
+    monkeypatch.setattr("hermes_green.store.rescue.os.link", link)
+    done = rescue(path)
+    assert done.aside.read_bytes() == before and done.tables["inbox"].rows and rescue(path) is None
+
+
 def test_what_was_put_aside_before_is_never_lost(path: Path) -> None:
     damage(path, "inbox")
     before = path.read_bytes()
