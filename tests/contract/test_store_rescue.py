@@ -24,8 +24,7 @@ def path(tmp_path: Path) -> Path:
     """A store with much waiting, a reply that is not sent yet, and its log gone into the file."""
     path = tmp_path / "data" / "gateway.sqlite3"
     store = SqliteStore(path)
-    for n in range(ROWS):
-        store.accept("feishu", [intake(n)], NOW)
+    store.accept("feishu", [intake(n) for n in range(ROWS)], NOW)
     lease = store.lease_session("s0", "w", 60, NOW)
     store.commit_turn(lease, TurnEnd("done", parts=(NewPart(Peer("feishu", "oc", "group"), {"text": "a"}),)), NOW)
     store.close()
