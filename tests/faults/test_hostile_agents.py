@@ -12,11 +12,11 @@ from typing import Any, Sequence
 import gevent
 import psutil
 
-from tests.support.outside import alive, family, gone, processes
+from tests.support.outside import family, gone, processes
 from tests.support.pulse import Pulse
 from tests.support.scene import Scene
 from tests.support.six import PLATFORMS, Lateness, six
-from tests.support.stage import PATIENCE, Stage, until
+from tests.support.stage import Stage, until
 
 # Seconds between two heartbeats; QQ takes 120 payloads a minute. Telegram has polls in their place.
 BEATS = {"feishu": 0.2, "qq": 0.6, "wecom": 0.6, "dingtalk": 0.6, "slack": 0.6}
@@ -76,7 +76,7 @@ class Watch:
 
 
 def opened(stage: Stage, platforms: Sequence[str] = ("feishu", "qq"), **agent: Any) -> Scene:
-    options = {"type": "python", "target": "tests.support.hostile:answer", "timeout": 60, **agent}
+    options = {"type": "python", "target": "tests.support.hostile:answer", "timeout": 600, **agent}
     scene = six(stage, gateway={"agent": options}, files=PACES, platforms=platforms)
     scene.say("feishu", "warm", "warm")
     scene.expect("feishu", "warm", ["echo: warm"], settle=0)
@@ -120,7 +120,7 @@ def endured(
     for name in scene.sims:
         scene.expect(name, f"good{number}", [f"echo: hello {number}"], settle=0)
     took = time.monotonic() - begun
-    (said,) = until(lambda: scene.texts(platform, f"bad{number}"), 2 * PATIENCE, f"an end of {text}")[:1]
+    (said,) = until(lambda: scene.texts(platform, f"bad{number}"), 600, f"an end of {text}")[:1]
     assert answer is None or said == answer, f"{text}: {said}"
     return (*watch.end(), took)
 
@@ -171,7 +171,7 @@ def test_a_gateway_that_is_told_to_stop_parks_the_turn_and_ends_what_is_outside(
     begun = time.time()
     assert scene.gateway.kill(15) == 0
     assert time.time() - begun < 4 + 5 + pulse.late(begun)
-    assert not [pid for pid in outside if alive(pid)]
+    assert gone(outside)
 
 
 def test_a_hook_that_spins_delays_nobody(stage, pulse) -> None:
