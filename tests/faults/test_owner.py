@@ -16,7 +16,7 @@ import gevent.subprocess
 import pytest
 
 from tests.support.load import Load, beside
-from tests.support.scene import Scene, hermes
+from tests.support.scene import Scene, hermes, hermes_once
 from tests.support.six import OFTEN
 from tests.support.stage import PATIENCE, ROOT, Gateway, Stage, clean_env, until
 
@@ -187,7 +187,7 @@ def test_a_process_that_holds_the_lock_and_does_not_answer_is_called_silent_with
     gateway = stage.gateway()
     os.kill(gateway.pid, signal.SIGSTOP)
     try:
-        done = hermes(stage, "status")
+        done = hermes_once(stage, "status")
         assert done.code == 1 and "not answering" in done.err and done.seconds < SOON, done
     finally:
         os.kill(gateway.pid, signal.SIGCONT)

@@ -43,7 +43,17 @@ class Done:
 
 
 def hermes(stage: Stage, *words: str, timeout: float = 2 * PATIENCE) -> Done:
-    """``hermes-green`` with these words, on the stage's configuration; waits for its end."""
+    """``hermes-green`` with these words, on the stage's configuration; waits for its end. A gateway that was held up
+    for as long as a command waits is asked again."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        done = hermes_once(stage, *words, timeout=timeout)
+        if "is not answering" not in done.err or time.monotonic() > deadline:
+            return done
+
+
+def hermes_once(stage: Stage, *words: str, timeout: float = 2 * PATIENCE) -> Done:
+    """The same, whatever is answered."""
     argv = [sys.executable, "-m", "hermes_green", "--conf", str(stage.conf), *words]
     env = {**clean_env(), "HERMES_GREEN_STATE_DIR": str(stage.state)}
     began = time.monotonic()
