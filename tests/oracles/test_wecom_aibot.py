@@ -65,7 +65,7 @@ def start(request: pytest.FixtureRequest, sim: WeComSim, run_client: Callable[..
 @pytest.fixture
 def bot(sim: WeComSim, start: Callable[..., Any]) -> Any:
     child = start()
-    sim.wait("beat", timeout=START)
+    sim.wait("subscribe", timeout=START, code=0)
     return child
 
 
@@ -89,6 +89,7 @@ def test_the_sdk_subscribes_beats_receives_and_streams_its_reply(sim: WeComSim, 
     for n in range(5):
         assert answered(sim, f"number {n}")["text"] == f"re: number {n}"
     assert sim.state()["streams"] == 0
+    sim.wait("beat", timeout=SOON)
     unfaulted(sim)
 
 

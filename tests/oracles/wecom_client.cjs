@@ -6,7 +6,7 @@ const { WSClient } = require(`${modules}/@wecom/aibot-node-sdk`);
 
 const tell = (what, fields = {}) => console.log(JSON.stringify({ what, ...fields }));
 const client = new WSClient({
-  botId, secret, wsUrl, heartbeatInterval: 300, reconnectInterval: 100, maxReconnectAttempts: -1,
+  botId, secret, wsUrl, heartbeatInterval: 2000, reconnectInterval: 100, maxReconnectAttempts: -1,
 });
 
 client.on('authenticated', () => tell('authenticated'));

@@ -48,7 +48,7 @@ async def look(client: WSClient, frame: dict) -> None:  # type: ignore[type-arg]
 async def main() -> None:
     url, bot_id, secret = sys.argv[1:4]
     client = WSClient(
-        bot_id, secret, ws_url=url, heartbeat_interval=300, reconnect_interval=100, max_reconnect_attempts=-1
+        bot_id, secret, ws_url=url, heartbeat_interval=2000, reconnect_interval=100, max_reconnect_attempts=-1
     )
     client.on("authenticated", lambda: tell("authenticated"))
     client.on("error", lambda error: tell("error", why=str(error)))
