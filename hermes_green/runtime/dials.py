@@ -8,13 +8,14 @@ from typing import Any, Callable, Iterator, Mapping, Protocol, Sequence
 import gevent
 
 from hermes_green.core.errors import HermesError, Throttled
+from hermes_green.runtime import notes
 from hermes_green.runtime.suspicion import Suspicion
 
 Windows = tuple[tuple[float, float], ...]
 DISK_RETRY = 30.0
 
 
-class Ledger(Protocol):
+class Ledger(notes.Ledger, Protocol):
     """The fsynced record of one credential; every method blocks."""
 
     def book(self, kind: str, budget: Windows, *, reserve: int = 0) -> None: ...
@@ -22,10 +23,6 @@ class Ledger(Protocol):
     def check(self, kind: str, budget: Windows, *, reserve: int = 0) -> None: ...
 
     def usage(self, kind: str, budget: Windows) -> Sequence[Mapping[str, Any]]: ...
-
-    def last(self, kind: str) -> Mapping[str, Any] | None: ...
-
-    def note(self, kind: str, **data: Any) -> None: ...
 
     def boot_wait(self, seconds: float) -> float: ...
 

@@ -7,7 +7,7 @@ else (the platform is down, the network is) is not cured by a restart, and none 
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, Protocol
+from typing import Any, Callable
 
 import gevent
 
@@ -15,16 +15,9 @@ from hermes_green.core.clock import Clock
 from hermes_green.core.errors import HermesError
 from hermes_green.core.machine import State
 from hermes_green.runtime.child import Child
+from hermes_green.runtime.notes import Ledger
 
 AGAIN_AFTER = 6 * 3600.0
-
-
-class Ledger(Protocol):
-    """The gateway's own record; every method blocks."""
-
-    def last(self, kind: str) -> Mapping[str, Any] | None: ...
-
-    def note(self, kind: str, **data: Any) -> None: ...
 
 
 class Escalation:

@@ -7,21 +7,14 @@ grows, until a message shows that the bot is heard. It never dials by itself.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, Callable, Mapping, Protocol
+from typing import Any, Callable
 
 from hermes_green.core.clock import Clock, clock_time
 from hermes_green.core.errors import HermesError, Throttled
+from hermes_green.runtime.notes import Ledger
 
 FIRST = 300.0
 LONGEST = 3600.0
-
-
-class Ledger(Protocol):
-    """The part of a credential's record that this needs; every method blocks."""
-
-    def last(self, kind: str) -> Mapping[str, Any] | None: ...
-
-    def note(self, kind: str, **data: Any) -> None: ...
 
 
 class Suspicion:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, Protocol
+from typing import Any, Callable
 
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import HermesError
+from hermes_green.runtime.notes import Ledger
 
 AGAIN_AFTER = 3600.0
 ABOVE = "{:.0f} MB are more than max_rss_mb {:.0f}"
-
-
-class Ledger(Protocol):
-    """The gateway's own record; every method blocks."""
-
-    def last(self, kind: str) -> Mapping[str, Any] | None: ...
-
-    def note(self, kind: str, **data: Any) -> None: ...
 
 
 class Weight:
