@@ -44,6 +44,7 @@ def test_ten_kills_within_two_minutes_spend_the_budget_and_leave_the_platform_ro
     model.behave(hang=True)
     scene.say("dingtalk", "earlier", "earlier")
     until(lambda: scene.gateway.status()["turns"] == 1, what="a turn")
+    until(lambda: sim.record("ack"), what="its acknowledgement")
     began = time.monotonic()
     for number in range(RESTARTS):
         if number == RESTARTS - 1:
