@@ -10,6 +10,7 @@ import time
 from datetime import datetime
 from typing import Any
 
+import gevent
 import pytest
 
 from hermes_green.ops.ledger import MARGIN
@@ -32,6 +33,7 @@ def begin(stage: Stage, **keys: Any) -> tuple[Scene, Any]:
 
 def restart(scene: Scene) -> dict[str, Any]:
     """kill -9, another process, and its child's status once that has settled."""
+    gevent.sleep(0.5)  # a link is written down beside the hub, a moment after it is READY; else starts are spaced
     scene.gateway.kill(signal.SIGKILL)
     scene.gateway = scene.stage.gateway()
     child: dict[str, Any] = until(lambda: (c := scene.gateway.child("dingtalk"))["state"] in CALM and c)
