@@ -10,11 +10,10 @@ import time
 from datetime import datetime
 from typing import Any
 
-import gevent
 import pytest
 
 from hermes_green.ops.ledger import MARGIN
-from tests.support.scene import QUICK, Scene, booked, hermes
+from tests.support.scene import QUICK, Scene, booked, hermes, written
 from tests.support.stage import Stage, until
 
 RESTARTS, LIMIT, WINDOW = 10, 4, 120.0  # the limit and the window are the adapter's own
@@ -33,8 +32,11 @@ def begin(stage: Stage, **keys: Any) -> tuple[Scene, Any]:
 
 def restart(scene: Scene) -> dict[str, Any]:
     """kill -9, another process, and its child's status once that has settled."""
-    gevent.sleep(0.5)  # a link is written down beside the hub, a moment after it is READY; else starts are spaced
-    scene.gateway.kill(signal.SIGKILL)
+    gateway = scene.gateway
+    if gateway.child("dingtalk")["state"] == "READY":
+        # It is written down beside the hub, a moment later; starts without a link are spaced.
+        until(lambda: any(line["pid"] == gateway.pid for line in written(scene.stage, "ready")), what="its link's note")
+    gateway.kill(signal.SIGKILL)
     scene.gateway = scene.stage.gateway()
     child: dict[str, Any] = until(lambda: (c := scene.gateway.child("dingtalk"))["state"] in CALM and c)
     return child
@@ -90,7 +92,7 @@ def test_without_the_budget_the_same_kills_make_it_deaf(stage, seed) -> None:
     sim = scene.sims["dingtalk"]
     for _ in range(RESTARTS):
         restart(scene)
-        scene.until_state("dingtalk", "READY")  # where the kill came before a link was noted, after some seconds
+        scene.until_state("dingtalk", "READY")
     assert sim.state()["stuck"] > 0, "the control: it is the budget that helps"
     scene.say("dingtalk", "deaf", "can you hear me?")
     until(lambda: sim.record("lost"), what="a message lost for good")

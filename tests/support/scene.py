@@ -69,11 +69,16 @@ def hermes_once(stage: Stage, *words: str, timeout: float = 2 * PATIENCE) -> Don
     return Done(process.returncode, out.decode(), err.decode(), time.monotonic() - began)
 
 
-def booked(stage: Stage) -> list[float]:
-    """When each dial of the only bot was written down, which is before its platform sees it."""
+def written(stage: Stage, kind: str) -> list[dict[str, Any]]:
+    """What is written down of this kind about the only bot."""
     (lock,) = stage.state.glob("*.lock")  # the page has none
     lines = map(json.loads, lock.with_suffix(".ledger").read_text().splitlines())
-    return [line["wall"] for line in lines if line["kind"] == "dial"]
+    return [line for line in lines if line["kind"] == kind]
+
+
+def booked(stage: Stage) -> list[float]:
+    """When each of its dials was written down, which is before its platform sees it."""
+    return [line["wall"] for line in written(stage, "dial")]
 
 
 class Scene:
