@@ -137,6 +137,15 @@ def test_of_many_that_the_kernel_does_not_let_us_tell_as_many_run_as_there_are_p
     assert not shares.waiting
 
 
+def test_where_the_kernel_takes_no_word_nobody_is_stopped_and_nobody_waits(world: Kernel, monkeypatch) -> None:
+    shares = Sessions()
+    for session in (10, 20, 30, 40):
+        world.add(session)
+    monkeypatch.setattr(kernel, "tell_autogroup", lambda pid, nice: False)  # a sandbox has /proc for reading alone
+    shares.humble([], [10, 20, 30, 40])
+    assert not shares.waiting and not world.stopped and not world.told()
+
+
 def test_the_agents_session_is_never_stopped(world: Kernel) -> None:
     shares = Sessions()
     for session in (10, 20, 30, 40, 50):
