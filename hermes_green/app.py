@@ -26,7 +26,7 @@ from hermes_green.link.trust import trust
 from hermes_green.live import Live
 from hermes_green.nursery import Nursery
 from hermes_green.ops import log as logs
-from hermes_green.ops.files import FULL, drop_output, write_private
+from hermes_green.ops.files import drop_output, write_private
 from hermes_green.ops.hublag import HubLag
 from hermes_green.ops.ledger import Ledger
 from hermes_green.ops.lock import state_dir
@@ -34,6 +34,7 @@ from hermes_green.ops.metrics import Metrics
 from hermes_green.ops.notify import Notifier
 from hermes_green.ops.offhub import OffHub
 from hermes_green.ops.ownership import Ownership, own
+from hermes_green.ops.places import database_path, media_path, published_path, require, understood
 from hermes_green.ops.watchdog import Watchdog, resident_mb
 from hermes_green.ops.whereabouts import tell
 from hermes_green.runtime.closing import Deadline, side_by_side
@@ -50,7 +51,6 @@ from hermes_green.runtime.upkeep import PULSE, Upkeep
 from hermes_green.runtime.weight import Weight
 from hermes_green.runtime.witness import Witness
 from hermes_green.settings.schema import Config
-from hermes_green.store.schema import FILE
 from hermes_green.store.sqlite import SqliteStore
 from hermes_green.web.facade import Lab
 from hermes_green.web.guard import Guard
@@ -78,7 +78,7 @@ PROBE_TIMEOUT = 90.0
 
 def open_store(data_dir: Path) -> SqliteStore:
     """The store of a data directory. Raises StoreBroken, StoreAway."""
-    return SqliteStore(data_dir / FILE, busy_timeout=STORE_BUSY)
+    return SqliteStore(database_path(data_dir), busy_timeout=STORE_BUSY)
 
 
 class Application:
@@ -105,7 +105,7 @@ class Application:
         self._live = Live(config, self._offhub, self._notifier, self._clock)
         self._states = states
         self._published: list[Path] = []
-        self._media = Media(config.data_dir / "media", self._offhub.call, logger)
+        self._media = Media(media_path(config.data_dir), self._offhub.call, logger)
         self._store: Store = open_store(config.data_dir)
         worker = f"{os.getpid()}-{self._started_at:.0f}"
         self._build_runtime(config, worker)
@@ -271,7 +271,7 @@ class Application:
             "conf": str(self._live.config.conf_dir),
         }
         config = self._live.config
-        self._published.append(config.data_dir / "gateway.json")
+        self._published.append(published_path(config.data_dir))
         self._offhub.call(write_private, self._published[0], json.dumps(facts).encode())
         try:
             self._published.append(self._offhub.call(tell, config.conf_dir, config.data_dir, self._states, os.getpid()))
@@ -372,26 +372,20 @@ def run(conf_dir: Path, *, replace: bool = False, lab: Lab | None = None) -> int
 def _run(conf_dir: Path, replace: bool, lab: Lab | None) -> int:
     try:
         config = load_config(conf_dir)
+        states = state_dir()
+        require(config.data_dir, [states], [Path(name) for name in [config.log.file] if name])
         logs.setup(config.log.level, config.log.format, config.log.file, config.log.max_mb, config.log.keep)
         hide_secrets(config)
-        states = state_dir()
         numbers = config.supervisor
         drain = numbers.drain_seconds + EVICT_SLACK if replace else None
         ownership = own(config.data_dir, states, credentials(config.children), numbers.lock_wait, drain)
         return Application(config, ownership, states, lab).serve()
-    except (ConfError, StoreBroken) as error:
-        print("\n".join(sentences(error)), file=sys.stderr, flush=True)
-        return EXIT_CONFIG
-    except StoreAway as error:
-        return _later(error)
-    except OSError as error:
-        if error.errno not in FULL:
+    except (ConfError, StoreBroken, StoreAway, OSError) as error:
+        told = understood(error) if isinstance(error, OSError) else error
+        if told is None:
             raise
-        return _later(StoreAway(f"the disk is full: {error}", action="free disk space"))
-
-
-def _later(error: StoreAway) -> int:
-    """Not now, but without a change of anything of ours."""
-    print("\n".join(sentences(error)), file=sys.stderr, flush=True)
-    gevent.sleep(RESTART_PAUSE)
-    return EXIT_RESTART
+        print("\n".join(sentences(told)), file=sys.stderr, flush=True)
+        if not isinstance(told, StoreAway):
+            return EXIT_CONFIG
+        gevent.sleep(RESTART_PAUSE)  # not now, but without a change of anything of ours
+        return EXIT_RESTART

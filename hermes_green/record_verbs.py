@@ -9,6 +9,7 @@ from typing import Any, Callable, Mapping, Sequence
 
 from hermes_green.core.clock import SystemClock, rfc3339
 from hermes_green.core.errors import HermesError
+from hermes_green.ops.places import database_path, require
 from hermes_green.remote import Answer, NotRunning, Remote, quoted
 from hermes_green.verbs import FAILED, OK, body_of, outline_of, say, show, table
 
@@ -187,10 +188,11 @@ def pairing_revoke(arguments: Namespace) -> int:
 def rescue(arguments: Namespace) -> int:
     """Put what can be read of a damaged database into a new one."""
     from hermes_green.ops.lock import FileLock, data_lock_path
-    from hermes_green.store import rescue as rescuing, schema
+    from hermes_green.store import rescue as rescuing
 
     data_dir = outline_of(arguments).data_dir
-    path = data_dir / schema.FILE
+    require(data_dir)
+    path = database_path(data_dir)
     if not path.exists():
         say(f"there is no {path}: nothing to rescue")
         return OK
@@ -226,6 +228,7 @@ def recorded(
         return ask(Remote(outline))
     except NotRunning:
         pass
+    require(outline.data_dir)
     if not outline.data_dir.is_dir():
         return nothing
     from hermes_green import app

@@ -14,6 +14,7 @@ from typing import Any, Mapping
 from urllib.parse import quote, urlsplit
 
 from hermes_green.ops.lock import data_lock_path, owner, state_dir
+from hermes_green.ops.places import published_path
 from hermes_green.ops.whereabouts import found
 from hermes_green.settings.schema import Outline
 
@@ -154,7 +155,7 @@ class Remote:
 
     def _published(self) -> tuple[str, int, int] | None:
         try:
-            said = json.loads((self._data_dir() / "gateway.json").read_text("utf-8"))
+            said = json.loads(published_path(self._data_dir()).read_text("utf-8"))
             parts = urlsplit(said["http"])
             if not parts.hostname or not parts.port:
                 return None

@@ -12,6 +12,7 @@ from hermes_green.blueprint import credentials
 from hermes_green.doctor.finding import Check, Finding
 from hermes_green.doctor.subject import Subject
 from hermes_green.ops.lock import data_lock_path, owner
+from hermes_green.ops.places import misplaced, published_path
 
 MIB = 1024 * 1024
 LITTLE, FEW = 500 * MIB, 50 * MIB  # bytes of room that are worth a word, and that are too few
@@ -22,6 +23,7 @@ def checks(subject: Subject) -> list[Check]:
     """What needs the place of the data alone."""
     found = [Check("permissions", partial(_conf_files, subject.conf_dir))]
     places = {"state": subject.state_dir}
+    found.append(Check("permissions", partial(_in_the_way, subject)))
     if subject.outline is not None:
         places["data_dir"] = subject.outline.data_dir
     for name, place in places.items():
@@ -44,10 +46,21 @@ def _disk(name: str, place: Path) -> Iterator[Finding]:
         yield Finding(f"disk {name}", "ok", text)
 
 
+def _in_the_way(subject: Subject) -> Iterator[Finding]:
+    """Files where directories are to be, and the other way round."""
+    if subject.outline is None:
+        return
+    log = subject.config.log.file if subject.config is not None else ""
+    for wrong in misplaced(subject.outline.data_dir, [subject.state_dir], [Path(log)] if log else []):
+        yield Finding("permissions", "wrong", wrong.text, wrong.action)
+
+
 def _folder(name: str, place: Path) -> Iterator[Finding]:
     """Ours to write, and nobody else's to read."""
-    if not place.exists():
-        above = next(folder for folder in place.parents if folder.exists())
+    above = next(folder for folder in (place, *place.parents) if folder.exists())
+    if not above.is_dir():
+        return  # something is in the way, which another check tells of
+    if above != place:
         if os.access(above, os.W_OK | os.X_OK):
             yield Finding("permissions", "ok", f"{place} will be made at the first start")
         else:
@@ -105,7 +118,7 @@ def _locks(subject: Subject) -> Iterator[Finding]:
     holder = owner(data_lock_path(data_dir))
     running = holder.pid if holder is not None else 0
     if holder is None:
-        left = data_dir / "gateway.json"
+        left = published_path(data_dir)
         told = "; gateway.json of one that died is still there, which does no harm" if left.exists() else ""
         yield Finding("locks", "ok", f"{data_dir} is free: no gateway runs on it{told}")
     else:

@@ -115,7 +115,11 @@ class FileLock:
             raise ConfError(
                 f"{self.what} cannot be locked: {error.strerror} ({self.path})",
                 code="lock_file",
-                action="make the directory writable for this user, or set HERMES_GREEN_STATE_DIR or data_dir",
+                action=(
+                    "move away what is there, which is no lock of ours"
+                    if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
+                    else "make the directory writable for this user, or set HERMES_GREEN_STATE_DIR or data_dir"
+                ),
             ) from error
 
     def _try(self, fd: int) -> bool:

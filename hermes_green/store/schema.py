@@ -18,8 +18,6 @@ from hermes_green.store.connection import (
     sync_directory,
 )
 
-FILE = "gateway.sqlite3"  # its name in a data directory
-
 # inbox.state
 WAITING, LEASED, DONE, REFUSED, DEAD = range(5)
 # outbox.state

@@ -1,0 +1,109 @@
+"""What stands where the gateway's own directories and files are to be: a sentence and 78, never a traceback."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from hermes_green import cli
+from hermes_green.doctor import local
+from hermes_green.doctor.subject import Subject
+from hermes_green.ops.places import understood
+
+Make = Callable[[Path], None]
+
+
+def a_file(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("somebody's")
+
+
+def a_directory(path: Path) -> None:
+    (path / "with").mkdir(parents=True)
+
+
+WRONG = [
+    ("var", a_file, "file"),
+    ("var/media", a_file, "file"),
+    ("state", a_file, "file"),
+    ("var/gateway.lock", a_directory, "directory"),
+    ("var/gateway.json", a_directory, "directory"),
+    ("var/gateway.sqlite3", a_directory, "directory"),
+    ("log/gateway.log", a_directory, "directory"),
+]
+wrong = pytest.mark.parametrize("name, make, what", WRONG, ids=[name for name, _, _ in WRONG])
+
+
+@pytest.fixture
+def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("HERMES_GREEN_STATE_DIR", str(tmp_path / "state"))
+    (tmp_path / "conf").mkdir()
+    log = tmp_path / "log" / "gateway.log"
+    (tmp_path / "conf" / "gateway.yaml").write_text(f"http: {{port: 0}}\nlog: {{file: {log}}}\n")
+    return str(tmp_path / "conf")
+
+
+@wrong
+def test_a_start_that_finds_something_in_its_way_says_what_and_where_and_ends_with_78(
+    tmp_path: Path, conf: str, capsys: Any, name: str, make: Make, what: str
+) -> None:
+    make(tmp_path / name)
+    assert cli.main(["run", "--conf", conf]) == 78
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"{tmp_path / name} is a {what}, and a ") and "move away what is there" in told
+
+
+@wrong
+def test_the_doctor_says_it_once(tmp_path: Path, conf: str, name: str, make: Make, what: str) -> None:
+    make(tmp_path / name)
+    subject = Subject.of(Path(conf))
+    found = [each for check in local.checks(subject) for each in check.look() if each.level == "wrong"]
+    told = [each.text for each in found if f"is a {what}, and a " in each.text]
+    assert len(told) == 1 and str(tmp_path / name) in told[0]
+    assert not [each for each in found if "writable" in each.text or "chown" in each.action], found
+
+
+@pytest.mark.parametrize("name", ["var", "var/gateway.lock", "var/gateway.sqlite3"])
+@pytest.mark.parametrize("words", [["sessions", "list"], ["rescue"]], ids=" ".join)
+def test_the_written_record_is_not_called_empty_where_it_cannot_be(
+    tmp_path: Path, conf: str, capsys: Any, words: list[str], name: str
+) -> None:
+    (a_file if name == "var" else a_directory)(tmp_path / name)
+    assert cli.main([*words, "--conf", conf]) == 78
+    told = capsys.readouterr()
+    assert told.out == "" and str(tmp_path / name) in told.err and "move away what is there" in told.err
+
+
+@pytest.mark.parametrize("verb, code", [("status", 69), ("stop", 0), ("check", 0)])
+@wrong
+def test_verbs_that_need_none_of_it_answer_as_ever(
+    tmp_path: Path, conf: str, capsys: Any, name: str, make: Make, what: str, verb: str, code: int
+) -> None:
+    make(tmp_path / name)
+    assert cli.main([verb, "--conf", conf]) == code
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_log_file_that_may_not_be_written_is_78_with_its_name(
+    tmp_path: Path, conf: str, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*options: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/var/log/gateway.log")
+
+    monkeypatch.setattr("hermes_green.app.logs.setup", closed)
+    assert cli.main(["run", "--conf", conf]) == 78
+    told = capsys.readouterr().err
+    assert told.startswith("/var/log/gateway.log: Permission denied; let the user") and told.count("\n") == 1
+
+
+def test_only_what_a_person_or_time_can_mend_is_no_bug() -> None:
+    def about(number: int, *name: str) -> Any:
+        return understood(OSError(number, os.strerror(number), *name))
+
+    assert about(errno.ENOSPC).action == "free disk space"
+    assert "move away" in about(errno.EISDIR, "/a").action and "read and write" in about(errno.EROFS, "/a").action
+    assert about(errno.EACCES) is None and about(errno.EIO, "/a") is None and about(errno.ENOENT, "/a") is None
