@@ -135,7 +135,7 @@ class Media:
         """Delete files older than ``days``; how many. Blocks: call it off the hub."""
         horizon = time.time() - days * 86_400
         gone = 0
-        for directory in self._root.glob("*") if self._root.is_dir() else ():
+        for directory in self._root.glob("*/") if self._root.is_dir() else ():
             for file in directory.iterdir():
                 # What is being fetched appears and vanishes meanwhile.
                 with suppress(FileNotFoundError):

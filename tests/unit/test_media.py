@@ -131,6 +131,15 @@ def test_old_files_are_let_go(media):
     assert not os.path.exists(old.path) and os.path.exists(new.path)
 
 
+def test_a_file_that_somebody_has_put_beside_the_days_keeps_no_old_one(media):
+    (old,) = media.bring(Source(), [Attachment("file", {}, "old")], "t1")
+    beside = Path(old.path).parents[1] / ".DS_Store"
+    beside.write_text("")
+    for path in (old.path, beside):
+        os.utime(path, (time.time() - 8 * 86400,) * 2)
+    assert media.sweep(7) == 1 and beside.exists()
+
+
 # --- ahead of the turn ---
 
 
