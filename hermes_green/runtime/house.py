@@ -94,7 +94,7 @@ class House:
         self._reactions = Reactions(hooks, bus, log, self.place, lambda peer: self.policy.session_of(peer))
         self._looking: gevent.Greenlet | None = None
         self._bell = Event()
-        self.rekeyed = Rekeyed(lambda *chat: self.lanes.rekey(*chat), self.look)
+        self.rekeyed = Rekeyed(self._rekey, self.look)
         self.lanes: Lanes
         self.turns: Turns
         self.delivery: Delivery
@@ -159,6 +159,10 @@ class House:
     def wake(self, child: str, peer: Peer) -> None:
         """A peer has new parts."""
         self.delivery.wake(child, lane_of(self.rekeyed.peer(peer)))
+
+    def _rekey(self, child: str, old: str, new: str) -> None:
+        self.lanes.rekey(child, old, new)
+        self.turns.questions.rekey(child, old, new)
 
     def progress(self, lease: Lease, place: Child) -> Progress:
         """What the chat sees of a turn, as its platform can and its operator wants."""

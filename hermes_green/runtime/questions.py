@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Sequence
 
-from hermes_green.core.model import Message
+from hermes_green.core.model import Message, renamed
 from hermes_green.core.ports import Lease, Store
+from hermes_green.core.remembered import Remembered
 from hermes_green.runtime.commands import recognise, spoken
 from hermes_green.runtime.quotes import said
 
 # Questions without an answer that /retry still knows, in as many conversations.
 FAILED_BOUND = 1_000
+# Chats whose old id a turn may still know that began under it.
+MOVES_BOUND = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class Questions:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._failed: OrderedDict[str, str] = OrderedDict()
+        self._failed: Remembered[str, str] = Remembered(FAILED_BOUND)
+        self._moves: Remembered[tuple[str, str], str] = Remembered(MOVES_BOUND)
 
     def of(self, lease: Lease, turns: int) -> Question | None:
         """What to ask after ``turns`` exchanges of history; None: /retry, and nothing was asked before."""
@@ -41,7 +44,7 @@ class Questions:
             return Question(text_of(lease), history)
         # What joined the turn while it ran is not part of the question that is asked again.
         later = [spoken(each.text) for each in lease.messages if each != lease.inbound]
-        failed = self._failed.get(lease.session_id)
+        failed = self._failed.get(self._now(lease.session_id))
         if failed is not None:
             return Question("\n".join([failed, *later]), history)
         lines = self._store.history(lease.session_id, turns + 1)
@@ -56,14 +59,25 @@ class Questions:
             if question.again:
                 return  # the exchange it was to replace is still there
             question = question.text
-        self._failed[session_id] = question
-        self._failed.move_to_end(session_id)
-        if len(self._failed) > FAILED_BOUND:
-            self._failed.popitem(last=False)
+        self.settled(session_id)  # what comes anew is forgotten last
+        self._failed[self._now(session_id)] = question
 
     def settled(self, session_id: str) -> None:
         """The conversation has gone on, or begun anew."""
-        self._failed.pop(session_id, None)
+        self._failed.pop(self._now(session_id), None)
+
+    def rekey(self, child: str, old: str, new: str) -> None:
+        """A chat has another id: /retry is said under that one, whichever its question failed under."""
+        self._moves.pop((child, new), None)
+        self._moves[child, old] = new
+        for before in list(self._failed):
+            if (after := renamed(before, child, old, new)) != before:
+                self._failed[after] = self._failed.pop(before)
+
+    def _now(self, session_id: str) -> str:
+        for (child, old), new in self._moves.items():
+            session_id = renamed(session_id, child, old, new)
+        return session_id
 
 
 def text_of(lease: Lease) -> str:

@@ -17,10 +17,10 @@ CHATS = 1_000
 
 
 class Rekeyed:
-    """``lanes(child, old, new)`` is told first, then ``look()`` has taken up what waits under the new id."""
+    """``moved(child, old, new)`` is told first, then ``look()`` has taken up what waits under the new id."""
 
-    def __init__(self, lanes: Callable[[str, str, str], None], look: Callable[[], None]) -> None:
-        self._lanes = lanes
+    def __init__(self, moved: Callable[[str, str, str], None], look: Callable[[], None]) -> None:
+        self._moved = moved
         self._look = look
         self._now: Remembered[tuple[str, str], str] = Remembered(CHATS)
 
@@ -28,7 +28,7 @@ class Rekeyed:
         """A chat has another id now, and the store has committed it. Returns at once."""
         self._now[child, old] = new
         self._now.pop((child, new), None)
-        self._lanes(child, old, new)
+        self._moved(child, old, new)
         self._look()
 
     def peer(self, peer: Peer) -> Peer:

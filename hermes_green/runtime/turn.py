@@ -106,7 +106,7 @@ class Turns:
         self._admit = admit
         self._spent = spent
         self._asking = Asking(log)
-        self._questions = Questions(store)
+        self.questions = Questions(store)
         self._quotes = Quotes(log)
         self.stale = 0  # turns whose messages were too old when they began
 
@@ -174,7 +174,7 @@ class Turns:
         parts = self._line(lease, text, left.handle) if left.handle is not None else ()
         history = (Message("user", left.asked), Message("assistant", text)) if interrupted else ()
         if not interrupted:
-            self._questions.failed(lease.session_id, left.asked)
+            self.questions.failed(lease.session_id, left.asked)
         reason = "interrupted by the next message" if interrupted else "stopped by the chat"
         try:
             self.end(lease, TurnEnd("done", reason=reason, parts=parts, history=history))
@@ -244,7 +244,7 @@ class Turns:
         if command is not None and command.name in {"new", "undo"}:
             return "command", self._edit(command, lease, place, rules)
         lease = self._quotes.bring(place.adapter, lease)
-        question = self._questions.of(lease, rules.history_turns)
+        question = self.questions.of(lease, rules.history_turns)
         if question is None:
             parts = self._parts(place, lease, texts.say("nothing_said", rules.locale))
             return "command", TurnEnd("done", parts=parts)
@@ -267,7 +267,7 @@ class Turns:
         told["response"] = answer.text[:TOLD]
         self._publish("agent:end", facts, told, outcome="answered", usage=answer.usage)
         self._spent(lease.inbound.peer, answer.usage)
-        self._questions.settled(lease.session_id)
+        self.questions.settled(lease.session_id)
         history = (Message("user", asked), Message("assistant", answer.text))
         text = remarked(answer.text, answer.media, turn.attachments if self._media else (), rules.locale)
         end = TurnEnd("done", history=history, usage=answer.usage, undo=question.again)
@@ -296,14 +296,14 @@ class Turns:
         if decision.kind == "deny":
             parts = parts or self._closing(lease, place, self._rules())
             return TurnEnd("refused", reason=f"denied by the hook {decision.by}", parts=parts)
-        self._questions.settled(lease.session_id)
+        self.questions.settled(lease.session_id)
         history = (Message("user", question.text), Message("assistant", decision.text))
         reason = f"answered by the hook {decision.by}"
         return TurnEnd("done", reason=reason, parts=parts, history=history, undo=question.again)
 
     def _edit(self, command: Command, lease: Lease, place: Place, rules: Rules) -> TurnEnd:
         """/new and /undo: what they do to the conversation, and say."""
-        self._questions.settled(lease.session_id)
+        self.questions.settled(lease.session_id)
         if command.name == "new":
             self._publish("session:reset", self._facts(lease), why="asked")
             parts = self._parts(place, lease, texts.say("fresh", rules.locale))
@@ -320,7 +320,7 @@ class Turns:
         self._publish("agent:error", self._facts(lease), error=str(error))
         kind = "timeout" if isinstance(error, AgentTimeout) else "failed"
         left = self._asking.left(lease.turn_id)
-        self._questions.failed(lease.session_id, question)
+        self.questions.failed(lease.session_id, question)
         handle = left.handle if left is not None else None
         parts = self._parts(place, lease, texts.say(kind, rules.locale), handle)
         return kind, TurnEnd("done", reason=f"agent: {error}", parts=parts)

@@ -5,6 +5,7 @@ import pytest
 from gevent.event import Event
 from loguru import logger
 
+from hermes_green.core.errors import AgentFailed
 from hermes_green.core.model import Inbound, Peer
 from hermes_green.runtime.context import AdapterContext
 from hermes_green.runtime.events import Bus
@@ -200,3 +201,29 @@ def test_an_end_of_the_process_after_a_chat_has_changed_its_id_loses_nothing_and
     eventually(lambda: len(after.answers) == 4)
     assert after.asked == ["first", "second", "third", "fourth"] and after.rooms.agent.most == 1
     assert [chat for chat, _ in after.answers] == ["new"] * 4
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_a_question_that_failed_is_the_one_that_is_asked_again_though_its_chat_has_another_id_by_now(group, when):
+    here = group()
+    here.gate.set()
+    here.say("first", chat="old")
+    eventually(lambda: here.answers == [("old", "re: first")])
+
+    def fail(turn):
+        if when == "while":
+            here.context.rekey("old", "new")
+        raise AgentFailed("away")
+
+    here.rooms.agent.before = fail
+    here.say("second", chat="old")
+    eventually(lambda: len(here.answers) == 2)
+    if when == "before":
+        here.context.rekey("old", "new")
+    here.rooms.agent.before = lambda turn: None
+    here.say("/retry", chat="new")
+    eventually(lambda: here.answers[2:] == [("new", "re: second")])
+    here.say("/retry", chat="new", key="again")  # it is settled by now, and the last exchange again
+    eventually(lambda: here.answers[3:] == [("new", "re: second")])
+    said = [line.text for line in here.store.history("one:new", 9)]
+    assert said == ["first", "re: first", "second", "re: second"]
