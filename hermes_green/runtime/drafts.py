@@ -204,7 +204,7 @@ class Sign:
                 wait = max(wait, error.after)
             except (HermesError, gevent.Timeout) as error:
                 self._log.debug("no working sign: {!r}", error)
-            except Exception:  # border: an adapter's sign must not cost the answer
+            except ANYTHING:  # border: an adapter's sign must not cost the answer
                 self._log.exception("the working sign failed: this is a bug")
                 return
             gevent.sleep(wait)

@@ -160,14 +160,16 @@ class Hooks:
                 answer = hook.call(event, context)
             tally.row = 0
             return answer
-        except gevent.Timeout as late:
-            if late is not limit:
-                raise
+        except gevent.GreenletExit:
+            raise
+        except BaseException as error:  # border: a hook is foreign code, and may run in this process
+            if error is not limit:
+                said = str(error) if isinstance(error, Exception) else ""
+                self._failed(hook, tally, event, said or repr(error))
+                return None
             tally.late += 1
             tally.row += 1
             self._log.error("hook {} for {} was cut off after {} s", hook.title, event, hook.timeout)
-        except Exception as error:  # border: a hook is foreign code
-            self._failed(hook, tally, event, error or repr(error))
         return None
 
     def _ask(self, hook: Hook, tally: Tally, event: str, context: Mapping[str, Any]) -> Decision:

@@ -10,6 +10,7 @@ import gevent
 from hermes_green.core.errors import HermesError
 from hermes_green.core.model import Inbound, Quote
 from hermes_green.core.ports import Adapter, Lease
+from hermes_green.runtime.borders import ANYTHING
 from hermes_green.runtime.commands import spoken
 
 # Seconds for all questions of one turn: an answer without the quotation is better than a late one.
@@ -33,8 +34,8 @@ class Quotes:
         try:
             for place, each in enumerate(messages):
                 found[place] = replace(each, quote=self._known(adapter, each, begun))
-        except gevent.Timeout as late:
-            if late is limit:
+        except ANYTHING as error:
+            if error is limit:
                 self._log.warning("what a message quotes was not told within {:.0f} s", TIMEOUT)
             else:  # border: as in ``_asked``
                 self._log.exception("asking what a message quotes failed: this is a bug")

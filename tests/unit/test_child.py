@@ -54,7 +54,11 @@ def test_an_outage_of_many_dials_ends_in_ready_and_never_trips(bench):
     assert "FAILED" not in states(bench)
 
 
-@pytest.mark.parametrize("bug", [ZeroDivisionError("bug"), gevent.Timeout(1)], ids=["error", "timeout let out"])
+@pytest.mark.parametrize(
+    "bug",
+    [ZeroDivisionError("bug"), gevent.Timeout(1), SystemExit(3)],
+    ids=["error", "timeout let out", "end of the process"],
+)
 def test_crashes_are_counted_and_trip_the_limit_but_an_operator_may_start_again(bench, bug):
     broken = True
 
@@ -291,7 +295,11 @@ def test_what_a_run_accepted_is_committed_and_then_acknowledged_in_order(bench):
     assert [inbound.message_id for _, inbound in bench.routed] == ["m1", "m2", "m3"]
 
 
-@pytest.mark.parametrize("bug", [ZeroDivisionError("bug"), gevent.Timeout(1)], ids=["error", "timeout let out"])
+@pytest.mark.parametrize(
+    "bug",
+    [ZeroDivisionError("bug"), gevent.Timeout(1), SystemExit(3)],
+    ids=["error", "timeout let out", "end of the process"],
+)
 def test_an_acknowledgement_that_fails_is_not_the_end_of_all(bench, bug):
     adapter, acks = ScriptedAdapter(), []
     bench.child(adapter)

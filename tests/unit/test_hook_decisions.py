@@ -189,3 +189,22 @@ def test_notices_that_nobody_takes_are_bounded_and_said() -> None:
         hooks.fire("agent:start", {"child": "web", "chat_id": "0"})
     assert len([line for line in log.lines if "too much is told already" in line]) == 3 + 5
     hooks.close(timeout=0)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), gevent.Timeout(1)], ids=["end of the process", "timeout let out"])
+def test_a_hook_that_raises_what_is_no_exception_has_failed_alone(error: BaseException) -> None:
+    """A hook in a thread or greenlet runs in our process: what it raises comes here as it is."""
+    told: list[str] = []
+
+    def call(context: Mapping[str, Any]) -> Any:
+        told.append(context["text"])
+        raise error
+
+    log = Log()
+    hooks = Hooks([hook(call)], log)
+    assert hooks.decide(EVENT, {"text": "asked"}) == Decision()
+    for text in ("first", "second"):
+        hooks.fire(EVENT, {"text": text})
+    hooks.close()
+    assert told == ["asked", "first", "second"] and hooks.tallies()[0]["failed"] == 3
+    assert all("hook mine for message:received failed" in line for line in log.lines)
