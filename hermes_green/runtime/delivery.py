@@ -151,7 +151,7 @@ class Delivery:
             seconds = self._rules().give_up_after
             reason = f"not delivered in {seconds:.0f} s: {why}"
             now = self._clock.wall()
-            while gone := self._store.give_up(child, now - seconds, reason, now):
+            while gone := self._store.give_up(child, self._clock.ago(seconds), reason, now):
                 for lease in gone:
                     self._tell(place, lease, Settled("dead", reason=reason))
 
@@ -289,9 +289,11 @@ class Delivery:
         """Reasons not to send (again), each known before a byte leaves."""
         now = self._clock.wall()
         part = lease.part
-        if part.not_after is not None and now > part.not_after and not lease.uncertain:
+        window = caps.reply_window or 0.0
+        closed = part.not_after is not None and part.not_after - window < self._clock.ago(window)
+        if closed and not lease.uncertain:
             return Settled("dead", reason="window closed")
-        if now - lease.born_at > self._rules().give_up_after:
+        if lease.born_at < self._clock.ago(self._rules().give_up_after):
             return Settled("dead", reason=f"not delivered in {self._rules().give_up_after:.0f} s")
         if not lease.uncertain:
             return None
@@ -306,7 +308,7 @@ class Delivery:
                     self._log.exception("looking a reply up through {} crashed: this is a bug", place.id)
                 return Settled("retry", at=now + self._backoff(part.attempt), reason=str(error), uncertain=True)
             return Settled("delivered", receipt=found) if found is not None else None
-        if part.not_after is not None and now > part.not_after:
+        if closed:
             return Settled("dead", reason="window closed; whether it arrived is unknown")
         if self._rules().on_unknown == "hold":
             return Settled("held", reason="perhaps delivered; held by on_unknown")

@@ -54,10 +54,10 @@ class Rules:
     history_tokens: int = 0
     max_age: float = 86_400.0
 
-    def too_old(self, lease: Lease, now: float) -> bool:
+    def too_old(self, lease: Lease, clock: Clock) -> bool:
         """Whether a message is older than ``max_age``, by its platform's clock where that is not ahead of ours."""
         sent = [each.sent_at for each in lease.messages or (lease.inbound,) if each.sent_at is not None]
-        return now - min([lease.accepted_at, *sent]) > self.max_age
+        return min([lease.accepted_at, *sent]) < clock.ago(self.max_age)
 
 
 class Meters(Protocol):
@@ -147,7 +147,7 @@ class Turns:
             return
         if lease.reset:
             self._publish("session:reset", self._facts(lease), why="policy")
-        if rules.too_old(lease, self._clock.wall()):
+        if rules.too_old(lease, self._clock):
             self.stale += 1
             self._log.warning("turn {} answers a message older than {:.0f} s", lease.turn_id, rules.max_age)
             lease = replace(lease, stale=True)
