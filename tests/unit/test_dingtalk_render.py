@@ -159,6 +159,10 @@ def test_a_refused_dial_says_wait_or_halt(said, error):
         (answer(200, {"errcode": 0, "errmsg": "ok"}), True, False),
         (answer(200, {"processQueryKey": "k", "code": "0"}), True, False),
         (answer(200, {"success": True, "result": True}), True, False),
+        # Where nothing is to be told, nothing may be said: a card's last text is not to be sent for ever.
+        (answer(200, {}), True, False),
+        (answer(200, b""), True, False),
+        (answer(204, b""), True, False),
         (answer(200, {"success": False, "result": False}), False, False),
         (answer(200, {"errcode": 40014}), False, True),
         (answer(401, {"code": "InvalidAuthentication"}), False, True),

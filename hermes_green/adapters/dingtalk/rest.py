@@ -136,7 +136,8 @@ def take(answer: Answer) -> Said:
         code = PUNISHED
     return Said(
         status=answer.status,
-        good=code is None and answer.status < 300 and bool(body),
+        # Only a number or a status tells a failure; a call that has nothing to tell may be answered with nothing.
+        good=code is None and answer.status < 300 and (bool(body) or answer.body.strip() in (b"", b"{}")),
         code=code,
         text=str(body.get("errmsg") or body.get("message") or ""),
         data=body,
