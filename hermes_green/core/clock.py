@@ -6,7 +6,6 @@ import time
 from datetime import datetime, timezone
 from typing import Protocol
 
-
 # Seconds; a wall clock that gains more than this on one that only runs was put forward.
 STEP = 5.0
 # Two readings so far apart are of two moments.
