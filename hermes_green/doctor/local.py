@@ -12,7 +12,7 @@ from hermes_green.blueprint import credentials
 from hermes_green.doctor.finding import Check, Finding
 from hermes_green.doctor.subject import Subject
 from hermes_green.ops.lock import data_lock_path, owner
-from hermes_green.ops.places import misplaced, published_path
+from hermes_green.ops.places import media_path, misplaced, published_path
 
 MIB = 1024 * 1024
 LITTLE, FEW = 500 * MIB, 50 * MIB  # bytes of room that are worth a word, and that are too few
@@ -22,13 +22,15 @@ _SECRET = ("secret", "token", "api_key", "password")
 def checks(subject: Subject) -> list[Check]:
     """What needs the place of the data alone."""
     found = [Check("permissions", partial(_conf_files, subject.conf_dir))]
-    places = {"state": subject.state_dir}
     found.append(Check("permissions", partial(_in_the_way, subject)))
+    places = {"state": subject.state_dir}
     if subject.outline is not None:
         places["data_dir"] = subject.outline.data_dir
     for name, place in places.items():
         found.append(Check(f"disk {name}", partial(_disk, name, place)))
         found.append(Check("permissions", partial(_folder, name, place)))
+    if subject.outline is not None and os.path.isdir(media := media_path(subject.outline.data_dir)):
+        found.append(Check("permissions", partial(_folder, "media", media)))
     found.append(Check("locks", partial(_locks, subject)))
     return found
 

@@ -67,6 +67,15 @@ def test_the_doctor_says_it_once(tmp_path: Path, conf: str, name: str, make: Mak
     assert not [each for each in found if "writable" in each.text or "chown" in each.action], found
 
 
+def test_the_doctor_looks_whether_files_of_users_can_be_kept(tmp_path: Path, conf: str, monkeypatch: Any) -> None:
+    media = tmp_path / "var" / "media"
+    media.mkdir(parents=True)
+    real = os.access
+    monkeypatch.setattr(local.os, "access", lambda path, mode: path != media and real(path, mode))
+    found = [each for check in local.checks(Subject.of(Path(conf))) for each in check.look()]
+    assert [each.text for each in found if each.level == "wrong"] == [f"{media} is not writable for this user"]
+
+
 @pytest.mark.parametrize("name", ["var", "var/gateway.lock", "var/gateway.sqlite3"])
 @pytest.mark.parametrize("words", [["sessions", "list"], ["rescue"]], ids=" ".join)
 def test_the_written_record_is_not_called_empty_where_it_cannot_be(
