@@ -30,6 +30,8 @@ MENDED = 60.0
 LONGEST_WAIT = 3600.0
 # Characters of what a platform says.
 LONGEST_TEXT = 300
+# HTTP statuses of an address that is not there, or not for this.
+_NOT_THERE = ("404", "405")
 Call = TypeVar("Call", bound=Callable[..., Any])
 
 
@@ -133,10 +135,17 @@ def unsent(said: Said, known: Code | None) -> SendError | AuthRejected:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """For calls that have limits of their own: a wait holds for their chat alone, and holds back no other."""
+    """For calls that have limits of their own: a wait holds for their chat alone, and holds back no other. Where
+    there is no such call at all, nothing waits for it.
+
+    Raises:
+        SendRefused: in place of SendRetry, where the address is not known.
+    """
     try:
         yield
     except SendRetry as error:
+        if error.code in _NOT_THERE:
+            raise SendRefused(error.text, code=error.code, action=error.action) from error
         raise SendRetry(error.text, after=error.after, code=error.code, action=error.action) from error
 
 

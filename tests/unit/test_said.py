@@ -102,6 +102,12 @@ def test_what_nobody_sees_leaves_no_doubt_and_limits_of_its_own_hold_back_no_oth
     assert (held.value.after, held.value.scope, held.value.code) == (2.0, "chat", "7")
 
 
+def test_a_call_that_is_not_there_is_done_without_where_others_do_the_same() -> None:
+    for status in (404, 405):
+        with pytest.raises(SendRefused), alone():
+            raise unsent(Said(status, False), None)
+
+
 def test_a_wait_is_read_from_the_platforms_own_header_or_the_usual_one() -> None:
     answers = [Answer(429, headers, b"") for headers in ({"x-wait": "7", "Retry-After": "3"}, {"x-wait": "soon"}, {})]
     assert [wait_of(answer, "x-wait") for answer in answers] == [7.0, None, None]
