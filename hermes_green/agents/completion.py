@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any, Iterable, Iterator, Mapping
 
-import sseclient
-
 from hermes_green.core.errors import AgentFailed
 from hermes_green.core.model import Delta
 
 Json = Any
 _MOST = 64 * 1024 * 1024  # bytes of one streamed answer
+_EVENT = 4 * 1024 * 1024  # of one event of it: to take more apart at once would hold up every link
 _QUOTE = 300  # characters of the endpoint's own words
 
 
@@ -31,15 +30,15 @@ class Completion:
         Raises:
             AgentFailed: an error object, or something that is not this protocol.
         """
-        for event in sseclient.SSEClient(_bounded(pieces)).events():
-            if event.event == "error":
-                raise AgentFailed(f"the endpoint failed in mid-answer: {said(event.data)}", code="error")
-            if event.event != "message":
+        for kind, data in _events(_bounded(pieces)):
+            if kind == "error":
+                raise AgentFailed(f"the endpoint failed in mid-answer: {said(data)}", code="error")
+            if kind != "message":
                 continue
-            if event.data.strip() == "[DONE]":
+            if data.strip() == "[DONE]":
                 self.finished = self.closed = True
                 return
-            text = self._chunk(_object(event.data), "delta")
+            text = self._chunk(_object(data), "delta")
             if text:
                 yield Delta(text)
 
@@ -78,6 +77,52 @@ def _bounded(pieces: Iterable[bytes]) -> Iterator[bytes]:
         if size > _MOST:
             raise AgentFailed(f"the answer exceeds {_MOST} bytes", code="too_big")
         yield piece
+
+
+def _events(pieces: Iterable[bytes]) -> Iterator[tuple[str, str]]:
+    """What server-sent events are called and say (html.spec.whatwg.org, "Interpreting an event stream"); the end of
+    the stream ends the last one. Every byte is touched once: what comes may be anything, of any length."""
+    kind, data, size = "", [], 0
+    for line in _lines(pieces):
+        if line:
+            field, _, value = line.partition(":")
+            if field == "data":
+                size += len(value) + 1
+                _bear(size)
+                data.append(value.removeprefix(" "))
+            elif field == "event":
+                kind = value.removeprefix(" ")
+            continue
+        if data:
+            yield kind or "message", "\n".join(data)
+        kind, data, size = "", [], 0
+    if data:
+        yield kind or "message", "\n".join(data)
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    """Lines that end with a line feed, a carriage return or both, however the stream is cut."""
+    begun: list[bytes] = []
+    size, returned = 0, False
+    for piece in pieces:
+        rest = piece[1:] if returned and piece.startswith(b"\n") else piece
+        returned = piece.endswith(b"\r") if piece else returned
+        lines = rest.splitlines()
+        last = lines.pop() if rest and not rest.endswith((b"\n", b"\r")) else b""
+        for line in lines:
+            yield b"".join([*begun, line]).decode()
+            begun, size = [], 0
+        if last:
+            begun.append(last)
+            size += len(last)
+            _bear(size)
+    if begun:
+        yield b"".join(begun).decode()
+
+
+def _bear(size: int) -> None:
+    if size > _EVENT:
+        raise AgentFailed(f"one event of the answer exceeds {_EVENT} bytes", code="too_big")
 
 
 def _object(data: str | bytes) -> Mapping[str, Any]:

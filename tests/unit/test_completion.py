@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import time
+from typing import Any, Iterator
 
 import pytest
 
@@ -34,6 +35,31 @@ def test_a_stream_is_read_however_it_is_cut(step: int, newline: bytes) -> None:
     data = b": comment\n\n" + delta("你") + delta(None) + delta("好 🎉\u2028x") + delta("", "stop") + DONE
     text, completion = read(data.replace(b"\n", newline), step)
     assert text == "你好 🎉\u2028x" and completion.finished and completion.closed
+
+
+def test_what_is_no_such_stream_and_has_no_end_is_taken_apart_in_linear_time() -> None:
+    """An endpoint may answer with anything; the hub must not stand still over it."""
+    touched = _Touched()
+    assert list(Completion().streamed(touched.pieces(b"a\n" * 8_192, 128))) == []
+    assert touched.slowest < 1.0, "seconds of work on 16 kB"
+
+
+def test_an_event_without_end_is_refused() -> None:
+    for piece in (b"x" * 65_536, b"data: " + b"x" * 1_000 + b"\n"):
+        with pytest.raises(AgentFailed, match="one event of the answer exceeds"):
+            list(Completion().streamed([piece] * 5_000))
+
+
+class _Touched:
+    """How long the reader works on a piece, in its own time of the processor."""
+
+    slowest = 0.0
+
+    def pieces(self, piece: bytes, count: int) -> Iterator[bytes]:
+        for _ in range(count):
+            began = time.thread_time()
+            yield piece
+            self.slowest = max(self.slowest, time.thread_time() - began)
 
 
 def test_either_mark_of_the_end_is_enough() -> None:
