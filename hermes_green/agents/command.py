@@ -67,6 +67,7 @@ def converse(yard: Yard, argv: Sequence[str], said: str, seconds: float) -> Iter
         raise type(error)(f"{name}: {error.text}") from None
     feeder = gevent.spawn(_feed, feed, said.encode() + b"\n")
     feeder.name = f"feed-{name}"
+    feeder.rawlink(lambda _: os.close(feed))  # also where it is ended before its first step
     decoder, fair = codecs.getincrementaldecoder("utf-8")("replace"), Fair()
     try:
         while data := _read(ward, take, until, late):
@@ -91,8 +92,6 @@ def _feed(descriptor: int, data: bytes) -> None:
             rest = rest[nb_write(descriptor, rest) :]
     except OSError:
         pass  # it need not read its input
-    finally:
-        os.close(descriptor)
 
 
 def _read(ward: Ward, descriptor: int, until: float, late: AgentTimeout) -> bytes:
@@ -139,6 +138,8 @@ class Answer:
                 raise AgentFailed(f"line {self._number + 1} of the answer is longer than {_LINE} characters")
             for line in lines:
                 yield from self._line(line)
+        if len(self._rest) > 2 * _LINE:  # which is gone through again each time that something comes
+            raise AgentFailed(f"{_LINE} characters of the answer are blank, or more")
 
     def end(self) -> Iterator[Delta]:
         """What is left. Raises AgentFailed."""

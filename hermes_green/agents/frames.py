@@ -62,9 +62,11 @@ def receive(sock: socket.socket, most: int = 65536) -> tuple[bytes, list[int]]:
 
 
 class Unpacker:
-    """Collects bytes; iterating gives the frames that are complete. Raises BadFrames."""
+    """Collects bytes; iterating gives the frames that are complete. Raises BadFrames, also for a frame of more than
+    ``most`` bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = LARGEST) -> None:
+        self._most = most
         self._data = bytearray()
         self._at = 0
         self.descriptors: deque[int] = deque()
@@ -80,7 +82,7 @@ class Unpacker:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         while len(self._data) - self._at >= 4:
             (size,) = struct.unpack_from("!I", self._data, self._at)
-            if size > LARGEST:
+            if size > self._most:
                 raise BadFrames(f"a frame of {size} bytes")
             end = self._at + 4 + size
             if len(self._data) < end:

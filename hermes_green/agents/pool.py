@@ -20,6 +20,7 @@ from hermes_green.core.errors import AgentFailed, AgentTimeout
 from hermes_green.link.fair import Fair
 
 TOLD = 1.0  # seconds for the warden to say how a worker ended, once its socket has
+FRAME = 4 * 1024 * 1024  # bytes of one frame of a worker's: to parse more at once would hold up every link
 _numbers = itertools.count(1)
 _SIGNALS = {4: "illegal instruction", 6: "abort", 7: "bus error", 8: "arithmetic error", 11: "segmentation fault"}
 
@@ -134,7 +135,10 @@ class Pool:
                 if not self._zygote:
                     zygote = f"{self._label} {next(_numbers)}"
                     self._yard.load(zygote, self._targets)
-                    self._zygote = zygote
+                    if self._closed:
+                        self._yard.unload(zygote)
+                    else:
+                        self._zygote = zygote
         except AgentFailed as error:
             self._log.error("{}: {}", self._label, error)
 
@@ -158,6 +162,9 @@ class Pool:
             except BaseException:
                 self._yard.unload(fresh)
                 raise
+            if self._closed:
+                self._yard.unload(fresh)
+                raise AgentFailed("the agent was replaced")
             # What could not be loaded before either is no reason to keep it.
             if errors is None or (errors and not self._yard.loaded(zygote, 0.0)):
                 self._yard.unload(fresh)
@@ -181,7 +188,7 @@ class _Worker:
 
     def ask(self, ask: Mapping[str, Any], until: float, late: AgentTimeout) -> Iterator[dict[str, Any]]:
         """Its frames. Raises ``late``, and AgentFailed when the process ended."""
-        incoming, fair = frames.Unpacker(), Fair()
+        incoming, fair = frames.Unpacker(FRAME), Fair()
         try:
             self._hurry(until, late)
             self.sock.sendall(frames.pack(ask))

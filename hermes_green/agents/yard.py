@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import sysconfig
+from itertools import chain
 from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence
 
@@ -68,7 +69,11 @@ class Yard:
             self._loaded[zygote].set({})
             return
         before = self._warden
-        warden = self._open()
+        try:
+            warden = self._open()
+        except BaseException:
+            self.unload(zygote)  # nobody waits for it, and the next warden must not load it
+            raise
         if warden is before:  # a fresh one has been told of all of them
             warden.tell({"do": "load", "zygote": zygote, "targets": list(targets)})
 
@@ -100,20 +105,23 @@ class Yard:
             ask.update(do="fork", zygote=zygote)
         else:
             ask.update(do="exec", argv=WORKER, streams=1)
-        self._send(ward, ask, (theirs.detach(),))
+        try:
+            self._send(ward, ask, (theirs.detach(),))
+        except BaseException:
+            ours.close()
+            raise
         return ward, ours
 
     def exec(self, argv: Sequence[str], label: str) -> tuple[Ward, int, int]:
         """A program; our ends of its standard input and output, not blocking. Raises AgentFailed."""
-        stdin, feed = os.pipe()
-        take, stdout = os.pipe()
+        (stdin, feed), (take, stdout) = _two_pipes()
         for descriptor in (feed, take):
             make_nonblocking(descriptor)
         ward = self._ward(label)
         ask = {"do": "exec", "ward": ward.number, "label": label, "argv": list(argv), "streams": 2}
         try:
             self._send(ward, ask, (stdin, stdout))
-        except AgentFailed:
+        except BaseException:
             os.close(feed)
             os.close(take)
             raise
@@ -137,10 +145,10 @@ class Yard:
         return ward
 
     def _send(self, ward: Ward, ask: Mapping[str, Any], descriptors: tuple[int, ...]) -> None:
-        """The descriptors are closed once they are over there."""
+        """The descriptors are closed once they are over there, or when nobody waits for them any more."""
         try:
             warden = self._open()
-        except AgentFailed:
+        except BaseException:
             del self._wards[ward.number]
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -192,6 +200,18 @@ class Yard:
         wards, self._wards = self._wards, {}
         for ward in wards.values():
             ward.gone.set()
+
+
+def _two_pipes() -> tuple[tuple[int, int], tuple[int, int]]:
+    """Both or none. Raises AgentFailed."""
+    made: list[tuple[int, int]] = []
+    try:
+        made = [os.pipe()]
+        return made[0], os.pipe()
+    except OSError as error:
+        for descriptor in chain(*made):
+            os.close(descriptor)
+        raise AgentFailed(f"no process can be started: {error.strerror}") from error
 
 
 def _environment() -> Mapping[str, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -11,9 +13,10 @@ import pytest
 from hermes_green.agents import calling, frames, kernel, registry
 from hermes_green.agents.command import Answer
 from hermes_green.agents.output import Output
-from hermes_green.agents.pool import epitaph
+from hermes_green.agents.pool import FRAME, _Worker, epitaph
 from hermes_green.agents.sources import Sources
-from hermes_green.core.errors import AgentFailed
+from hermes_green.agents.yard import Ward
+from hermes_green.core.errors import AgentFailed, AgentTimeout
 from hermes_green.core.model import Attachment, Delta, Message, Turn
 from hermes_green.settings.schema import AGENTS
 
@@ -48,6 +51,28 @@ def test_what_is_no_frame_is_said_to_be_none(data: bytes) -> None:
     incoming.feed(data)
     with pytest.raises(frames.BadFrames):
         list(incoming)
+
+
+class Worker:
+    """Stands for the socket of a worker that says one thing."""
+
+    def __init__(self, said: bytes) -> None:
+        self._said = io.BytesIO(said)
+        self.recv = self._said.read
+
+    def settimeout(self, seconds: float) -> None:
+        pass
+
+    def sendall(self, data: bytes) -> None:
+        pass
+
+
+def test_a_frame_that_takes_long_to_parse_is_none() -> None:
+    """What a worker says is parsed on the hub, in one go, and its code is foreign."""
+    sock: Any = Worker(frames.pack({"end": True, "left": "x" * FRAME}))
+    heard = _Worker(Ward(1, "x"), sock, "z").ask({}, time.monotonic() + 60, AgentTimeout("late"))
+    with pytest.raises(AgentFailed, match="a frame of [0-9]+ bytes"):
+        list(heard)
 
 
 def test_a_delta_is_the_same_delta_on_the_other_side() -> None:
@@ -225,3 +250,12 @@ def test_a_family_is_everybody_below() -> None:
 
 def test_what_check_accepts_run_has() -> None:
     assert {*registry.AGENTS, *registry.OUTSIDE} == set(AGENTS)
+
+
+@pytest.mark.parametrize("begin", ["", "said"])
+def test_a_program_that_prints_line_breaks_without_end_has_failed(begin: str) -> None:
+    answer = Answer()
+    list(answer.feed(begin))
+    with pytest.raises(AgentFailed, match="blank"):
+        for _ in range(200):
+            list(answer.feed("\n" * 16_384))
