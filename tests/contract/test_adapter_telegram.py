@@ -6,13 +6,15 @@ import base64
 import random
 import traceback
 from dataclasses import replace
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
+import gevent
 import pytest
 
 from hermes_green.adapters.telegram import PLATFORM as telegram, polling
 from hermes_green.core.errors import AuthRejected, Displaced, LinkLost, SendRefused, SendRetry, SendUnknown, Throttled
 from hermes_green.core.model import Attachment, Inbound, Part, Reply, Secret
+from hermes_green.sim.kit import Answer, Request
 from hermes_green.sim.telegram import TelegramSim
 from tests.contract.adapters import TIMEOUT, AdapterContract, Bench, Driver, again
 from tests.support.mutants import mutant
@@ -132,6 +134,31 @@ class TestTelegram(AdapterContract):
         run = bench.ready()
         wait_for(lambda: run.port.accepted, what="the pending message")
         assert len(bench.sim.record(kind="webhook_deleted")) == 1
+
+    def test_a_webhook_is_removed_where_nobody_tells_of_webhooks(self, bench: Bench) -> None:
+        bench.sim.fault("webhook")
+        bench.sim.fault("api_error", method="getWebhookInfo", code=404, description="Not Found: method not found")
+        bench.ready()
+        assert len(bench.sim.record(kind="webhook_deleted")) == 1
+
+    def test_a_bot_that_is_told_no_name_of_its_own_is_ready(self, bench: Bench) -> None:
+        me = {"ok": True, "result": {"id": 110000001, "is_bot": True, "first_name": "Sim"}}
+        answered(bench, "getMe", lambda request: Answer(200, me))
+        assert bench.hear(bench.ready(), "@ hello").text == "@ hello"
+
+    def test_polls_that_are_answered_at_once_with_nothing_are_no_storm(self, bench: Bench) -> None:
+        asked: list[Any] = []
+
+        def poll(request: Request) -> Answer:
+            asked.append(request)
+            return Answer(200, {"ok": True, "result": []})
+
+        bench.ready()
+        answered(bench, "getUpdates", poll)
+        wait_for(lambda: asked, what="a poll")
+        before = len(asked)
+        gevent.sleep(1.2)
+        assert len(asked) - before <= 4
 
     def test_conflicts_are_retried_before_the_bot_counts_as_displaced(self, bench: Bench) -> None:
         bench.sim.fault("conflict")
@@ -340,6 +367,23 @@ class TestTelegram(AdapterContract):
             send(bench, inbound, "later")
         assert caught.value.scope == "account" and isinstance(bench.ctx.rejected[0], AuthRejected)
 
+    @pytest.mark.parametrize("body", [b"no such page", {"ok": False, "error_code": 404, "description": "Not Found"}])
+    def test_a_method_that_is_not_there_is_done_without_and_says_nothing_of_the_token(
+        self, bench: Bench, body: Any
+    ) -> None:
+        inbound = bench.hear(bench.ready())
+        handle = open_draft(bench, inbound)
+        for method in ("editMessageText", "deleteMessage", "getFile"):
+            answered(bench, method, lambda request: Answer(404, body))
+        with pytest.raises(SendRefused, match="editMessageText"):
+            bench.adapter.draft_update(handle, "Once", 1, None)
+        (part,) = bench.parts(inbound, "Once upon a time")
+        bench.adapter.send(replace(part, handle=handle), None)
+        assert bench.sends()[-1]["text"] == "Once upon a time"
+        with pytest.raises(SendRefused):
+            list(bench.adapter.fetch({"file_id": "F"}))
+        assert bench.ctx.rejected == []
+
     # --- drafts and signs ----------------------------------------------------------------------
 
     def test_a_draft_grows_and_becomes_the_answer(self, bench: Bench) -> None:
@@ -367,6 +411,12 @@ class TestTelegram(AdapterContract):
     def test_a_draft_whose_opening_is_uncertain_is_not_opened_twice(self, bench: Bench) -> None:
         inbound = bench.hear(bench.ready())
         bench.sim.fault("lose_answer", count=1)
+        with pytest.raises(SendRefused):
+            open_draft(bench, inbound)
+
+    def test_a_draft_that_is_told_no_number_is_none(self, bench: Bench) -> None:
+        inbound = bench.hear(bench.ready())
+        answered(bench, "sendMessage", lambda request: Answer(200, {"ok": True, "result": True}))
         with pytest.raises(SendRefused):
             open_draft(bench, inbound)
 
@@ -445,6 +495,12 @@ class TestTelegram(AdapterContract):
 def send(bench: Bench, inbound: Inbound, text: str) -> None:
     for part in bench.parts(inbound, text):
         bench.adapter.send(part, None)
+
+
+def answered(bench: Bench, method: str, answer: Callable[[Request], Answer]) -> None:
+    """From now on the simulator answers calls of this method so."""
+    others = bench.sim.route
+    bench.sim.route = lambda request: (answer if request.path.endswith(f"/{method}") else others)(request)
 
 
 def open_draft(bench: Bench, inbound: Inbound) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hermes_green.adapters.telegram.parse import Bot, album_of, gathered, moved, parse, update_id_of
+from hermes_green.adapters.telegram.parse import ASKED, Bot, album_of, gathered, moved, parse, update_id_of
 from hermes_green.core.errors import BadFrame
 from hermes_green.core.model import Inbound, Quote, Reaction
 from tests.support.mutants import mutant
@@ -168,6 +168,21 @@ def test_what_a_chat_tells_of_itself_is_passed_over(field: str) -> None:
     body = message(chat=GROUP, **{field: {}})
     del body["text"]
     assert parse([{"update_id": 1, "message": body}], "telegram", BOT) is None
+
+
+def test_a_field_of_nothing_is_as_good_as_none() -> None:
+    """The Bot API leaves out what is not there; servers that speak it may write null."""
+    told = [*ASKED, "poll"]
+    kinds = ["photo", "voice", "sticker", "caption", "quote", "reply_to_message", "media_group_id", "edit_date"]
+    nothing = dict.fromkeys((*kinds, "migrate_to_chat_id", "sender_chat", "entities", "message_thread_id"))
+    whole = {**dict.fromkeys(told), **update(**nothing)}
+    assert read(whole) == read(update())
+    answer = message(reply_to_message=message(text="before", **{**nothing, "message_id": 4}))
+    assert read(update(**answer)).quote == Quote("before", "Ann Lee", "4")
+    photo = update(**{**nothing, "photo": [{"file_id": "P"}], "text": None, "caption": "look"})
+    assert (read(photo).text, len(read(photo).attachments)) == ("look", 1)
+    silent = {"update_id": 1, "message_reaction": None, "edited_message": message(**nothing)}
+    assert read(silent).text == "hello"
 
 
 @pytest.mark.parametrize(

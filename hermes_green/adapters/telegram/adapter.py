@@ -8,7 +8,7 @@ from typing import Any, Callable, Iterator, Mapping
 from hermes_green.adapters.telegram import codes
 from hermes_green.adapters.telegram.polling import Conflicts, Polling
 from hermes_green.adapters.telegram.render import LIMIT, UNIT, render
-from hermes_green.adapters.telegram.rest import Rest, Said, send_error
+from hermes_green.adapters.telegram.rest import TEXT, Rest, Said, send_error
 from hermes_green.adapters.telegram.settings import Settings
 from hermes_green.core.address import peer_at
 from hermes_green.core.clock import Clock
@@ -88,7 +88,7 @@ class TelegramAdapter(Translator):
         return self._send_media(part, media) if media else self._send_text(part)
 
     def _send_text(self, part: Part) -> str:
-        return self._deliver("sendMessage", self._address(part), part.payload)
+        return self._deliver(TEXT, self._address(part), part.payload)
 
     def _finish(self, part: Part) -> str:
         """Turn the draft into the final text."""
@@ -171,6 +171,8 @@ class TelegramAdapter(Translator):
             message_id = self._send_text(part)
         except SendUnknown as error:
             raise SendRefused(f"whether a draft is open is unknown: {error.text}", code=error.code) from error
+        if not message_id.isdigit():
+            raise SendRefused("a draft was opened without a number", code="bad_answer")
         return {"chat_id": _number(peer.chat_id), "message_id": int(message_id)}
 
     def draft_update(self, handle: Mapping[str, Any], text: str, n: int, link: Any) -> None:

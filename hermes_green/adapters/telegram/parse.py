@@ -98,7 +98,13 @@ def parse(updates: Sequence[Any], child: str, bot: Bot) -> Inbound | None:
     )
 
 
+def _told(value: Any) -> dict[str, Any]:
+    """The fields of an object; null is as good as none."""
+    return {name: each for name, each in dict_of(value).items() if each is not None}
+
+
 def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
+    update = _told(update)
     if update_id_of(update) is None:
         raise BadFrame("an update without update_id")
     if REACTION in update:
@@ -108,7 +114,7 @@ def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
         if len(update) < 2:
             raise BadFrame("an update without content")
         return None
-    message = need(update, kind, dict)
+    message = _told(need(update, kind, dict))
     chat_id, message_id, chat_type = _place(message)
     if chat_type is None:
         raise BadFrame("a chat of a kind that is not known")
@@ -264,7 +270,7 @@ def _answers_us(message: Mapping[str, Any], bot: Bot) -> bool:
 
 def _answered(message: Mapping[str, Any]) -> Mapping[str, Any]:
     """The message that it replies to; in a topic everything replies to what opened it, which is none."""
-    answered = dict_of(message.get("reply_to_message"))
+    answered = _told(message.get("reply_to_message"))
     if message.get("is_topic_message") is True and answered.get("message_id") == message.get("message_thread_id"):
         return {}
     return answered

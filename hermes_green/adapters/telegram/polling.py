@@ -8,6 +8,7 @@ leaves when the answer of the one before is committed. Source: tdlib/telegram-bo
 from __future__ import annotations
 
 import json
+import time
 from typing import Any, Sequence
 
 from hermes_green.adapters.telegram.codes import CODES
@@ -16,7 +17,7 @@ from hermes_green.adapters.telegram.rest import Rest, Said, link_error
 from hermes_green.adapters.telegram.settings import Settings
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import BadFrame, LinkLost, StoreError
-from hermes_green.core.loose import dict_of
+from hermes_green.core.loose import dict_of, text_at
 from hermes_green.core.pacing import Window
 from hermes_green.core.ports import Context, Port
 from hermes_green.link.polls import Polls
@@ -26,6 +27,8 @@ MEMO = "offset"
 WAIT = 20
 LONGEST_WAIT = 50
 MARGIN = 10.0
+# A server that holds no polls back is asked no oftener than this, while it has nothing to tell.
+HASTE = 0.5
 # A poll with the offset of the one before may be held this long although it asks for less.
 HELD = 3
 BATCH = 100
@@ -70,10 +73,14 @@ class Polling(Polls):
         self._bot = self._who()
         # Answered at once, so that READY need not wait for the first message.
         updates = self._poll(0)
-        self._port.ready(f"@{self._bot.username}", proof_within=self._deadline(self._wait))
+        who = f"@{self._bot.username}" if self._bot.username else str(self._bot.id)
+        self._port.ready(who, proof_within=self._deadline(self._wait))
         while True:
             self._receive(updates)
+            asked = time.monotonic()
             updates = self._poll(self._wait)
+            if not updates:
+                self._pause(max(0.0, asked + HASTE - time.monotonic()))
 
     # --- asking --------------------------------------------------------------------------------
 
@@ -82,10 +89,10 @@ class Polling(Polls):
         if not said.good:
             raise link_error("the bot's own name", said)
         me = dict_of(said.result)
-        id, username = me.get("id"), me.get("username")
-        if not isinstance(id, int) or not isinstance(username, str):
+        id = me.get("id")
+        if not isinstance(id, int):
             raise LinkLost("Telegram did not say who the bot is", code="bad_answer")
-        return Bot(id, username, me.get("can_read_all_group_messages") is True)
+        return Bot(id, text_at(me, "username"), me.get("can_read_all_group_messages") is True)
 
     def _poll(self, wait: int) -> list[Any]:
         """The updates that came within ``wait`` seconds."""
@@ -115,8 +122,10 @@ class Polling(Polls):
     def _make_way(self, said: Said) -> None:
         """A webhook stands in the way of polls and is removed, pending messages kept; else it is another
         program, and that is for its own policy."""
-        info = self._ask(self._rest.ask, "getWebhookInfo", {})
-        if not dict_of(info.result).get("url") or self._unhooked:
+        hooked = "webhook" in said.text.lower()
+        if not hooked:
+            hooked = bool(dict_of(self._ask(self._rest.ask, "getWebhookInfo", {}).result).get("url"))
+        if not hooked or self._unhooked:
             raise self._conflicts.error(said)
         self._unhooked = True
         self._ctx.log.warning("a webhook is set for this bot: it is removed, because messages are polled for")

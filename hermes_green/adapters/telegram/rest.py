@@ -36,6 +36,7 @@ FILE_TOTAL = 85.0
 # core.telegram.org/bots/api "Sending files"; a server of one's own takes more, and says so itself.
 UPLOAD = 50 * MIB
 PHOTO = 10 * MIB
+TEXT = "sendMessage"  # the one method that no server of the Bot API is without
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,10 @@ class Rest(Api):
         with _unquoted():
             answer = self._tell("POST", self._path(method), **how)
             assert isinstance(answer, Said)
-            return answer
+        if answer.status == 404 and method != TEXT:
+            # What a wrong token is answered, too; but then no text goes out either, and no poll.
+            raise SendRefused(f"Telegram knows no {method} ({answer})", code="404")
+        return answer
 
     def _path(self, method: str) -> str:
         return f"/bot{self._token.reveal()}/{method}"
