@@ -11,6 +11,7 @@ import pytest
 from hermes_green.core.errors import LinkLost, SendRefused, SendRetry, SendUnknown
 from hermes_green.core.model import Attachment, Inbound, Part, Reply
 from hermes_green.sim import qq_streams
+from hermes_green.sim.kit import Answer, Request
 from tests.contract.adapters import Bench, again
 from tests.contract.test_adapter_qq import QQDriver
 from tests.support.port import wait_for
@@ -169,6 +170,20 @@ def test_refusals_make_longer_pauses_and_each_try_has_a_number_of_its_own(bench:
         bench.adapter.send(part, None)
     bench.adapter.send(part, None)
     assert seen(bench) == ["on and on"]
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_platform_without_streams_is_answered_in_messages_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    answer = bench.sim.route
+
+    def without(request: Request) -> Answer:
+        return Answer(status, b"no such page") if request.path.endswith(STREAM) else answer(request)
+
+    monkeypatch.setattr(bench.sim, "route", without)
+    with pytest.raises(SendRefused):
+        opened(bench)
 
 
 @pytest.mark.parametrize("kind", ["group", "channel", "direct"])

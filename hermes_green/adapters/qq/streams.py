@@ -21,6 +21,7 @@ from hermes_green.core.errors import SendCollision, SendError, SendRefused, Send
 from hermes_green.core.model import Part
 from hermes_green.core.ports import Context
 from hermes_green.core.remembered import Remembered
+from hermes_green.link.said import alone
 
 BLANK = " "
 GROWING, DONE = 1, 10
@@ -119,10 +120,10 @@ class Streams:
             body["stream_msg_id"] = handle["stream"]
         stream.index += 1
         try:
-            said = self._rest.call("POST", C2C.address(str(handle["chat"]), "stream_messages"), body)
+            with alone():
+                said = self._rest.call("POST", C2C.address(str(handle["chat"]), "stream_messages"), body)
         except SendRetry as error:
-            # Streams have a limit of their own: they hold back no other chat.
-            error.scope, error.after = "chat", max(error.after, PAUSES[min(stream.refusals, len(PAUSES) - 1)])
+            error.after = max(error.after, PAUSES[min(stream.refusals, len(PAUSES) - 1)])
             stream.refusals += 1
             raise
         except SendUnknown:
