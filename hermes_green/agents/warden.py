@@ -69,6 +69,12 @@ class Warden:
 
     def run(self) -> None:
         """Until the gateway is gone."""
+        try:
+            self._serve()
+        finally:
+            self._end_all()  # whatever ended us: those that we have adopted do not end with us by themselves
+
+    def _serve(self) -> None:
         self._mind_signals()
         self._control.setblocking(False)
         self._selector.register(self._control, selectors.EVENT_READ, self._hear)
@@ -84,7 +90,6 @@ class Warden:
             self._reap()
             if time.monotonic() >= self._due:
                 self._look()
-        self._end_all()
 
     # --- the gateway ---
 

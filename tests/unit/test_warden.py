@@ -48,3 +48,25 @@ def test_what_was_closed_by_what_came_before_it_is_not_read(monkeypatch: pytest.
     for descriptor in (read[0], *(writes for _, writes in outputs), control.reads, control.writes):
         os.close(descriptor)
     assert len(read) == 1
+
+
+def test_a_warden_that_fails_ends_all_below_it_before_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has adopted would outlive it: only its own children end with it."""
+    control: Any = Control()
+    warden = Warden(control, os.getppid())
+    ended: list[str] = []
+
+    def failing() -> None:
+        raise OSError("no process can be forked")
+
+    monkeypatch.setattr(warden, "_mind_signals", lambda: None)
+    monkeypatch.setattr(warden, "_due", 0.0)
+    monkeypatch.setattr(warden, "_reap", failing)
+    monkeypatch.setattr(warden, "_end_all", lambda: ended.append("all"))
+    os.write(control.writes, b"!")
+    monkeypatch.setattr(warden, "_hear", lambda mask: None)
+    with pytest.raises(OSError, match="forked"):
+        warden.run()
+    for descriptor in (control.reads, control.writes):
+        os.close(descriptor)
+    assert ended == ["all"]
