@@ -24,6 +24,11 @@ def test_bytes_are_read_too_and_data_may_be_missing():
     assert wire.decode(frame(data="").encode()).data == {}
 
 
+def test_null_is_as_good_as_missing():
+    nothing = dict.fromkeys(["time", "eventBornTime", "eventId", "connectionId"])
+    assert wire.decode(frame("SYSTEM", wire.PING, None, **nothing)) == wire.Frame("SYSTEM", wire.PING, "m1", {})
+
+
 @pytest.mark.parametrize(
     "raw",
     ["", "{", "[]", "7", '{"type":"NEWS"}', '{"type":"SYSTEM"}', b"\xff\xfe", '{"type":["SYSTEM"],"headers":{}}']

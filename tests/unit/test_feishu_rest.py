@@ -116,6 +116,9 @@ def test_the_address_keeps_its_ticket_when_the_operator_moves_the_socket():
     assert moved == "ws://127.0.0.1:9/ws/v2?fpid=493&device_id=7&service_id=33554678&ticket=t"
     assert endpoint_of(url, "ws://h:9/other", None).url.startswith("ws://h:9/other?fpid")
     assert endpoint_of("ws://h/x", "", None).service == 0
+    largest = 2**31 - 1  # it goes into a frame's int32
+    services = [endpoint_of(f"ws://h/x?service_id={number}", "", None).service for number in (largest, largest + 1)]
+    assert services == [largest, 0]
     assert "ticket" not in repr(endpoint_of(url, "", None))
 
 

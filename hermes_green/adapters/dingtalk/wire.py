@@ -62,7 +62,9 @@ def decode(raw: str | bytes) -> Frame:
     kind = body.get("type")
     if not isinstance(kind, str) or kind not in _CLASSES:
         raise BadFrame(f"a frame of unknown type {str(kind)[:40]!r}")
-    message = _CLASSES[kind].from_dict(body)
+    # The SDK's classes make a number of a time that is there, be it null.
+    headers = {name: value for name, value in body["headers"].items() if value is not None}
+    message = _CLASSES[kind].from_dict({**body, "headers": headers})
     topic, id = message.headers.topic, message.headers.message_id
     if not isinstance(topic, str) or not isinstance(id, str | None):
         raise BadFrame("a frame without a topic")

@@ -120,8 +120,8 @@ class Rest(Api):
 
 def endpoint_of(url: str, ws_base: str, config: Any) -> Endpoint:
     """The address to dial; ``ws_base`` replaces its host, and its path where it has one of its own."""
-    service = parse_qs(urlsplit(url).query).get("service_id", ["0"])[0]
-    return Endpoint(rebased(url, ws_base), number_of(service, 9) or 0, wire.pace_in(config))
+    service = number_of(parse_qs(urlsplit(url).query).get("service_id", ["0"])[0]) or 0
+    return Endpoint(rebased(url, ws_base), service if abs(service) <= wire.INT32 else 0, wire.pace_in(config))
 
 
 def take(answer: Answer) -> Said:

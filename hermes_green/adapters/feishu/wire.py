@@ -16,6 +16,7 @@ from hermes_green.core.protobuf import bytes_field, without
 from hermes_green.link.light import load_light
 
 CONTROL, DATA = 0, 1
+INT32 = 2**31 - 1  # the largest service and method
 PING, PONG, EVENT, CARD = "ping", "pong", "event", "card"
 
 # One event is at most a message of 150 KB with its envelope; the bounds leave room and end a flood.
