@@ -5,6 +5,7 @@ Part of monitor_gateway.py, and like it for any Python from 3.9 on, without anyt
 
 from __future__ import annotations
 
+import base64
 import errno
 import fcntl
 import http.client
@@ -21,10 +22,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTING = 120.0  # seconds: a process this young may hold the lock and not answer yet
+WITHIN = 30.0  # seconds for an answer of supervisord's
 
 
 @dataclass
@@ -36,6 +38,10 @@ class Look:
     why: str = ""
     deaf: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+class Denied(OSError):
+    """It answered, and did not give what was asked for."""
 
 
 class Refused(Exception):
@@ -51,25 +57,40 @@ class Home:
         self.data = Path(said).expanduser() if data_dir else conf.absolute().parent / Path(said).expanduser()
         self.lock = self.data / "gateway.lock"
 
-    def _setting(self, key: str) -> str:
-        """One scalar of gateway.yaml, good enough for the few that are needed here."""
+    def _setting(self, key: str, env: dict[str, str] | None = None) -> str:
+        """One scalar of gateway.yaml, good enough for the few that are needed here; ``env``: where its variables are
+        looked up first."""
         for name in ("gateway.local.yaml", "gateway.yaml"):
             try:
                 text = (self.conf / name).read_text("utf-8")
             except OSError:
                 continue
-            value = r"""("[^"\n]*"|'[^'\n]*'|[^\s,}#]+)"""
+            value = r"""("[^"\n]*"|'[^'\n]*'|(?:\$\{[^}\n]*\}|[^\s,}#])+)"""
             found = re.search(rf"""^[^#\n]*?(?<![\w-])["']?{key}["']?\s*:[ \t]*{value}""", text, re.M)
             if found:
-                return self._resolved(found[1].strip("\"'"))
+                return self._resolved(found[1].strip("\"'"), {**os.environ, **(env or {})})
         return ""
 
-    def _resolved(self, value: str) -> str:
+    def _resolved(self, value: str, env: dict[str, str]) -> str:
         if value.startswith("file:"):
             return (self.conf / value[5:]).read_text("utf-8").strip()
-        return re.sub(
-            r"\$\{(\w+)(?::-([^}]*))?\}", lambda match: os.environ.get(match[1]) or match[2] or "", value
-        )
+        return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", lambda match: env.get(match[1]) or match[2] or "", value)
+
+    def _token(self, pid: int) -> str:
+        """As the gateway was given it; empty where we cannot know."""
+        try:
+            return self._setting("token", environ_of(pid))
+        except (OSError, ValueError):
+            return ""
+
+    def names(self, pid: int) -> bool:
+        """Whether the process that goes by this number here has the lock's file open: in another container numbers
+        mean other processes, and they are used again. True where the system does not tell."""
+        try:
+            lock, files = os.stat(self.lock), os.listdir(f"/proc/{pid}/fd")
+        except OSError:
+            return True
+        return any(_same(f"/proc/{pid}/fd/{file}", lock) for file in files)
 
     def owner(self) -> tuple[int, float] | None:
         """Pid (0: not written yet) and age in seconds of the lock's holder; None while it is free."""
@@ -101,7 +122,8 @@ class Home:
         return found
 
     def ask(self, method: str, path: str, pid: int, timeout: float) -> Any:
-        """The decoded answer of the gateway with this pid. Raises OSError when there is none in time."""
+        """The decoded answer of the gateway with this pid. Raises OSError when there is none in time, Denied for one
+        that is no consent."""
         try:
             said = json.loads((self.data / "gateway.json").read_text("utf-8"))
             url = urlsplit(str(said["http"]))
@@ -111,7 +133,7 @@ class Home:
             raise OSError(f"gateway.json cannot be read: {error}") from None
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(str(url.hostname), str(url.hostname))
         headers = {"Content-Type": "application/json"}
-        token = self._setting("token")
+        token = self._token(pid)
         if token:
             headers["Authorization"] = f"Bearer {token}"
         connection = http.client.HTTPConnection(host, url.port, timeout=timeout)
@@ -120,12 +142,19 @@ class Home:
             answer = connection.getresponse()
             body = answer.read()
             if answer.status >= 400:
-                raise OSError(f"{path} answered {answer.status}")
+                raise Denied(f"{path} answered {answer.status}")
             return json.loads(body) if body else None
         except (http.client.HTTPException, ValueError) as error:
             raise OSError(f"{path}: {type(error).__name__}") from None
         finally:
             connection.close()
+
+
+def _same(path: str, other: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), other)
+    except OSError:
+        return False
 
 
 def free(path: Path) -> bool:
@@ -186,7 +215,10 @@ def glance(home: Home, timeout: float) -> Look:
     pid, age = holder
     try:
         health = home.ask("GET", "/healthz", pid, timeout)
-        status = home.ask("GET", "/api/status", pid, timeout)
+        try:
+            status = home.ask("GET", "/api/status", pid, timeout)
+        except Denied as denied:  # no restart would mend that
+            return Look("fine", pid, "", [], [f"its children cannot be looked at: {denied} (http.token)"])
     except OSError as error:
         if age < STARTING and not stopped(pid) and not isinstance(error, socket.timeout):
             return Look("starting", pid, f"it holds the data directory for {age:.0f} s and does not answer yet")
@@ -232,26 +264,36 @@ class Supervisord:
 
     def _call(self, method: str, *args: Any) -> Any:
         url, (user, secret) = self._url, self._login
-        transport: Any = None
+        # Not in the address, which errors quote.
+        login = base64.b64encode(f"{user}:{secret}".encode()).decode()
+        headers = [("Authorization", f"Basic {login}")] if user else []
+        transport: xmlrpc.client.Transport = Transport(headers=headers)
         if url.startswith("unix://"):
-            transport, url = UnixTransport(url[len("unix://") :]), "http://127.0.0.1"
-        if user:
-            url = url.replace("http://", f"http://{quote(user)}:{quote(secret)}@", 1)
+            transport, url = UnixTransport(url[len("unix://") :], headers), "http://127.0.0.1"
         return getattr(xmlrpc.client.ServerProxy(url, transport).supervisor, method)(*args)
+
+
+class Transport(xmlrpc.client.Transport):
+    """XML-RPC that does not wait for ever."""
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        connection = super().make_connection(host)
+        connection.timeout = WITHIN
+        return connection
 
 
 class UnixTransport(xmlrpc.client.Transport):
     """XML-RPC over a socket in the file system."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__()
+    def __init__(self, path: str, headers: list[tuple[str, str]]) -> None:
+        super().__init__(headers=headers)
         self._path = path
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
         _, self._extra_headers, _ = self.get_host_info(host)
-        connection = http.client.HTTPConnection("127.0.0.1", timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", timeout=WITHIN)
         connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.sock.settimeout(30)
+        connection.sock.settimeout(WITHIN)
         connection.sock.connect(self._path)
         return connection
 

@@ -115,6 +115,7 @@ class Monitor:
         try:
             if holder and not pid:
                 raise Refused("the holder of the data directory has not written its pid yet")
+            self._sure(pid)
             way = way_of(self._home, pid, self._options.via, self._options.name)
             hung = bool(pid) and glance(self._home, self._options.timeout).state == "stale"
             willing = not pid or self._willing(way, hung)
@@ -150,6 +151,7 @@ class Monitor:
             return NOT_RUNNING if holder is None else FAILED
         pid = holder[0]
         try:
+            self._sure(pid)
             way = detected(pid, environ_of(pid))
             if way == "own":
                 self._end(pid, self._options.deadline)
@@ -161,10 +163,16 @@ class Monitor:
             self._log("refused", str(refusal), pid=pid)
             return FAILED
 
+    def _sure(self, pid: int) -> None:
+        """Raises Refused: this number is not the gateway's here."""
+        if pid and not self._home.names(pid):
+            raise Refused(f"the lock names pid {pid}, which is another process here: look where the gateway runs")
+
     def _end(self, pid: int, grace: float, politely: bool = True) -> None:
         """Until none of its locks is held any more. Raises Refused."""
         locks = self._home.locks_of(pid)  # a process that has ended does not tell
         for sign, wait in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0))[not politely :]:
+            self._sure(pid)
             self._log("signal", f"{sign.name} to pid {pid}, {wait:g} s to end", pid=pid)
             try:
                 os.kill(pid, sign)

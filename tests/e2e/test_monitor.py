@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import json
 import os
@@ -247,6 +248,7 @@ class Pretender:
         data = stage.home / "var"
         self.child = {"id": "qq", "state": "READY", "connected": True}
         self.asked: list[str] = []
+        self.token = ""
         self._lock = FileLock(data / "gateway.lock")
         self._lock.acquire()
         self._server = WSGIServer(("127.0.0.1", 0), self._answer, log=None)
@@ -255,6 +257,10 @@ class Pretender:
         (data / "gateway.json").write_text(json.dumps({"pid": os.getpid(), "http": url}))
 
     def _answer(self, environ: dict[str, Any], start: Any) -> list[bytes]:
+        denied = self.token and environ["PATH_INFO"] != "/healthz"
+        if denied and environ.get("HTTP_AUTHORIZATION") != f"Bearer {self.token}":
+            start("401 Unauthorized", [])
+            return [b""]
         start("200 OK", [("Content-Type", "application/json")])
         if environ["REQUEST_METHOD"] == "POST":
             self.asked.append(environ["PATH_INFO"])
@@ -283,6 +289,70 @@ def test_a_child_that_is_deaf_makes_the_gateway_stale_and_is_restarted_alone_fir
         assert b"stale" in err and b"restart-child: qq" in err
     finally:
         pretender.close()
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("written", ["http:\n  token: ${A_TOKEN}\n", "http: {token: '${A_TOKEN}', port: 0}\n"])
+def test_a_gateway_whose_token_the_monitor_does_not_have_is_not_stale(stage: Stage, written: str, told: bool) -> None:
+    pretender = Pretender(stage)
+    pretender.token = "correct-horse"
+    # Old enough to have begun to answer.
+    owner = {"pid": os.getpid(), "started_at": "2026-01-01T00:00:00Z", "data_dir": ""}
+    (stage.home / "var" / "gateway.lock").write_text(json.dumps(owner))
+    (stage.conf / "gateway.yaml").write_text(written)
+    try:
+        pretender.child["connected"] = False
+        seen = Said(stage, "--once", more={"A_TOKEN": pretender.token} if told else {})
+        assert seen.code == (1 if told else 0) and ("deaf" in seen.out or "READY without" in seen.out) is told, seen.out
+        assert told or "401" in seen.out, seen.out
+    finally:
+        pretender.close()
+
+
+def test_a_pid_that_is_somebody_elses_here_is_not_killed(stage: Stage) -> None:
+    lock = FileLock(stage.home / "var" / "gateway.lock")
+    lock.acquire()
+    bystander = gevent.subprocess.Popen(["sleep", "600"])
+    try:
+        # As a container's lock looks from outside of it, where its numbers mean others.
+        owner = {"pid": bystander.pid, "started_at": "2026-01-01T00:00:00Z", "data_dir": ""}
+        lock.path.write_text(json.dumps(owner))
+        for words in (("--force-kill", "--deadline", "0.5"), ("--force-restart", "--via", "own")):
+            done = Said(stage, *QUICK, *words)
+            assert done.code == 1 and "refused" in done.out and "SIG" not in done.out, done.out
+        assert bystander.poll() is None
+    finally:
+        lock.release()
+        bystander.kill()
+        bystander.wait()
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "500 Internal Server Error", ""])
+def test_supervisords_password_is_told_to_nobody_but_supervisord(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+    monkeypatch.syspath_prepend(os.path.dirname(MONITOR))
+    outside = importlib.import_module("gateway_outside")
+    monkeypatch.setattr(outside, "WITHIN", 0.5, raising=False)
+    heard: list[str] = []
+
+    def answer(environ: dict[str, Any], start: Any) -> list[bytes]:
+        heard.append(environ.get("HTTP_AUTHORIZATION", ""))
+        if not status:
+            gevent.sleep(PATIENCE)
+        start(status, [])
+        return [b""]
+
+    server = WSGIServer(("127.0.0.1", 0), answer, log=None)
+    server.start()
+    env = {"SUPERVISOR_SERVER_URL": f"http://127.0.0.1:{server.server_port}"}
+    way = outside.Supervisord({**env, "SUPERVISOR_USERNAME": "u", "SUPERVISOR_PASSWORD": "pass/wo@rd"}, "bot")
+    try:
+        with gevent.Timeout(PATIENCE / 2), pytest.raises(outside.Refused) as refused:
+            way.start()
+        assert "does not answer" in str(refused.value) and "wo@rd" not in str(refused.value)
+        assert "wo%40rd" not in str(refused.value), str(refused.value)
+        assert set(heard) == {"Basic " + base64.b64encode(b"u:pass/wo@rd").decode()}
+    finally:
+        server.stop(timeout=0)
 
 
 HOLDER = """
