@@ -65,7 +65,10 @@ class Request:
         # WSGI hands the path over as latin-1; what browsers sent is UTF-8.
         self.path = str(environ.get("PATH_INFO", "/")).encode("latin-1").decode("utf-8", "replace")
         query = str(environ.get("QUERY_STRING", ""))
-        self.query = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=50)) if query else {}
+        try:
+            self.query = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=50)) if query else {}
+        except ValueError:
+            raise Problem(400, "bad_query", "the query may have 50 fields") from None
 
     def header(self, name: str) -> str:
         """A header's value, or ""."""
@@ -87,7 +90,7 @@ class Request:
         text = self.query.get(name, "")
         if not text:
             return default
-        if not text.isdecimal() or not 1 <= int(text) <= maximum:
+        if not text.isdecimal() or len(text) > 15 or not 1 <= int(text) <= maximum:
             raise Problem(422, "bad_value", f"{name} must be a number from 1 to {maximum}", field=name)
         return int(text)
 

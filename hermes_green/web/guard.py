@@ -111,7 +111,11 @@ class Guard:
         origin = request.header("Origin")
         if not origin or request.method in ("GET", "HEAD"):
             return
-        if urlsplit(origin).netloc.lower() != request.header("Host").lower():
+        try:
+            ours = urlsplit(origin).netloc.lower() == request.header("Host").lower()
+        except ValueError:
+            ours = False
+        if not ours:
             raise Problem(403, "foreign_origin", "another site's page may not send requests here")
 
 

@@ -4,26 +4,75 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import Any
+import time
+from contextlib import contextmanager
+from typing import Any, Iterator
 
+import gevent
 from gevent.event import Event
 from gevent.pool import Pool
-from gevent.pywsgi import WSGIHandler, WSGIServer
+from gevent.pywsgi import Input, WSGIHandler, WSGIServer
 
 from hermes_green.core.errors import ConfError
 from hermes_green.web.views import Views
 
 MAX_CONNECTIONS = 512
-IDLE = 60.0  # seconds; for the next request, the rest of one, or a reader who does not read
+IDLE = 60.0  # seconds; for the next request, each part of one (line, head, body), or a reader who does not read
 MAX_LINE_ERRORS = 200  # characters of a client's error worth logging
 
 
+@contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """The socket's own deadline is for each piece: who sends one byte a minute would keep a place for ever."""
+    with gevent.Timeout(seconds, TimeoutError(errno.ETIMEDOUT, "the request came too slowly")):
+        yield
+
+
+class _Body(Input):
+    """A request's body, all of which is there within ``IDLE`` seconds."""
+
+    def __init__(self, handler: _Handler, of: Input) -> None:
+        super().__init__(of.rfile, of.content_length, of.socket, of.chunked_input)
+        self._handler = handler
+        self._until = time.monotonic() + IDLE
+
+    def read(self, length: int | None = None) -> bytes:
+        try:
+            with _within(max(0.0, self._until - time.monotonic())):
+                data: bytes = super().read(length)
+                return data
+        except OSError:
+            # Where the next request begins is not known any more.
+            self._handler.close_connection = True
+            raise
+
+
 class _Handler(WSGIHandler):
+    wsgi_input: Any
+
     def handle(self) -> None:
         # Without this every answer on a kept connection waits 40 ms for the client's delayed ack.
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.settimeout(IDLE)
         super().handle()
+
+    def read_requestline(self) -> str:
+        with _within(IDLE):
+            line: str = super().read_requestline()
+            return line
+
+    def read_request(self, raw_requestline: str) -> Any:
+        try:
+            with _within(IDLE):
+                return super().read_request(raw_requestline)
+        except OSError as error:
+            # As what else is wrong with a request; pywsgi would print the stack.
+            raise ValueError(str(error)) from error
+
+    def get_environ(self) -> Any:
+        environ = super().get_environ()
+        environ["wsgi.input"] = self.wsgi_input = _Body(self, self.wsgi_input)
+        return environ
 
     def handle_one_response(self) -> None:
         self.server.busy.add(self)

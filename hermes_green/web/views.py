@@ -89,9 +89,12 @@ class Views:
         headers = {**self._guard.headers(), **response.headers}
         if isinstance(response.body, bytes):
             headers["Content-Length"] = str(len(response.body))
-            body: Iterable[bytes] = [response.body] if environ.get("REQUEST_METHOD") != "HEAD" else []
+            body: Iterable[bytes] = [response.body]
         else:
             body = response.body
+        if environ.get("REQUEST_METHOD") == "HEAD":
+            getattr(body, "close", lambda: None)()
+            body = []
         start_response(response.line, list(headers.items()))
         return body
 
@@ -163,8 +166,14 @@ class Views:
         return answer(self._gateway.health())
 
     def _readyz(self, request: Request) -> Response:
-        ready, said = self._gateway.readiness(request.query.get("child") or None)
-        shown = said if self._guard.knows(request) else {"ready": ready}
+        known = self._guard.knows(request)
+        try:
+            ready, said = self._gateway.readiness(request.query.get("child") or None)
+        except UnknownChild as error:
+            if known:
+                raise
+            raise Problem(404, error.code, "no child is called so", field="child") from None
+        shown = said if known else {"ready": ready}
         return answer(shown, 200 if ready else 503)
 
     def _render_metrics(self, request: Request) -> Response:

@@ -135,6 +135,25 @@ def test_a_large_body_without_a_length_is_refused_too(site):
         assert client.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
+def test_a_query_that_makes_no_sense_is_the_clients_fault(site):
+    assert site.get("/healthz?" + "&".join(f"a{n}=1" for n in range(60))).status == 400
+    assert site.get("/api/dead?limit=" + "9" * 5000).status == 422
+
+
+@pytest.mark.parametrize("part", ["line", "head", "body"])
+def test_a_request_that_drips_loses_its_place(site, monkeypatch, part):
+    monkeypatch.setattr("hermes_green.web.server.IDLE", 0.5)
+    begun = b"POST /api/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    begun = {"line": b"POST /", "head": begun + b"X: ", "body": begun + b"Content-Length: 100000\r\n\r\n"}[part]
+    until = time.monotonic() + PATIENCE
+    with socket.create_connection(("127.0.0.1", site.server.port), timeout=PATIENCE) as client:
+        client.sendall(begun)
+        with pytest.raises(OSError):
+            while time.monotonic() < until:
+                client.sendall(b"x")
+                gevent.sleep(0.05)
+
+
 def test_children_are_commanded_also_when_their_id_has_a_slash(site):
     site.gateway.children.append(child("qq/two"))
     for path in ("/api/adapters/qq/two/restart", "/api/adapters/qq%2Ftwo/stop", "/api/adapters/web/start"):
@@ -190,6 +209,17 @@ def test_head_is_get_without_a_body(site):
     answer = site.ask("HEAD", "/healthz")
     assert (answer.status, answer.body) == (200, b"")
     assert int(answer.headers["content-length"]) > 10
+
+
+def test_head_of_an_event_stream_opens_none(site):
+    with socket.create_connection(("127.0.0.1", site.server.port), timeout=PATIENCE) as client:
+        client.sendall(b"HEAD /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        said = b""
+        while b"welcome" not in said and (piece := client.recv(4096)):
+            said += piece
+    assert said.count(b"HTTP/1.1 200 OK") == 2 and b"welcome" not in said
+    assert not site.gateway.ears
 
 
 def test_a_view_that_fails_is_a_500_in_json_and_the_server_goes_on(site):

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from hermes_green.core.errors import UnknownChild
 from hermes_green.web.exchange import Problem, Request
 from hermes_green.web.guard import Guard
 from tests.support.gateway import Listener, Site
@@ -74,7 +75,7 @@ def test_json_with_a_charset_is_json(site):
 
 def test_a_foreign_origin_may_not_post(site):
     here = f"127.0.0.1:{site.server.port}"
-    for origin in ("http://evil.example", "null"):
+    for origin in ("http://evil.example", "null", "http://[", "http://[::1"):
         assert site.post("/api/stop", {}, Host=here, Origin=origin).status == 403
     assert site.post("/api/reload", {}, Host=here, Origin=f"http://{here}").status == 200
 
@@ -100,6 +101,17 @@ def test_probes_need_no_token_and_tell_strangers_no_names(locked):
     assert locked.get("/healthz").status == 200
     assert locked.get("/readyz").json() == {"ready": True}
     assert "not_ready" in locked.get("/readyz", Authorization=f"Bearer {TOKEN}").json()
+
+
+def test_who_asks_for_a_child_that_is_not_there_learns_those_that_are_with_the_token_only(locked):
+    def unknown(id):
+        raise UnknownChild(id, known=("feishu/board-of-directors",))
+
+    locked.gateway.readiness = unknown
+    for token, told in (("", False), (f"Bearer {TOKEN}", True)):
+        answer = locked.get("/readyz?child=nobody", Authorization=token)
+        assert answer.status == 404
+        assert (b"board-of-directors" in answer.body) is told
 
 
 def test_the_page_trades_the_token_for_a_cookie_that_does_not_tell_it(locked):
