@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Mapping
 from urllib.parse import quote, urlsplit
 
-from hermes_green.ops.lock import data_lock_path, owner, state_dir
+from hermes_green.ops.lock import data_lock_path, holds, owner, state_dir
 from hermes_green.ops.places import published_path
 from hermes_green.ops.whereabouts import found
 from hermes_green.settings.schema import Outline
@@ -109,8 +109,9 @@ class Remote:
                 return
         except Silent:
             pass
-        # It may be starting, or too busy to answer; it holds the lock, so the pid is certainly its own.
-        if pid:
+        # It may be starting, or too busy to answer; it holds the lock, so the pid is certainly its own, unless it is
+        # another container's.
+        if pid and holds(data_lock_path(self._data_dir()), pid):
             os.kill(pid, signal.SIGTERM)
 
     def _ask(self, method: str, path: str, body: Any, headers: Mapping[str, str], timeout: float) -> Answer:

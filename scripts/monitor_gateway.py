@@ -165,7 +165,7 @@ class Monitor:
 
     def _sure(self, pid: int) -> None:
         """Raises Refused: this number is not the gateway's here."""
-        if pid and not self._home.names(pid):
+        if pid and not self._home.names(pid) and (self._home.owner() or (0, 0.0))[0] == pid:
             raise Refused(f"the lock names pid {pid}, which is another process here: look where the gateway runs")
 
     def _end(self, pid: int, grace: float, politely: bool = True) -> None:

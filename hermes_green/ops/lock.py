@@ -197,6 +197,23 @@ def _alive(pid: int) -> bool:
     return True
 
 
+def holds(path: str | os.PathLike[str], pid: int) -> bool:
+    """Whether the process that goes by this number here has the lock's file open. In another container numbers mean
+    other processes, and they are used again. True where the system does not tell."""
+    try:
+        lock, files = os.stat(path), os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return True
+    return any(_same(f"/proc/{pid}/fd/{file}", lock) for file in files)
+
+
+def _same(path: str, other: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), other)
+    except OSError:
+        return False
+
+
 def data_lock_path(data_dir: Path) -> Path:
     """The lock that says whose a data directory is."""
     return data_dir / "gateway.lock"

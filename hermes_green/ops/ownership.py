@@ -11,7 +11,7 @@ from typing import Mapping
 from loguru import logger
 
 from hermes_green.core.errors import ConfError
-from hermes_green.ops.lock import FileLock, LockHeld, data_lock_path, owner
+from hermes_green.ops.lock import FileLock, LockHeld, data_lock_path, holds, owner
 
 POLL = 0.1
 
@@ -76,6 +76,10 @@ def evict(held: LockHeld, drain: float) -> None:
     pid = held.owner.pid
     logger.warning("asking process {} to stop: {}", pid, held.text)
     for sign, wait in ((signal.SIGTERM, drain), (signal.SIGKILL, 10.0)):
+        if not holds(held.path, pid):
+            if _gone(held):
+                return
+            raise held
         try:
             os.kill(pid, sign)
             # One that somebody has stopped hears of nothing before it goes on; then it drains as any other.
@@ -86,12 +90,16 @@ def evict(held: LockHeld, drain: float) -> None:
             raise held from None
         deadline = time.monotonic() + wait
         while time.monotonic() < deadline:
-            now = owner(held.path)
-            if now is None or now.pid != pid:
+            if _gone(held):
                 return
             time.sleep(POLL)
         logger.error("process {} did not end within {:.0f} s of {}", pid, wait, sign.name)
     raise held
+
+
+def _gone(held: LockHeld) -> bool:
+    now = owner(held.path)
+    return now is None or now.pid != held.owner.pid
 
 
 def own(data_dir: Path, states: Path, wanted: Mapping[str, str], wait: float, drain: float | None = None) -> Ownership:

@@ -1,5 +1,6 @@
 """Locks of the kernel: one owner, named to whoever comes second, gone with its process."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 
 from hermes_green.core.errors import ConfError
 from hermes_green.ops.lock import FileLock, LockHeld, Owner, credential_id, owner, state_dir
+from hermes_green.ops.ownership import evict
 from tests.support.stage import PATIENCE
 
 HOLD = """
@@ -142,3 +144,20 @@ def test_the_state_directory_follows_the_environment(tmp_path):
 def test_a_credential_has_one_name_everywhere_and_no_other_bot_has_it():
     assert credential_id("qq", "", "1") == credential_id("qq", "", "1")
     assert len({credential_id("qq", "", "1"), credential_id("qq", "", "2"), credential_id("qq", "1", "")}) == 3
+
+
+def test_who_goes_by_the_owners_number_here_and_is_not_the_owner_is_not_killed(tmp_path):
+    lock = FileLock(tmp_path / "x.lock")
+    lock.acquire()
+    bystander = subprocess.Popen(["sleep", "600"])
+    try:
+        # As the lock of another container looks, where numbers mean other processes.
+        lock.path.write_text(json.dumps({"pid": bystander.pid, "started_at": "", "data_dir": ""}))
+        held = LockHeld("the bot", lock.path, Owner(bystander.pid))
+        with pytest.raises(LockHeld):
+            evict(held, 0.2)
+        assert bystander.poll() is None
+    finally:
+        lock.release()
+        bystander.kill()
+        bystander.wait()
