@@ -89,7 +89,8 @@ class TokenCache:
             flight.set(token)
             return token
         except HermesError as error:
-            if living and isinstance(error, (LinkLost, Throttled)):
+            # It may have been called invalid meanwhile.
+            if living and self._token == old and isinstance(error, (LinkLost, Throttled)):
                 pause = error.after if isinstance(error, Throttled) else _PAUSE
                 self._renew = self._clock.monotonic() + pause
                 flight.set(old)

@@ -229,6 +229,8 @@ class WebSocket:
         """End the link on purpose: a close frame goes out, the peer may answer it, and after at most
         a second the connection is cut. A blocked ``frames`` ends without an error."""
         if self._closing or self._ended.is_set():
+            if self._reader is None:  # whoever closes it may be ended before it is
+                self._stream.close()
             return
         until = time.monotonic() + _GOODBYE
         self._closing = True

@@ -257,6 +257,19 @@ def test_a_killed_reader_frees_the_socket() -> None:
         wait_for(lambda: server.peers[0].receive() is None)
 
 
+def test_a_link_that_somebody_was_ended_over_closing_is_closed_by_the_next_one() -> None:
+    with WsServer(sends(frame("a"))) as server:
+        ws = dial(server.url)
+        for _ in ws.frames():
+            closer = gevent.spawn(ws.close)
+            gevent.sleep(0.05)
+            assert not closer.dead, "it waits for us, who read"
+            break
+        closer.kill()
+        ws.close()
+        assert ws._stream._sock.fileno() == -1
+
+
 # --- writing ---
 
 

@@ -155,3 +155,23 @@ def test_a_dropped_token_is_fetched_anew_once(clock: ManualClock) -> None:
 def test_a_life_that_makes_no_sense_is_none(told: Any) -> None:
     assert life_of(told) == 0.0
     assert (life_of("7200"), life_of(7200)) == (7200.0, 7200.0)
+
+
+def test_a_token_that_was_called_invalid_meanwhile_is_not_handed_out_because_its_successor_cannot_be_had(
+    clock: ManualClock,
+) -> None:
+    source = Source()
+    cache = TokenCache(source, clock, HIDDEN.append)
+    old = cache.get()
+    clock.advance(7200 - 30)  # it lives, and is to be renewed
+    source.gate.clear()
+    renewing = gevent.spawn(cache.get)
+    gevent.sleep(0)
+    cache.drop(old)
+    waiting = gevent.spawn(cache.get)
+    gevent.sleep(0)
+    source.error = LinkLost("away")
+    source.gate.set()
+    gevent.joinall([renewing, waiting], timeout=60)
+    for each in (renewing, waiting):
+        assert isinstance(each.exception, LinkLost), each.value
