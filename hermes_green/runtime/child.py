@@ -11,15 +11,7 @@ from typing import Any, Callable, Literal, Protocol
 import gevent
 
 from hermes_green.core.clock import Clock, clock_time
-from hermes_green.core.errors import (
-    AuthRejected,
-    ConfError,
-    Displaced,
-    HermesError,
-    IllegalMove,
-    LinkLost,
-    Throttled,
-)
+from hermes_green.core.errors import AuthRejected, ConfError, Displaced, HermesError, IllegalMove, LinkLost, Throttled
 from hermes_green.core.machine import Event, State, step
 from hermes_green.core.pacing import Window
 from hermes_green.core.ports import Adapter
@@ -164,11 +156,13 @@ class Child:
     def _stop(self, reason: Reason) -> None:
         self._cancel_timer()
         self._go(Event.STOP, reason)
-        runs = [run for run in (self.run, self._successor, *self._retired) if run is not None]
+        self._end_links()
+
+    def _end_links(self) -> None:
+        """All there are, those that were retired included."""
+        for run in filter(None, (self.run, self._successor, *self._retired)):
+            run.end()
         self._successor = None
-        if self.state is State.STOPPING:
-            for run in runs:
-                run.end()
 
     # --- what a run reports; any greenlet, so it is posted ---
 
@@ -275,8 +269,9 @@ class Child:
                 self._go(Event.START)
                 return
             lived = self.clock.monotonic() - run.ready_at if run.ready_at is not None else None
+            before = self._redial.failures
             self._arm(self._redial.after_run(lived, error), self._on_timer)
-            if self._redial.failures and self._redial.failures % self._pace.escalate_after == 0:
+            if self._redial.failures > before and self._redial.failures % self._pace.escalate_after == 0:
                 self._observer.failing(self)
             return
         if self._successor is not None:
@@ -299,10 +294,8 @@ class Child:
         self._cancel_timer()
         self._go(Event.REJECT, self._reason_of(error))
         self.log.error("halted: {}", "; ".join(filter(None, (error.text, error.action))))
-        endings, self.run, self._successor = (self.run, self._successor), None, None
-        for run in endings:
-            if run is not None:
-                run.end()
+        self._end_links()
+        self.run = None
         wait = self._redial.after_rejection(error, self._dials.was_accepted())
         if wait is not None:
             again = clock_time(self.clock.wall() + wait)

@@ -212,6 +212,43 @@ def test_traffic_moves_to_the_successor_before_the_retired_link_ends(bench):
     assert dials.dials == [False, True] and child.losses == 0
 
 
+@pytest.mark.parametrize("end", ["stop", "halt"])
+def test_a_retired_link_ends_with_its_child_though_no_other_link_is_up(bench, end):
+    def script(number):
+        if number >= 2:
+            raise Throttled("later", after=60)
+
+    adapter = ScriptedAdapter(script, caps=Caps(handover=True))
+    child = bench.child(adapter)
+    eventually(lambda: child.state is State.READY)
+    adapter.links[0].port.retire(600)
+    eventually(lambda: len(adapter.links) == 2 and child.link is adapter.links[1])
+    adapter.links[1].end(LinkLost("RST"))
+    eventually(lambda: child.state is State.WAITING)
+    if end == "stop":
+        bench.supervisor.command("one", "stop")
+    else:
+        bench.supervisor.halt("one", AuthRejected("revoked"))
+    eventually(lambda: adapter.links[0].closed_politely)
+
+
+def test_whether_the_fault_is_ours_is_asked_once_for_so_many_failed_dials(bench):
+    """Waits of our own making, such as for the store, are no dials."""
+
+    def script(number):
+        dialled.append(number)
+        if len(dialled) <= 4:
+            raise LinkLost("refused")
+        if len(dialled) <= 10:
+            raise Throttled("the store is away", after=0.001, code="store_away")
+
+    dialled, asked = [], []
+    bench.supervisor.witness._on_failing = asked.append
+    child = bench.child(ScriptedAdapter(script), pace=replace(QUICK, backoff_max=0.005, escalate_after=4))
+    eventually(lambda: child.state is State.READY)
+    assert len(dialled) == 11 and asked == [child]
+
+
 def test_a_successor_that_fails_is_retried_while_the_old_link_lives(bench):
     fail = True
 
