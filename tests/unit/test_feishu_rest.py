@@ -125,6 +125,7 @@ def test_the_address_keeps_its_ticket_when_the_operator_moves_the_socket():
 def test_the_operators_pace_wins_over_the_servers_and_ours_is_never_slower_than_20_s():
     assert pace_of(None, 120, SLOWEST) == SLOWEST == 20
     assert pace_of(None, 5, SLOWEST) == 5
+    assert pace_of(None, 1e-9, SLOWEST) == 0.05, "a server's nonsense must not keep the hub busy"
     assert pace_of(None, None, 7) == 7
     assert pace_of(50, 5, SLOWEST) == 50
 

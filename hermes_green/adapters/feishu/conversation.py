@@ -19,6 +19,7 @@ from hermes_green.link.websocket import UpgradeRefused, WebSocket, dial
 
 # The server suggests 90 to 120 s; a dead link shall not stay unnoticed as long.
 SLOWEST = 20.0
+FASTEST = 0.05  # as an operator may ask for at most
 TIMEOUT = 20.0
 
 
@@ -87,7 +88,7 @@ def pace_of(own: float | None, asked: float | None, current: float) -> float:
     """Seconds between beats, after the server has spoken; ``own`` is the operator's wish."""
     if own is not None:
         return own
-    return current if asked is None else min(asked, SLOWEST)
+    return current if asked is None else max(FASTEST, min(asked, SLOWEST))
 
 
 def refusal(headers: Mapping[str, str], refused: LinkLost) -> HermesError:
