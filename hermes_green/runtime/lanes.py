@@ -98,6 +98,7 @@ class Lanes:
         self._idle.set()
         self._stopping = Event()
         self._draining = False
+        self._parking = False
         self._active = 0
 
     # --- what others may ask ---
@@ -200,6 +201,7 @@ class Lanes:
         self._draining = True
         self._stopping.set()
         self._idle.wait(max(0.0, timeout))
+        self._parking = True
         # What the chat has stopped ends by itself, and must not go on at the next start.
         turns = [lane.turn for lane in self._lanes.values() if lane.turn is not None and not lane.ending]
         gevent.killall(turns, Parked, block=False)
@@ -306,6 +308,9 @@ class Lanes:
 
     def _guard(self, lease: Lease, lane: Lane) -> None:
         """The turn in a greenlet of its own, so that it can be killed without the lane."""
+        if self._parking:  # leased too late to be parked with the others
+            self._park(lease, lane)
+            return
         lane.ending = False
         turn = lane.turn = gevent.spawn(self._run, lease)
         turn.name = f"turn-{lease.turn_id}"

@@ -125,3 +125,23 @@ def test_what_an_earlier_process_accepted_does_not_crowd_a_session_and_what_come
     gate.set()
     eventually(lambda: not store.sessions_waiting() and after.lanes.active == 0)
     assert sorted(letter.text for letter in store.dead()) == ["n4", "n5"]
+
+
+def test_a_row_that_is_leased_after_all_turns_were_parked_is_parked_too(open_rooms):
+    """Else it would be a turn cut by a crash at the next start, though the process has ended in order."""
+
+    class Slow(MemoryStore):
+        def lease_session(self, *args, **named):
+            asked.set()
+            lease = super().lease_session(*args, **named)
+            answer.wait()
+            return lease
+
+    asked, answer = gevent.event.Event(), gevent.event.Event()
+    store = Slow()
+    rooms = open_rooms(store, ScriptedAgent(lambda turn: gevent.sleep(30)))
+    rooms.say("hello")
+    asked.wait()
+    gevent.spawn_later(0.01, answer.set)
+    rooms.lanes.drain(0)
+    assert not rooms.agent.turns and store.sessions_waiting() and not store.sessions_cut()
