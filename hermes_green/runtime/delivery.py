@@ -254,7 +254,8 @@ class Delivery:
         self._sending += 1
         try:
             self._turnstile.enter()
-            settled = self._send(place, lease)
+            # A lease that came too late is given back: the end of the process would cut the send.
+            settled = self._send(place, lease) if not self._closed else Settled("unsent")
         finally:
             self._sending -= 1
         if settled.state == "unsent":

@@ -327,3 +327,23 @@ def test_a_bug_between_two_sends_costs_a_chat_a_wait_and_no_reply(rooms):
     rooms.delivery.gates.enter = enter
     put(rooms, "a")
     eventually(lambda: rooms.texts == ["a"])
+
+
+def test_no_send_begins_any_more_where_the_end_of_the_process_would_cut_it(rooms, monkeypatch):
+    """Its lease may come late. A send that is cut was perhaps delivered, and would be sent again."""
+    asked, answer, lease = gevent.event.Event(), gevent.event.Event(), rooms.store.lease_outbox
+
+    def slowly(*args):
+        asked.set()
+        found = lease(*args)
+        answer.wait()
+        return found
+
+    monkeypatch.setattr(rooms.store, "lease_outbox", slowly)
+    put(rooms, "a")
+    asked.wait()
+    gevent.spawn_later(0.01, answer.set)
+    rooms.delivery.drain(0)
+    monkeypatch.setattr(rooms.store, "lease_outbox", lease)
+    found = rooms.store.lease_outbox("one", "c", rooms.clock.wall())
+    assert not rooms.texts and not found.uncertain and found.part.attempt == 1
