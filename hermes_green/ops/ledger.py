@@ -28,7 +28,7 @@ from hermes_green.core.errors import Throttled
 Budget = Sequence[Sequence[float]]
 
 MARGIN = 2.0  # seconds added to every window: a dial is booked before the vendor sees and counts it
-KEEP = 86_400.0  # seconds; no budget has a longer window
+KEEP = 8 * 86_400.0  # seconds; ours have a day for their longest window, an operator's may have a week
 MAX_LINES = 4_000  # consider a rewrite above this
 MAX_KEPT = 1_500  # lines of one kind that a rewrite keeps, newest first
 MAX_FINGERPRINTS = 10

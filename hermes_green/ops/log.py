@@ -28,7 +28,7 @@ MAX_TOKENS = 200  # short-lived tokens remembered, newest first
 ERROR = 40  # the level from which on equal lines are counted
 # Tickets in addresses and authorisation headers are hidden even when nobody announced them.
 _TICKET = re.compile(
-    r"(?i)([?&](?:[a-z_]*(?:ticket|token|secret|signature|password)|access_key|api_key|key|sign|sig|code)=)"
+    r"(?i)([?&](?:[a-z_]*(?:ticket|token|secret|signature|password)|access_key|api_key|session|key|sign|sig|code)=)"
     r"[^&\s\"'<>#]+"
 )
 _HEADER = re.compile(r"(?i)(authorization[\"']?\s*[:=]\s*[\"']?(?:[a-z]+ +)?)[^\s\"',}]+")

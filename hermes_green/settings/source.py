@@ -16,6 +16,8 @@ MAX_BYTES = 1 << 20
 MAX_NODES = 50_000  # aliases may repeat a subtree; a file of a few lines could otherwise name billions
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_TAGS = {_TAG + name for name in ("str", "int", "float", "bool", "null", "timestamp", "merge", "value")}
+# What stands behind such a mark may be a secret, and is not repeated.
+_TAGGED = "tags are not used here: a value that begins with ! must stand in quotes"
 _KEY = re.compile(r"([A-Za-z_][\w-]*)['\"]?\s*:(?=\s|$)")
 
 
@@ -146,6 +148,8 @@ class Source:
             what = "a tab cannot indent or begin a value; use spaces"
         elif mark and self._text[mark.index - 1 : mark.index + 1] == "${":
             what = "inside [ ] and { } a ${VAR} must stand in quotes"
+        elif what.startswith("found undefined alias"):
+            what = "an undefined alias: a value that begins with * must stand in quotes"
         elif error.context == "expected a single document in the stream":
             what = "a second document begins here; the file may hold one"
         self._broken(spot, what)
@@ -169,14 +173,14 @@ class Source:
         above = (*above, id(node))
         if isinstance(node, yaml.ScalarNode):
             if node.tag not in _PLAIN_TAGS:
-                self._broken(spot, f'the tag "{node.tag}" is not used here')
+                self._broken(spot, _TAGGED)
             return Scalar(spot, node.value, node.style is not None)
         if isinstance(node, yaml.SequenceNode):
             if node.tag != _TAG + "seq":
-                self._broken(spot, f'the tag "{node.tag}" is not used here')
+                self._broken(spot, _TAGGED)
             return Listing(spot, tuple(self._tree(item, above) for item in node.value))
         if node.tag != _TAG + "map":
-            self._broken(spot, f'the tag "{node.tag}" is not used here')
+            self._broken(spot, _TAGGED)
         return self._table(node, spot, above)
 
     def _table(self, node: yaml.Node, spot: Spot, above: tuple[int, ...]) -> Table:

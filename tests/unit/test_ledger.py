@@ -204,3 +204,16 @@ def test_boots_that_never_came_to_ready_are_spaced_out(book, clock):
     assert book.boot_wait() == 2
     clock.advance(301)
     assert book.boot_wait() == 0
+
+
+def test_a_budget_of_a_week_outlives_a_compaction(book, clock, monkeypatch):
+    monkeypatch.setattr(module, "MAX_LINES", 50)
+    monkeypatch.setattr(module, "MAX_KEPT", 10)
+    week = ((3, 7 * 86_400),)
+    for _ in range(3):
+        book.book("dial", week)
+    clock.advance(2 * 86_400)
+    for _ in range(60):
+        book.note("heard")
+    with pytest.raises(Throttled):
+        book.book("dial", week)

@@ -99,6 +99,7 @@ def test_the_keys_of_all_agents_are_hidden_those_of_routes_and_their_fallbacks_t
 @pytest.mark.parametrize(
     "text, shown",
     [
+        ("https://host/robot/sendBySession?session=abc&x=1", "https://host/robot/sendBySession?session=***&x=1"),
         ("wss://host/ws?device_id=1&access_key=abc&ticket=t-1", "wss://host/ws?device_id=1&access_key=***&ticket=***"),
         ("GET https://host/x?access_token=abc#y", "GET https://host/x?access_token=***#y"),
         ("{'Authorization': 'Bearer abc.def'}", "{'Authorization': 'Bearer ***'}"),

@@ -187,3 +187,15 @@ def test_a_secret_is_never_repeated_in_an_error(tmp_path: Path) -> None:
     (tmp_path / "pigeon.yaml").write_text("enabled: true\nring: r\nwhistle: {x: hunter2}\nbreed: ${HUNTER}\n")
     told = "\n".join(map(str, problems(tmp_path, {"HUNTER": "hunter2"})))
     assert "hunter2" not in told
+
+
+@pytest.mark.parametrize("mark", ["*", "!", "!!", "&", "@", "%", "`"])
+def test_a_secret_that_begins_with_a_mark_of_yamls_is_not_told_and_its_quotes_are_asked_for(
+    tmp_path: Path, mark: str
+) -> None:
+    (tmp_path / "pigeon.yaml").write_text(f"enabled: true\nring: a\nwhistle: {mark}h0rseBattery\n")
+    found = problems(tmp_path)
+    told = " ".join(map(str, found))
+    assert "h0rse" not in told, told
+    assert all(problem.spot.line in (1, 3) for problem in found), told
+    assert mark not in "*!" or "quotes" in told
