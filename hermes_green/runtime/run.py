@@ -52,7 +52,7 @@ class Owner(Protocol):
 class Run:
     """One greenlet around ``adapter.run``; the Port of ``core.ports``.
 
-    Void once it was told to end or has ended: then the port takes nothing any more, and what a
+    Void once it was told to end (a retired one: has ended): then the port takes nothing any more, and what a
     stray greenlet of the adapter still does has no effect.
     """
 
@@ -169,12 +169,17 @@ class Run:
     # --- the port ---
 
     def accept(self, inbound: Inbound | None, ack: Ack | None = None, memo: Mapping[str, Any] | None = None) -> None:
-        if self._void:
-            raise LinkLost("this run has ended", code="run_over")
+        self._still_heard()
         if self._offer(Offer(inbound, ack, memo if memo is not None else EMPTY)):
             self.proof_at = self._owner.clock.monotonic()
             if inbound is not None:
                 self._owner.on_inbound()
+
+    def _still_heard(self) -> None:
+        """What comes while a retired link says goodbye is taken in: no run begins soon that would take it up instead.
+        Raises LinkLost."""
+        if self._over or (self._void and not self.grace):
+            raise LinkLost("this run has ended", code="run_over")
 
     def _offer(self, offer: Offer) -> bool:
         """Hand something in. False: it is left un-acknowledged, because we stop or because the platform then
@@ -199,8 +204,7 @@ class Run:
         return shelter.keep(raw) if shelter is not None else None
 
     def quarantine(self, raw: bytes | str, error: BaseException, ack: Ack | None = None) -> None:
-        if self._void:
-            raise LinkLost("this run has ended", code="run_over")
+        self._still_heard()
         data = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else bytes(raw)
         if self._offer(Offer(None, ack, EMPTY, data, f"{type(error).__name__}: {error}")):
             self._owner.log.warning("a frame was not understood and is kept in quarantine: {}", error)

@@ -133,6 +133,26 @@ def test_a_frame_that_a_run_could_not_hand_in_goes_to_the_next_run(bench, tmp_pa
     assert texts(bench) == ["one"] and adapter.replayed == ["one"]
 
 
+def test_what_comes_while_a_retired_link_says_goodbye_is_taken_in_at_once(bench, tmp_path) -> None:
+    """No run begins soon that would take it up: the link beside it lives."""
+    adapter = Once()
+    child = bench.child(adapter, shelter=Shelter(tmp_path / "frames", logger))
+    eventually(lambda: child.state is State.READY)
+    first = adapter.links[0]
+
+    def close() -> None:
+        try:
+            Talk(first.port, FakeContext("one"), PlatformOptions()).again("late")
+        finally:
+            first.close()
+
+    first.port.on_close(close)
+    first.port.retire(0.01)
+    eventually(lambda: first.closed_politely)
+    assert len(adapter.links) == 2 and child.link is adapter.links[1]
+    eventually(lambda: texts(bench) == ["late"] and Shelter(tmp_path / "frames", logger).left() == [], 20)
+
+
 def test_a_full_queue_leaves_all_that_was_not_handed_in_yet(bench, tmp_path) -> None:
     shelter = left_by_another(tmp_path, *map(str, range(1_100)))
     bench.store.away = True
