@@ -62,6 +62,19 @@ def test_a_callback_has_a_command_and_an_answer_has_none() -> None:
     assert (answer.cmd, answer.errcode, answer.errmsg) == ("", 846609, "aibot websocket not subscribed")
 
 
+@pytest.mark.parametrize("headers", ["", '"headers":null,', '"headers":{},'])
+def test_a_callback_says_what_it_says_without_a_req_id_too(headers: str) -> None:
+    """Who has taken the bot over must be known in any case: to dial again would take it back, for ever."""
+    kick = {"event": {"eventtype": "disconnected_event"}}
+    kicked, said = (
+        wire.decode('{"cmd":"%s",%s"body":%s}' % (cmd, headers, json.dumps(told)))
+        for cmd, told in ((wire.EVENT, kick), (wire.MESSAGE, body()))
+    )
+    assert (kicked.event, kicked.req_id) == (wire.DISPLACED, "")
+    inbound = parse(said, "wecom")
+    assert inbound is not None and not inbound.reply_ref["req_id"], "it is answered with a message of our own"
+
+
 @pytest.mark.parametrize(
     "raw", ["", "nonsense", "[]", "7", "{}", '{"headers":{}}', '{"headers":{"req_id":7}}', "[" * 99_999, b"\xff"]
 )

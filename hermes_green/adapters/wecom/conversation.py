@@ -97,7 +97,7 @@ class Conversation(Dialogue):
             # The socket goes on to look healthy; whoever redials here kicks the other, for ever.
             raise Displaced("another program has subscribed with this bot", code=wire.DISPLACED, action=TAKEN)
         self._ctx.count("frames", frame.event if frame.event in wire.KNOWN_EVENTS else "unknown")
-        if frame.event == wire.ENTERED and self._settings.welcome:
+        if frame.event == wire.ENTERED and self._settings.welcome and frame.req_id:
             body = {"msgtype": "text", "text": {"content": self._settings.welcome}}
             self._exchange.tell(wire.WELCOME, body, frame.req_id)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping
 
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.loose import json_of, number_of, object_in
+from hermes_green.core.loose import dict_of, json_of, number_of, object_in, text_at
 from hermes_green.core.model import EMPTY, Peer
 
 WS_BASE = "wss://openws.work.weixin.qq.com"
@@ -37,7 +37,7 @@ KNOWN_EVENTS = frozenset({ENTERED, "feedback_event"})
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame from the platform: a callback (with ``cmd``), or an answer (with ``errcode``)."""
+    """One frame from the platform: a callback (with ``cmd``; its ``req_id`` may be ""), or an answer (``errcode``)."""
 
     cmd: str
     req_id: str
@@ -60,9 +60,9 @@ def decode(raw: str | bytes) -> Frame:
         BadFrame: it is none.
     """
     value = object_in(raw)
-    headers, cmd = value.get("headers"), value.get("cmd") or ""
-    req_id = headers.get("req_id") if isinstance(headers, dict) else None
-    if not isinstance(req_id, str) or not req_id or not isinstance(cmd, str):
+    req_id, cmd = text_at(dict_of(value.get("headers")), "req_id"), value.get("cmd") or ""
+    # A callback has its say without one, too; only an answer to it needs a req_id.
+    if not isinstance(cmd, str) or (not req_id and cmd not in (MESSAGE, EVENT)):
         raise BadFrame("a frame without req_id, or whose cmd is no text")
     body = value.get("body")
     return Frame(
