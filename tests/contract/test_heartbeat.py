@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from typing import Any, Callable
 
@@ -9,6 +10,7 @@ import gevent
 import pytest
 
 from hermes_green.core.errors import LinkLost
+from hermes_green.link.stream import Stream
 from hermes_green.link.websocket import DialOptions, Heartbeat, WebSocket, dial
 from tests.support.links import loss
 from tests.support.port import wait_for
@@ -52,6 +54,18 @@ def test_a_link_whose_beats_are_not_answered_is_lost(script: Callable[[Peer], No
         assert "heartbeat unanswered for 0.3 s" in str(loss(ws))
         assert time.monotonic() - begun > 0.3
     assert counts.count("missed") == 1 and counts.count("sent") <= 4, "the first that nobody answers counts"
+
+
+def test_a_link_that_takes_no_beat_and_does_not_end_by_itself_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(stream: Stream, data: bytes) -> None:
+        raise OSError(errno.ENOBUFS, "No buffer space available")
+
+    with WsServer(mute) as server, gevent.Timeout(PATIENCE):
+        ws, counts = dial(server.url), []
+        monkeypatch.setattr(Stream, "_write", full)
+        beating(ws, counts)
+        assert "heartbeat unanswered for 0.3 s" in str(loss(ws))
+    assert counts == ["missed"]
 
 
 def test_other_frames_are_no_answer_to_a_beat() -> None:
