@@ -166,6 +166,25 @@ class TestWeCom(AdapterContract):
         bench.adapter.send(again(part), bench.ready().port.link)
         assert [entry["text"] for entry in bench.sends()] == ["after all"]
 
+    def test_a_subscription_is_asked_for_again_though_one_answer_never_came(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(conversation, "UNSURE", 0.0)
+        lost: list[str] = []
+        heard = conversation.Conversation._on_answer
+
+        def missing_one(self: conversation.Conversation, frame: Any) -> None:
+            if frame.req_id == self._question and not lost:
+                lost.append(frame.req_id)
+            else:
+                heard(self, frame)
+
+        monkeypatch.setattr(conversation.Conversation, "_on_answer", missing_one)
+        run = bench.ready()
+        wait_for(lambda: lost)
+        bench.sim.fault("unsubscribe")
+        assert "subscription" in str(run.until_end())
+
     def test_what_comes_while_nobody_is_subscribed_is_lost_and_said_to_be(self, bench: Bench) -> None:
         run = bench.ready()
         bench.sim.fault("fin")

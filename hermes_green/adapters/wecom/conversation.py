@@ -39,7 +39,7 @@ class Conversation(Dialogue):
         self._subscription = wire.request_id(wire.SUBSCRIBE)
         self._beats: set[str] = set()
         self._question = ""
-        self._sure_at = 0.0
+        self._asked_at = self._sure_at = 0.0
 
     def _begin(self, ws: WebSocket) -> None:
         self._exchange = Exchange(ws)
@@ -59,8 +59,9 @@ class Conversation(Dialogue):
         beat = wire.request_id(wire.PING)
         self._beats.add(beat)
         self._exchange.tell(wire.PING, None, beat)
-        if not self._question and time.monotonic() - self._sure_at >= UNSURE * self._interval:
-            self._question = wire.request_id(wire.RESPOND)
+        now = time.monotonic()
+        if now - max(self._sure_at, self._asked_at) >= UNSURE * self._interval:
+            self._question, self._asked_at = wire.request_id(wire.RESPOND), now
             self._exchange.tell(wire.RESPOND, QUESTION, self._question)
 
     def _keep_drafts(self) -> None:
