@@ -8,6 +8,9 @@ from typing import Any, Iterator, Sequence
 from hermes_green.core.errors import AgentFailed, AgentTimeout, TurnTimeout
 from hermes_green.core.model import Delta, Turn
 from hermes_green.core.ports import Agent
+from hermes_green.runtime.closing import side_by_side
+
+CLOSING = 1.0  # seconds for agents to close
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,10 @@ class WithFallback:
 
     def close(self) -> None:
         """Close both."""
-        self._first.close()
-        self._second.close()
+        try:
+            self._first.close()
+        finally:
+            self._second.close()
 
 
 class Prompted:
@@ -106,6 +111,5 @@ class Routes:
         return next((route.agent for route in self._routes if route.matches(turn)), self._default)
 
     def close(self) -> None:
-        """Close every agent."""
-        for agent in self._own:
-            agent.close()
+        """Close every agent. Those of other packages may raise, or not come to an end: that is their own matter."""
+        side_by_side(CLOSING, **{f"agent-{number}": agent.close for number, agent in enumerate(self._own)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Iterator
 
+import gevent
 import pytest
 from loguru import logger
 
@@ -102,3 +103,20 @@ def test_a_message_for_a_running_turn_goes_to_the_one_that_answers_it():
     assert (first.steered, second.steered) == ([], ["more"])
     list(answer)
     assert not agent.steer("t", "late")
+
+
+def test_an_agent_that_does_not_close_keeps_no_other_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another package's may raise, or wait for ever."""
+
+    class Stuck(Says):
+        def close(self) -> None:
+            if self.fails:
+                raise self.fails
+            gevent.sleep(60)
+
+    monkeypatch.setattr("hermes_green.runtime.routes.CLOSING", 0.02)
+    whole, second = Says("whole"), Says("second")
+    torn = Stuck("torn", ZeroDivisionError("bug"))
+    with gevent.Timeout(30):
+        Routes(Stuck("stuck"), [], [Stuck("stuck"), WithFallback(torn, second, logger), whole]).close()
+    assert (whole.closed, second.closed) == (1, 1)
