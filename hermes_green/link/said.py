@@ -111,6 +111,9 @@ def undialled(what: str, said: Said, known: Code | None, *, again: float = 0.0) 
         error = known.build(said.code or said.status, said.text, said.wait)
         assert isinstance(error, LinkError)
         return error
+    if said.code is None and said.status < 300:
+        text = f"{what} could not be had ({said}, and an answer that makes no sense)"
+        return LinkLost(text, status=said.status, code="bad_answer")
     return LinkLost(f"{what} could not be had ({said})", status=said.status, code=str(said.code or said.status))
 
 

@@ -94,6 +94,13 @@ def test_a_refused_dial(
     assert type(got) is error and getattr(got, "after", None) == after
 
 
+def test_a_dial_says_that_an_answer_makes_no_sense_which_is_no_refusal() -> None:
+    got = undialled("the address", Said(200, False), None)
+    assert got.code == "bad_answer"
+    assert got.text == "the address could not be had (HTTP 200, and an answer that makes no sense)"
+    assert undialled("the address", Said(503, False), None).text == "the address could not be had (HTTP 503)"
+
+
 def test_what_nobody_sees_leaves_no_doubt_and_limits_of_its_own_hold_back_no_other_chat() -> None:
     with pytest.raises(SendRetry, match="the upload broke off"), unseen("the upload"):
         raise SendUnknown("gone")
