@@ -234,18 +234,21 @@ class WebSocket:
             return
         until = time.monotonic() + _GOODBYE
         self._closing = True
-        self._say_goodbye(code.to_bytes(2, "big") + reason.encode()[:123])
-        if self._reader is not None and self._reader is not gevent.getcurrent():
-            self._ended.wait(max(0.0, until - time.monotonic()))
-        if self._reader is None:
-            self._stream.close()
-        else:
-            self._stream.cut()
+        try:
+            self._say_goodbye(code.to_bytes(2, "big") + reason.encode()[:123])
+            if self._reader is not None and self._reader is not gevent.getcurrent():
+                self._ended.wait(max(0.0, until - time.monotonic()))
+        finally:
+            self._free()
 
     def abort(self, error: LinkLost) -> None:
         """Cut the link at once; ``frames`` raises ``error``. Legal from any greenlet, any time."""
         if self._error is None:
             self._error = error
+        self._free()
+
+    def _free(self) -> None:
+        """Cut the connection; its descriptor is a reader's to close, where there is one."""
         if self._reader is None:
             self._stream.close()
         else:

@@ -270,6 +270,20 @@ def test_a_link_that_somebody_was_ended_over_closing_is_closed_by_the_next_one()
         assert ws._stream._sock.fileno() == -1
 
 
+def test_whoever_is_ended_while_it_says_goodbye_leaves_no_socket_behind() -> None:
+    with WsServer(sends()) as server:
+        ws = dial(server.url)
+        writer = gevent.spawn(ws.send, b"x" * (32 << 20))  # nobody takes it, and the close frame waits behind it
+        gevent.sleep(0.05)
+        closer = gevent.spawn(ws.close)
+        gevent.sleep(0.05)
+        assert not closer.dead
+        closer.kill()
+        assert ws._stream._sock.fileno() == -1
+        writer.join(PATIENCE)
+        assert isinstance(writer.exception, LinkLost)
+
+
 # --- writing ---
 
 
