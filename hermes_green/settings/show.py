@@ -9,7 +9,7 @@ from typing import Any
 from hermes_green.core.model import Secret
 from hermes_green.settings.schema import ChildConfig, Config, Gateway
 
-_PASSWORD = re.compile(r"(//[^/@:\s]*):[^/@\s]*@")
+_PASSWORD = re.compile(r"(//[^/@:\s]*):[^/\s]*@")
 
 
 def effective(config: Config) -> dict[str, Any]:

@@ -359,6 +359,13 @@ def test_no_secret_is_shown_or_serialised(tmp_path: Path) -> None:
         json.dumps(config.http.token)
 
 
+@pytest.mark.parametrize("address", ["http://me:pass@hunter2@proxy:1", "http://me:a:hunter2@proxy:1"])
+def test_all_of_a_password_in_an_address_is_hidden(tmp_path: Path, address: str) -> None:
+    write(tmp_path, pigeon=f"enabled: true\nring: r\nwhistle: w\nproxy: {address}\n")
+    shown = json.dumps(effective(read(tmp_path)))
+    assert "hunter2" not in shown and "//me:***@proxy:1" in shown
+
+
 def test_the_shipped_configuration_is_valid_and_says_the_defaults(tmp_path: Path) -> None:
     from hermes_green.adapters import registry
 
