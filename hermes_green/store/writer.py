@@ -39,10 +39,13 @@ class Operation:
     """One greenlet's wish: ``run(connection, *args)``, its end, and how to take it back.
 
     ``together(connection, [args, ...])``, where given, does what ``run`` does for many at once.
-    ``undo(connection, result)`` runs when the result came but its greenlet was gone.
+    ``undo(connection, result)`` runs when the result came but its greenlet was gone. ``owed``: it is such an undoing,
+    for which nobody waits, and which has to be done all the same.
     """
 
-    __slots__ = ("run", "args", "together", "undo", "weight", "waiter", "born", "result", "error", "abandoned", "over")
+    __slots__ = (
+        "run", "args", "together", "undo", "weight", "waiter", "born", "result", "error", "abandoned", "over", "owed",
+    )  # fmt: skip
 
     def __init__(self, run: Run, args: tuple[Any, ...], together: Run | None, undo: Run | None, weight: int) -> None:
         self.run = run
@@ -57,6 +60,7 @@ class Operation:
         self.error: Exception | None = None
         self.abandoned = False
         self.over = False
+        self.owed = False
 
 
 class Writer:
@@ -91,6 +95,7 @@ class Writer:
         self._closed = False
         self._queue: deque[Operation] = deque()
         self._flying: list[Operation] = []
+        self._owed: list[Operation] = []
         self._wake = Event()
         self._commits = 0
         self._thread = Thread()
@@ -174,6 +179,8 @@ class Writer:
         group: list[Operation] = []
         weight = 0
         queue = self._queue
+        queue.extendleft(reversed(self._owed))
+        self._owed.clear()
         while queue and weight < self._batch:
             operation = queue.popleft()
             if not operation.abandoned:
@@ -187,6 +194,8 @@ class Writer:
         error = self._thread.do(self._execute, group)
         self._flying = []
         if error is not None:
+            # Tried again with what is asked next: else a lease that nobody has would keep its session waiting.
+            self._owed += [operation for operation in group if operation.owed]
             self._fail(group, error)
             return
         wake = gevent.get_hub().loop.run_callback
@@ -200,7 +209,9 @@ class Writer:
     def _take_back(self, operation: Operation) -> None:
         """Undo what nobody waits for any more; ahead of the queue, so that who waits there finds it undone."""
         if operation.undo is not None and operation.result is not None:
-            self._queue.appendleft(Operation(operation.undo, (operation.result,), None, None, 1))
+            undo = Operation(operation.undo, (operation.result,), None, None, 1)
+            undo.owed = True
+            self._queue.appendleft(undo)
             self._wake.set()
 
     def _lose_patience(self) -> None:
@@ -216,7 +227,7 @@ class Writer:
     def _fail(operations: Iterable[Operation], error: Exception) -> None:
         """Each waiter gets an exception of its own: one object raised in many greenlets mixes their tracebacks."""
         for operation in operations:
-            if not operation.abandoned:
+            if not operation.abandoned and not operation.owed:
                 operation.abandoned = True
                 gevent.get_hub().loop.run_callback(operation.waiter.switch, _copy(error))
 

@@ -475,6 +475,28 @@ def test_a_lease_whose_asker_was_killed_is_taken_back(path):
     store.close()
 
 
+def test_a_lease_that_cannot_be_taken_back_while_the_disk_fails_is_taken_back_when_it_works_again(path):
+    gate, fails = Gate(), []
+
+    def commit():
+        gate()
+        if fails and fails.pop(0):
+            raise OSError("the disk is gone for a moment")
+
+    store = SqliteStore(path, patience=0.2, before_commit=commit)
+    fill(store)
+    gate.shut, fails[:] = True, [False, True]
+    asker = gevent.spawn(store.lease_session, "s", "w", 600, NOW)
+    wait_for(lambda: gate.reached)
+    asker.kill()
+    gate.shut = False
+    wait_for(lambda: not fails)
+    gevent.sleep(0.5)  # longer than anybody waits for what is asked
+    store.ping()
+    assert store.lease_session("s", "w", 600, NOW).attempt == 1
+    store.close()
+
+
 def test_rows_taken_apart_by_a_greenlet_that_is_gone_are_together_again(path):
     gate = Gate()
     store = SqliteStore(path, before_commit=gate)
