@@ -68,7 +68,8 @@ class NewPart:
     """A part about to be born. ``lane``: the FIFO it belongs to (chat, or chat and thread).
 
     ``window`` and ``key_lifetime``: seconds, from Caps. The store draws the key, allots the
-    reply_seq and fixes ``not_after`` = min(sent_at, accepted_at) + window.
+    reply_seq and fixes ``not_after`` = min(sent_at, accepted_at) + window; without sent_at where that was over
+    when the message came.
     """
 
     peer: Peer

@@ -125,10 +125,16 @@ def text_of(payload: Mapping[str, Any]) -> str:
 
 
 def not_after(window: float | None, sent_at: float | None, accepted_at: float) -> float | None:
-    """Until when a reply is taken: a window from the platform's clock or ours, whichever is earlier."""
+    """Until when a reply is taken: a window from the platform's clock or ours, whichever is earlier.
+
+    By a stamp from before the window nothing could ever be answered: either clock may be wrong by hours, so ours
+    counts then, and the platform itself refuses what is too late.
+    """
     if window is None:
         return None
-    return (accepted_at if sent_at is None else min(sent_at, accepted_at)) + window
+    if sent_at is None or sent_at + window <= accepted_at:
+        sent_at = accepted_at
+    return min(sent_at, accepted_at) + window
 
 
 def key_expires(lifetime: float | None, first_at: float) -> float | None:

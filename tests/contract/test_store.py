@@ -283,6 +283,14 @@ def test_the_window_counts_from_the_earlier_of_the_platforms_clock_and_ours(stor
     assert limits == [NOW + 290, NOW + 300, NOW + 300]
 
 
+def test_a_stamp_by_which_the_window_had_closed_before_the_message_came_does_not_count(store):
+    take(store, message(1, sent_at=NOW - 299), message(2, sent_at=NOW - 300), message(3, sent_at=NOW - 90_000_000))
+    for _ in range(3):
+        answer(store, part(window=300), now=NOW)
+    limits = [deliver(store, now=NOW).part.not_after for _ in range(3)]
+    assert limits == [NOW + 1, NOW + 300, NOW + 300]
+
+
 def test_history_is_written_with_the_turn_and_read_by_turns(store):
     take(store, *(message(n) for n in range(4)))
     for n in range(4):
