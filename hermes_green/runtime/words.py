@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Callable, Mapping
 
 from hermes_green.core.codes import Help
+from hermes_green.ops.log import redact
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,11 @@ class Reason:
     code: str = ""
     text: str = ""
     action: str = ""
+
+    def __post_init__(self) -> None:
+        # A platform, or a library, may echo what it was given; this is shown to whoever may see the status.
+        object.__setattr__(self, "text", redact(self.text))
+        object.__setattr__(self, "action", redact(self.action))
 
 
 _DIALS = "无需处理：网关会自动重连。"

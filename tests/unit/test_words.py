@@ -7,6 +7,8 @@ import re
 import pytest
 
 from hermes_green.adapters import registry
+from hermes_green.core.model import Secret
+from hermes_green.ops.log import add_secrets
 from hermes_green.runtime.words import GENERAL, Reason, Words
 
 PLATFORMS = [name for name in registry.names() if registry.package(name).CODES]
@@ -22,6 +24,12 @@ def test_every_code_has_a_sentence_and_a_remedy_in_both_languages(name: str) -> 
         assert code.text and (code.action or help.action), f"{name} {key} has no English remedy"
         assert CHINESE.search(help.zh) and CHINESE.search(help.zh_action), f"{name} {key} has no Chinese"
         assert not (code.action and help.action), f"{name} {key} has two English remedies"
+
+
+def test_a_reason_in_which_a_platform_echoes_a_secret_does_not_tell_it() -> None:
+    add_secrets([Secret("h0rse-battery")])
+    reason = Reason("10003", "no app has the secret h0rse-battery", "set h0rse-battery anew")
+    assert (reason.text, reason.action) == ("no app has the secret ***", "set *** anew")
 
 
 def test_the_tables_hold_what_was_promised() -> None:
