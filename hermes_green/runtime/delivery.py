@@ -25,6 +25,7 @@ from hermes_green.core.errors import (
 )
 from hermes_green.core.model import Caps, Peer
 from hermes_green.core.ports import Adapter, OutLease, Settled, Store
+from hermes_green.ops.log import redact
 from hermes_green.runtime import refused
 from hermes_green.runtime.borders import ANYTHING
 from hermes_green.runtime.closing import end_all
@@ -333,7 +334,7 @@ class Delivery:
         return self._draw(ceiling / 2, ceiling)
 
     def _settle(self, place: Place, lease: OutLease, settled: Settled) -> None:
-        away = False
+        settled, away = replace(settled, reason=redact(settled.reason)), False
         while True:
             try:
                 self._store.settle(lease, settled, self._clock.wall())

@@ -13,6 +13,7 @@ from hermes_green.core.errors import AgentError, AgentTimeout, LeaseLost, StoreA
 from hermes_green.core.model import EMPTY, Attachment, Inbound, Message, Peer, Reply, Turn
 from hermes_green.core.ports import Adapter, Agent, Lease, NewPart, Store, TurnEnd
 from hermes_green.core.tokens import within
+from hermes_green.ops.log import redact
 from hermes_green.runtime import sessions, texts
 from hermes_green.runtime.access import awaited
 from hermes_green.runtime.asking import Asking, Left
@@ -207,7 +208,7 @@ class Turns:
         It is woken before as well: its question for the next part then stands right behind the commit
         in the store's queue and shares its transaction, so that the part goes out one fsync earlier.
         """
-        peer = lease.inbound.peer
+        peer, end = lease.inbound.peer, replace(end, reason=redact(end.reason))
         while True:
             try:
                 if end.parts:
@@ -317,7 +318,7 @@ class Turns:
     ) -> tuple[str, TurnEnd]:
         """The agent failed: one line, and the question stays known to /retry."""
         self._log.warning("turn {}: {}: {}", lease.turn_id, type(error).__name__, error)
-        self._publish("agent:error", self._facts(lease), error=str(error))
+        self._publish("agent:error", self._facts(lease), error=redact(str(error)))
         kind = "timeout" if isinstance(error, AgentTimeout) else "failed"
         left = self._asking.left(lease.turn_id)
         self.questions.failed(lease.session_id, question)

@@ -7,8 +7,9 @@ import pytest
 from loguru import logger
 
 from hermes_green.core.errors import SendCollision, SendRefused, SendRetry, SendUnknown
-from hermes_green.core.model import Caps, CapsTable, Peer, Rate
+from hermes_green.core.model import Caps, CapsTable, Peer, Rate, Secret
 from hermes_green.core.ports import NewPart
+from hermes_green.ops.log import add_secrets
 from hermes_green.runtime import delivery
 from hermes_green.runtime.delivery import Rules
 from hermes_green.store.memory import MemoryStore
@@ -107,6 +108,14 @@ def test_a_refused_part_is_a_dead_letter_with_the_reason_and_the_next_goes_on(ro
     put(rooms, "a", "b")
     eventually(lambda: rooms.texts == ["b"])
     assert rooms.store.dead()[0].reason == "the bot is not in this chat"
+
+
+def test_a_platform_that_echoes_a_secret_has_it_kept_in_no_dead_letter(rooms):
+    add_secrets([Secret("h0rse-battery")])
+    rooms.adapter.fail = [SendRefused("the token h0rse-battery may not write here")]
+    put(rooms, "a", "b")
+    eventually(lambda: rooms.texts == ["b"])
+    assert rooms.store.dead()[0].reason == "the token *** may not write here"
 
 
 TOO_LARGE = SendRefused("x", limit=30 << 20)

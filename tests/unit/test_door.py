@@ -11,8 +11,11 @@ import pytest
 from loguru import logger
 
 from hermes_green.core.errors import AgentFailed, StoreAway
+from hermes_green.core.model import Secret
 from hermes_green.core.options import Access
+from hermes_green.ops.log import add_secrets
 from hermes_green.runtime import loops
+from hermes_green.runtime.events import Bus
 from hermes_green.runtime.limits import Limit, Rules
 from hermes_green.runtime.saved import Later
 from hermes_green.store.memory import MemoryStore
@@ -254,6 +257,20 @@ def test_retry_asks_again_what_failed_or_was_stopped(open_rooms):
     rooms = open_rooms(ScriptedAgent(before))
     talk(rooms, "a", "b", "/retry")
     assert lines(rooms) == ["a", "re: a", "b", "re: b"]
+
+
+def test_an_agent_that_echoes_a_secret_has_it_told_to_nobody(open_rooms, monkeypatch):
+    add_secrets([Secret("h0rse-battery")])
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(Bus, "publish", lambda self, name, **data: told.append({"name": name, **data}))
+
+    def before(turn: Any) -> None:
+        raise AgentFailed("Incorrect API key provided: h0rse-battery")
+
+    rooms = open_rooms(ScriptedAgent(before))
+    talk(rooms, "a")
+    errors = [each["error"] for each in told if each["name"] == "agent:error"]
+    assert errors == ["Incorrect API key provided: ***"]
 
 
 def test_a_retry_that_fails_leaves_the_conversation_as_it_was(open_rooms):
