@@ -18,6 +18,7 @@ LARGEST = 64 * 1024 * 1024  # bytes of one frame; a turn with its history is the
 # Where the system can, descriptors that arrive are closed in whatever is started later.
 _CLOSED_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 _DESCRIPTORS = 8  # most that come with one frame
+MEDIA = 1_000  # of one delta; an answer may have fewer, and to look at very many would hold up every link
 
 
 class BadFrames(Exception):
@@ -162,4 +163,6 @@ def delta_in(plain: Mapping[str, Any]) -> Delta:
         raise BadFrames("the text of a delta must be a string")
     if not isinstance(media, (list, tuple)) or not all(isinstance(each, dict) for each in media):
         raise BadFrames("the media of a delta must be a list of objects")
+    if len(media) > MEDIA:
+        raise BadFrames(f"a delta has {len(media)} media: that is too many")
     return Delta(text, tuple(media_in(each) for each in media), usage if isinstance(usage, dict) else None)

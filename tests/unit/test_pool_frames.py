@@ -81,7 +81,8 @@ def test_a_delta_is_the_same_delta_on_the_other_side() -> None:
     assert frames.delta_out(Delta()) == {}
 
 
-@pytest.mark.parametrize("plain", [{"text": 3}, {"media": "x"}, {"media": [3]}, {"media": [{"kind": "smell"}]}])
+@pytest.mark.parametrize("plain", [{"text": 3}, {"media": "x"}, {"media": [3]}, {"media": [{"kind": "smell"}]},
+                                   {"media": [{}] * (frames.MEDIA + 1)}])  # fmt: skip
 def test_a_delta_that_is_none_is_refused(plain: Any) -> None:
     with pytest.raises(frames.BadFrames):
         frames.delta_in(plain)
