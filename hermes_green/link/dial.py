@@ -8,7 +8,7 @@ import ssl
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, zip_longest
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 from urllib.parse import SplitResult, urlsplit
 
 import gevent
@@ -170,11 +170,21 @@ def resolve(host: str, port: int, seconds: float) -> list[Address]:
         if _is_ip(host):
             rows = lookup(host, port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
         else:
-            rows = _pool().spawn(lookup, host, port, 0, socket.SOCK_STREAM).get()
+            rows, error = _pool().spawn(_guarded, lookup, host, port, 0, socket.SOCK_STREAM).get()
+            if error is not None:
+                raise error if isinstance(error, OSError) else OSError("this is no name of a host")
     found: list[Address] = list(dict.fromkeys((row[0], row[4]) for row in rows))
     first = [entry for entry in found if entry[0] == found[0][0]]
     other = [entry for entry in found if entry[0] != found[0][0]]
     return [entry for entry in chain.from_iterable(zip_longest(first, other)) if entry]
+
+
+def _guarded(lookup: Callable[..., Any], *asked: Any) -> tuple[Any, Exception | None]:
+    # An error is carried as a value: gevent would print one that leaves a thread.
+    try:
+        return lookup(*asked), None
+    except (OSError, UnicodeError) as error:
+        return (), error
 
 
 def _pool() -> ThreadPool:

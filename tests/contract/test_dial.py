@@ -135,6 +135,23 @@ def test_a_name_that_does_not_exist() -> None:
         dial("ws://nosuch.invalid/?ticket=s3cret", DialOptions(dns=0.5))
 
 
+@pytest.mark.parametrize("host", ["no-such-host", "." + "a" * 70, "a..b"])
+def test_a_name_that_cannot_be_found_loses_the_dial_and_is_no_bug_that_is_written_down(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    def unknown(name: str, *rest: object) -> object:
+        name.encode("idna")  # as the system's own does
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(dialling.monkey, "get_original", lambda *any: unknown)
+    unhandled: list[object] = []
+    monkeypatch.setattr(gevent.get_hub(), "print_exception", lambda *what: unhandled.append(what))
+    with pytest.raises(LinkLost, match="looking up"):
+        dial(f"ws://{host}/")
+    gevent.sleep(0.05)
+    assert unhandled == []
+
+
 def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     with WsServer(echo) as server:
         dead, alive = ("127.0.0.1", 1), ("127.0.0.1", server.port)
