@@ -6,6 +6,7 @@ import errno
 import socket
 import time
 from contextlib import contextmanager
+from http.client import HTTPException
 from typing import Any, Iterator
 
 import gevent
@@ -65,7 +66,7 @@ class _Handler(WSGIHandler):
         try:
             with _within(IDLE):
                 return super().read_request(raw_requestline)
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             # As what else is wrong with a request; pywsgi would print the stack.
             raise ValueError(str(error)) from error
 

@@ -140,6 +140,14 @@ def test_a_query_that_makes_no_sense_is_the_clients_fault(site):
     assert site.get("/api/dead?limit=" + "9" * 5000).status == 422
 
 
+@pytest.mark.parametrize("head", ["A: b\r\n" * 200, "A: " + "b" * 70_000 + "\r\n", "\x00\r\n", "no colon\r\n"])
+def test_a_head_that_no_browser_sends_is_refused_without_a_stack_in_the_log(site, capfd, head):
+    with socket.create_connection(("127.0.0.1", site.server.port), timeout=PATIENCE) as client:
+        client.sendall(f"GET /healthz HTTP/1.1\r\nHost: localhost\r\n{head}\r\n".encode())
+        assert client.recv(4096).split(b" ")[1] in (b"400", b"200")
+    assert "Traceback" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("part", ["line", "head", "body"])
 def test_a_request_that_drips_loses_its_place(site, monkeypatch, part):
     monkeypatch.setattr("hermes_green.web.server.IDLE", 0.5)
