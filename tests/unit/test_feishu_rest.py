@@ -4,14 +4,15 @@ import json
 
 import pytest
 
-from hermes_green.adapters.feishu import PLATFORM as feishu
+from hermes_green.adapters.feishu import PLATFORM as feishu, conversation
 from hermes_green.adapters.feishu.adapter import FeishuAdapter
 from hermes_green.adapters.feishu.cards import Cards
 from hermes_green.adapters.feishu.chats import receive_id_type
 from hermes_green.adapters.feishu.codes import CODES
 from hermes_green.adapters.feishu.conversation import SLOWEST, pace_of, refusal
 from hermes_green.adapters.feishu.parse import Bot
-from hermes_green.adapters.feishu.rest import dial_error, endpoint_of, send_error, take
+from hermes_green.adapters.feishu.rest import Endpoint, dial_error, endpoint_of, send_error, take
+from hermes_green.core.clock import ManualClock
 from hermes_green.core.errors import (
     AuthRejected,
     HermesError,
@@ -22,8 +23,10 @@ from hermes_green.core.errors import (
     Throttled,
 )
 from hermes_green.core.model import Part, Peer, Secret
+from hermes_green.link import dialogue
 from hermes_green.link.http import Answer
-from tests.support.port import FakeContext
+from hermes_green.link.websocket import DialOptions, UpgradeRefused
+from tests.support.port import FakeContext, FakePort
 
 
 def said(status=200, headers=None, **body):
@@ -99,6 +102,26 @@ def test_the_platforms_own_waiting_time_is_obeyed():
 )
 def test_a_refused_upgrade_says_why_in_its_headers(headers, error):
     assert type(refusal(headers, LinkLost("refused", status=500))) is error
+
+
+def test_a_refused_handshake_that_asks_to_wait_is_no_crash() -> None:
+    headers = {"handshake-status": "514", "handshake-autherrcode": "99991400", "handshake-msg": "too fast"}
+    error = refusal(headers, LinkLost("refused", status=200))
+    assert isinstance(error, Throttled) and error.after > 0
+
+
+def test_an_upgrade_that_is_refused_with_429_waits_as_long_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(url: str, options: DialOptions) -> None:
+        raise UpgradeRefused("no", status=429, headers={"Retry-After": "17"})
+
+    monkeypatch.setattr(dialogue, "dial", refused)
+    context = FakeContext()
+    settings = feishu.Settings(app_id="a", app_secret=Secret("b"))
+    talk = conversation.Conversation(FakePort(context), context, settings, ManualClock(), Bot)
+    with pytest.raises(Throttled) as asked:
+        talk.live(Endpoint("wss://h/ws?service_id=1", 1, None))
+    assert asked.value.after == 17.0
+
 
 
 def test_every_code_builds_its_error_with_the_number_in_it():

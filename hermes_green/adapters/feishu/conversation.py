@@ -15,7 +15,8 @@ from hermes_green.core.errors import BadFrame, HermesError, LinkLost
 from hermes_green.core.loose import number_of
 from hermes_green.core.ports import Ack, Context, Port
 from hermes_green.link.dialogue import Dialogue
-from hermes_green.link.websocket import UpgradeRefused, WebSocket, dial
+from hermes_green.link.said import Said, undialled
+from hermes_green.link.websocket import UpgradeRefused, WebSocket
 
 # The server suggests 90 to 120 s; a dead link shall not stay unnoticed as long.
 SLOWEST = 20.0
@@ -40,7 +41,7 @@ class Conversation(Dialogue):
         # How soon a live platform is heard is told by our slowest pace, whatever it asks for.
         self._pace = pace_of(self._settings.ping_interval, address.pace, SLOWEST)
         try:
-            return dial(address.url, self._dialling)
+            return super()._dial(address.url)
         except UpgradeRefused as refused:
             raise refusal(refused.headers, refused) from refused
 
@@ -97,6 +98,6 @@ def refusal(headers: Mapping[str, str], refused: LinkLost) -> HermesError:
     status, auth, detail = (headers.get(f"handshake-{name}", "")[:300] for name in ("status", "autherrcode", "msg"))
     code = number_of(auth if status == "514" else status if status == "403" else "") or 0
     if code in CODES:
-        return CODES[code].build(code, detail)
+        return undialled("the long connection", Said(refused.status or 0, False, code, detail), CODES[code])
     said = " ".join(filter(None, (status, auth, detail)))
     return LinkLost(f"{refused.text} {said}".rstrip(), status=refused.status, code=auth or status or refused.code)
