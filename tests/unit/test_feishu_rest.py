@@ -123,7 +123,6 @@ def test_an_upgrade_that_is_refused_with_429_waits_as_long_as_asked(monkeypatch:
     assert asked.value.after == 17.0
 
 
-
 def test_every_code_builds_its_error_with_the_number_in_it():
     for number, code in CODES.items():
         error = code.build(number, "detail")
