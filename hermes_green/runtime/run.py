@@ -8,7 +8,7 @@ from typing import Any, Callable, Literal, Mapping, Protocol
 import gevent
 
 from hermes_green.core.clock import Clock
-from hermes_green.core.errors import LinkLost
+from hermes_green.core.errors import LinkLost, StoreAway
 from hermes_green.core.model import EMPTY, Inbound
 from hermes_green.core.ports import Ack, Adapter, Kept
 from hermes_green.ops.shelter import Held
@@ -113,6 +113,8 @@ class Run:
             owner.adapter.run(self)
         except gevent.GreenletExit as killed:
             error = killed
+        except StoreAway as away:  # an adapter asked for a memo: that is no crash
+            error = LinkLost(f"the store is away: {away}", code="store_away")
         except ANYTHING as caught:  # border: child exit; the class of the error is the policy
             error = caught
         finally:

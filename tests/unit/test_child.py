@@ -9,6 +9,7 @@ from hermes_green.core.errors import AuthRejected, ConfError, Displaced, LinkLos
 from hermes_green.core.machine import State
 from hermes_green.core.model import Caps, Inbound, Peer
 from hermes_green.runtime.redial import Pace
+from hermes_green.runtime.snapshot import child_status
 from hermes_green.store.memory import MemoryStore
 from tests.support.children import QUICK, Bench, FreeDials, ScriptedAdapter, eventually
 
@@ -43,10 +44,11 @@ def test_a_lost_link_is_dialled_again_and_the_sibling_does_not_notice(bench):
     assert child.losses == 1 and len(sibling.links) == 1
 
 
-def test_an_outage_of_many_dials_ends_in_ready_and_never_trips(bench):
+@pytest.mark.parametrize("error", [LinkLost("refused"), StoreAway("no answer from the disk within 5 s")])
+def test_an_outage_of_many_dials_ends_in_ready_and_never_trips(bench, error):
     def refuse(number):
         if len(dials.dials) < 12:
-            raise LinkLost("refused")
+            raise error
 
     dials = FreeDials()
     child = bench.child(ScriptedAdapter(refuse), dials=dials, pace=replace(QUICK, backoff_min=0.002, backoff_max=0.01))
@@ -247,6 +249,15 @@ def test_whether_the_fault_is_ours_is_asked_once_for_so_many_failed_dials(bench)
     child = bench.child(ScriptedAdapter(script), pace=replace(QUICK, backoff_max=0.005, escalate_after=4))
     eventually(lambda: child.state is State.READY)
     assert len(dialled) == 11 and asked == [child]
+
+
+def test_a_wait_without_end_that_a_platform_asks_for_costs_nobody_the_status(bench):
+    def script(number):
+        raise Throttled("come back in the next universe", after=1e300)
+
+    child = bench.child(ScriptedAdapter(script))
+    eventually(lambda: child.state is State.WAITING)
+    assert child_status(child, bench.clock, [])["cooldown_until"].startswith("20")
 
 
 def test_a_successor_that_fails_is_retried_while_the_old_link_lives(bench):
