@@ -42,12 +42,16 @@ class LinkLost(LinkError):
         self.status = status
 
 
+# Seconds that nobody waits longer than, whatever a platform says.
+LONGEST = 7 * 86_400.0
+
+
 class Throttled(LinkError):
-    """No dial before ``after`` seconds have passed (a budget is spent, or the platform said so)."""
+    """No dial before ``after`` seconds have passed (a budget is spent, or the platform said so), a week at most."""
 
     def __init__(self, text: str = "", *, after: float, code: str = "", action: str = "") -> None:
         super().__init__(text, code=code, action=action)
-        self.after = after
+        self.after = min(after, LONGEST)
 
 
 class AuthRejected(LinkError):

@@ -90,6 +90,7 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert retry_after({"Retry-After": "-4"}) == 0
     assert retry_after({}) is None
     assert retry_after({"Retry-After": "soon"}) is None
+    assert retry_after({"Retry-After": f"Mon, 01 Jan {10**20} 00:00:00 GMT"}) is None
     assert retry_after({"Retry-After": "inf"}) is None
     later = retry_after({"Retry-After": formatdate(time.time() + 60, usegmt=True)})
     assert later is not None and 50 < later <= 60
