@@ -22,6 +22,7 @@ from hermes_green.core.errors import (
 )
 from hermes_green.core.loose import text_at
 from hermes_green.core.model import EMPTY
+from hermes_green.link.dial import split_url
 from hermes_green.link.http import Answer, BadAnswer, retry_after
 from hermes_green.link.tokens import life_of
 
@@ -76,8 +77,11 @@ def wait_of(answer: Answer, header: str = "Retry-After") -> float | None:
 def address_in(said: Said, name: str) -> str:
     """The socket's address in a good answer. Raises LinkLost: there is none."""
     url = said.data.get(name)
-    if not isinstance(url, str) or not url.startswith(("ws://", "wss://")):
-        raise LinkLost("the platform gave no address to dial", code="no_url")
+    url = url if isinstance(url, str) else ""
+    try:
+        split_url(url)
+    except ConfError:  # the platform's, and not the operator's
+        raise LinkLost("the platform gave no address to dial", code="no_url") from None
     return url
 
 

@@ -21,6 +21,7 @@ from hermes_green.link.http import Answer
 from hermes_green.link.said import (
     LONGEST_WAIT,
     Said,
+    address_in,
     alone,
     given,
     halting,
@@ -162,3 +163,16 @@ def test_a_good_answer_without_what_it_must_bring_is_no_answer(value: object) ->
         given({"key": value}, "key")
     with pytest.raises(SendRefused):
         given({}, "key", SendRefused)
+
+
+@pytest.mark.parametrize(
+    "url", [None, 7, "", "http://h/x", "wss://", "wss://h:99999/", "wss://h:x/", "wss://[::1/", "wss://a b/"]
+)
+def test_an_address_that_cannot_be_dialled_is_a_lost_dial_and_no_matter_of_configuration(url: object) -> None:
+    with pytest.raises(LinkLost):
+        address_in(Said(200, True, data={"url": url}), "url")
+
+
+def test_an_address_is_taken_as_it_is() -> None:
+    url = "wss://h.example:8443/ws?ticket=t&x=%20"
+    assert address_in(Said(200, True, data={"url": url}), "url") == url
