@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -112,6 +113,13 @@ def test_with_a_session_it_is_resumed_and_without_one_identified():
 def test_nothing_is_said_before_hello_and_hello_counts_once():
     assert talk()[1].said == []
     assert len(talk(HELLO, HELLO, HELLO)[1].said) == 1
+
+
+def test_a_hello_without_an_interval_is_enough_for_whoever_has_one_of_their_own():
+    vague = {"op": 10, "d": {}}
+    assert isinstance(talk(vague)[4], LinkLost)
+    port, ws, *_ = talk(vague, RESUMED, settings=replace(SETTINGS, ping_interval=30.0))
+    assert (port.who, port.proof_within, ws.said[0]["op"]) == ("bot", 60, 6)
 
 
 def test_without_budget_nothing_is_identified():

@@ -103,15 +103,14 @@ class Conversation(Dialogue):
     def _on_hello(self, frame: Frame, raw: str | bytes) -> None:
         if self._heart is not None:
             return  # said before
-        given = wire.interval_of(frame)
+        interval = self._settings.ping_interval or wire.interval_of(frame)
         if self._session.id:
             self._say(wire.resume(self._token, self._session))
         else:
             # Not before hello: a session start is only spent when one can be asked for.
             self._port.spend("identify")
             self._say(wire.identify(self._token, self._intents))
-        self._interval = self._settings.ping_interval or given
-        self._timeout = min(self._interval, self._settings.ping_timeout or self._interval)
+        self._interval, self._timeout = interval, min(interval, self._settings.ping_timeout or interval)
         assert self._ws is not None
         self._beating(self._ws, lambda: self._say(wire.heartbeat(self._cursor.committed))).start()
 
