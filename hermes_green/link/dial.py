@@ -62,12 +62,16 @@ def split_url(url: str) -> SplitResult:
 
 
 def rebased(url: str, base: str) -> str:
-    """``url`` as it is, or with ``base`` in place of its scheme, host and port, and of its path where
-    ``base`` has one; the query, which may hold a ticket, stays."""
+    """``url`` as it is, or with ``base`` in place of its scheme, host and port; the query, which may hold a
+    ticket, stays. Where ``base`` has a path, it is a socket's whole path, and what other paths begin with."""
     if not base:
         return url
     parts, place = urlsplit(url), urlsplit(base)
-    path = place.path.rstrip("/") or parts.path
+    path, begins = parts.path, place.path.rstrip("/")
+    if place.scheme in ("ws", "wss"):
+        path = begins or path
+    elif not path.startswith(f"{begins}/"):
+        path = begins + path
     return parts._replace(scheme=place.scheme, netloc=place.netloc, path=path).geturl()
 
 

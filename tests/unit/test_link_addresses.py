@@ -32,6 +32,9 @@ def test_a_sockets_address_is_taken_apart(url: str, host: str, port: int | None)
         ("wss://far/link/?ticket=t", "", "wss://far/link/?ticket=t"),
         ("wss://far/link/?ticket=t", "ws://here:9", "ws://here:9/link/?ticket=t"),
         ("wss://far/link/?ticket=t", "ws://here:9/own/", "ws://here:9/own?ticket=t"),
+        ("https://far/files/a?b=c", "http://here:9/", "http://here:9/files/a?b=c"),
+        ("https://far/files/a?b=c", "http://here:9/all/of/it/", "http://here:9/all/of/it/files/a?b=c"),
+        ("http://here:9/all/of/it/files/a", "http://here:9/all/of/it", "http://here:9/all/of/it/files/a"),
     ],
 )
 def test_an_address_that_was_handed_out_can_be_looked_for_elsewhere(url: str, base: str, expected: str) -> None:
