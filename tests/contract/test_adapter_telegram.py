@@ -146,14 +146,15 @@ class TestTelegram(AdapterContract):
         answered(bench, "getMe", lambda request: Answer(200, me))
         assert bench.hear(bench.ready(), "@ hello").text == "@ hello"
 
-    def test_polls_that_are_answered_at_once_with_nothing_are_no_storm(self, bench: Bench) -> None:
+    @pytest.mark.parametrize("old", [[], [{"update_id": 5, "message": {**WHOLE, "text": "told again and again"}}]])
+    def test_polls_that_are_answered_at_once_with_nothing_new_are_no_storm(self, bench: Bench, old: Any) -> None:
         asked: list[Any] = []
 
         def poll(request: Request) -> Answer:
             asked.append(request)
-            return Answer(200, {"ok": True, "result": []})
+            return Answer(200, {"ok": True, "result": old})
 
-        bench.ready()
+        bench.hear(bench.ready(), "the first")
         answered(bench, "getUpdates", poll)
         wait_for(lambda: asked, what="a poll")
         before = len(asked)

@@ -27,7 +27,7 @@ MEMO = "offset"
 WAIT = 20
 LONGEST_WAIT = 50
 MARGIN = 10.0
-# A server that holds no polls back is asked no oftener than this, while it has nothing to tell.
+# A server that holds no polls back, or forgets nothing, is asked no oftener than this while it has nothing new.
 HASTE = 0.5
 # A poll with the offset of the one before may be held this long although it asks for less.
 HELD = 3
@@ -77,9 +77,9 @@ class Polling(Polls):
         self._port.ready(who, proof_within=self._deadline(self._wait))
         while True:
             self._receive(updates)
-            asked = time.monotonic()
+            asked, confirmed = time.monotonic(), self._cursor.received
             updates = self._poll(self._wait)
-            if not updates:
+            if all((update_id_of(each) or 0) < confirmed for each in updates):
                 self._pause(max(0.0, asked + HASTE - time.monotonic()))
 
     # --- asking --------------------------------------------------------------------------------
