@@ -24,6 +24,7 @@ from hermes_green.core.errors import (
 )
 from hermes_green.core.model import Attachment, Inbound, Part, Peer, Reply, Secret
 from hermes_green.sim import slack_api
+from hermes_green.sim.kit import Answer
 from hermes_green.sim.slack import SlackSim
 from tests.contract.adapters import INTERVAL, TIMEOUT, AdapterContract, Bench, Driver, again
 from tests.support.mutants import mutant
@@ -514,6 +515,19 @@ class TestSlack(AdapterContract):
         bench.sim.fault("api_error", method="chat.update", error=name)
         with pytest.raises(SendRefused):
             bench.adapter.draft_update(handle, "the", 1, None)
+        bench.adapter.send(replace(part, handle=handle), run.port.link)
+        assert standing(bench, inbound.peer)[1:] == ["the whole text"], "the draft is gone"
+
+    def test_a_draft_that_no_call_can_edit_is_replaced(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        run = bench.ready()
+        inbound = bench.hear(run)
+        handle = bench.adapter.draft_open(inbound.peer, inbound.reply_ref, "a" * 32, 1, None)
+        others = bench.sim.route
+        gone = Answer(404, b"no such page")
+        monkeypatch.setattr(bench.sim, "route", lambda asked: gone if "chat.update" in asked.path else others(asked))
+        with pytest.raises(SendRefused):
+            bench.adapter.draft_update(handle, "the", 1, None)
+        (part,) = bench.parts(inbound, "the whole text")
         bench.adapter.send(replace(part, handle=handle), run.port.link)
         assert standing(bench, inbound.peer)[1:] == ["the whole text"], "the draft is gone"
 

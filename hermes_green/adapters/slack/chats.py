@@ -17,6 +17,7 @@ from hermes_green.core.ports import Context
 from hermes_green.core.remembered import Remembered
 from hermes_green.link.files import outgoing
 from hermes_green.link.progress import Progress
+from hermes_green.link.said import alone
 
 # docs.slack.dev/messaging/message-metadata: what the bot writes into its own messages it can read again.
 EVENT_TYPE = "hermes_green"
@@ -59,7 +60,7 @@ class Chats:
         return str(handle.get("ts") or "")
 
     def _edit(self, handle: Mapping[str, Any], text: str, **more: Any) -> None:
-        with self._paced(self._edits):
+        with self._paced(self._edits), alone():
             self._rest.call("chat.update", {**handle, "text": text, **more})
 
     def retract(self, part: Part) -> None:
