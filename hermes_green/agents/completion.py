@@ -83,7 +83,8 @@ def _events(pieces: Iterable[bytes]) -> Iterator[tuple[str, str]]:
     """What server-sent events are called and say (html.spec.whatwg.org, "Interpreting an event stream"); the end of
     the stream ends the last one. Every byte is touched once: what comes may be anything, of any length."""
     kind, data, size = "", [], 0
-    for line in _lines(pieces):
+    for number, line in enumerate(_lines(pieces)):
+        line = line if number else line.removeprefix("\ufeff")  # a mark of the byte order
         if line:
             field, _, value = line.partition(":")
             if field == "data":
