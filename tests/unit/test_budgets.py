@@ -29,6 +29,7 @@ def test_every_platform_that_is_dialled_has_a_budget() -> None:
 
 
 @pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in WANTED for kind in WANTED[name]])
+@pytest.mark.thorough
 def test_no_window_ever_sees_more_uses_than_its_budget(tmp_path, name: str, kind: str) -> None:
     clock, windows = ManualClock(), WANTED[name][kind]
     ledger = Ledger(tmp_path / "a", clock, "boot")

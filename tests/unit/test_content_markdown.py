@@ -170,6 +170,7 @@ def depth_of(value):
 
 
 @pytest.mark.parametrize("mark", ["> ", "- ", "1. ", "> - ", "*a ", "**a ", "~~a ", "[a ", "![a ", "_a "])
+@pytest.mark.thorough
 def test_nesting_is_bounded_and_no_word_is_lost(mark):
     closing = {"[a ": "](http://x)", "![a ": "](http://x)", "*a ": "*", "**a ": "**", "~~a ": "~~", "_a ": "_"}
     found = blocks(mark * 300 + "word" + closing.get(mark, "") * 300)

@@ -98,6 +98,7 @@ def test_random_documents_fit_are_balanced_and_lose_no_word(name, unit):
 
 
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.thorough
 def test_words_keep_their_order(name):
     writer = Writer(77)
     text = "\n\n".join(writer.words() for _ in range(40))

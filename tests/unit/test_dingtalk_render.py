@@ -73,6 +73,7 @@ def test_everything_an_agent_may_write_has_a_form_and_keeps_its_words():
 
 
 @pytest.mark.parametrize("text", ["word " * 4_000, "# T\n\n" + "**bold** words\n" * 500, "```\n" + "x = 1\n" * 2_000])
+@pytest.mark.thorough
 def test_long_answers_are_cut_within_the_limit(text):
     parts = payloads(text)
     assert len(parts) > 1 and all(0 < len(part["text"]) <= bodies.LIMIT for part in parts)

@@ -253,6 +253,7 @@ def test_commands_on_the_conversation_wait_for_their_turn_in_every_mode(open_roo
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.thorough
 def test_in_every_mode_a_burst_within_the_window_becomes_one_turn(open_rooms, mode):
     rooms = open_rooms(mode=mode, policy={"merge_window": 0.03})
     rooms.agent.let()

@@ -254,6 +254,7 @@ def test_what_check_accepts_run_has() -> None:
 
 
 @pytest.mark.parametrize("begin", ["", "said"])
+@pytest.mark.thorough
 def test_a_program_that_prints_line_breaks_without_end_has_failed(begin: str) -> None:
     answer = Answer()
     list(answer.feed(begin))

@@ -116,6 +116,7 @@ BROKEN: dict[str, tuple[str, str | bytes, int, int, str, str]] = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
+@pytest.mark.thorough
 def test_a_broken_file_is_told_with_its_place_and_the_nearest_key(tmp_path: Path, case: str) -> None:
     name, text, line, column, nearest, word = BROKEN[case]
     conf = tmp_path / "conf"
