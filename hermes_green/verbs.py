@@ -7,6 +7,7 @@ asking a running gateway takes a tenth of a second.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -28,7 +29,10 @@ OK, FAILED, USAGE, UNAVAILABLE, CONFIG = 0, 1, 2, 69, 78
 
 def run(arguments: Namespace) -> int:
     """Serve until told to stop."""
-    _stop_ends_the_start()
+    # Until the gateway listens to signals itself nothing has to be drained, and whatever is on disk stands a kill. An
+    # exit that is raised would be passed over in a destructor, or in a callback of an import's weak references, and
+    # would meet greenlets in the middle of a switch.
+    _stop_ends_the_start(os._exit)
     from hermes_green import app
 
     code = app.run(_conf(arguments), replace=arguments.replace)
@@ -41,7 +45,7 @@ def run(arguments: Namespace) -> int:
 
 def try_out(arguments: Namespace) -> int:
     """Serve simulated platforms, and a gateway on them, until told to stop; nothing is kept."""
-    _stop_ends_the_start()
+    _stop_ends_the_start(sys.exit)
     from hermes_green import app
     from hermes_green.lab import Lab
 
@@ -50,10 +54,9 @@ def try_out(arguments: Namespace) -> int:
         return app.run(lab.conf, lab=lab)
 
 
-def _stop_ends_the_start() -> None:
-    # Until the gateway listens to signals itself, nothing has to be drained.
+def _stop_ends_the_start(end: Callable[[int], Any]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(OK))
+        signal.signal(number, lambda *_: end(OK))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 

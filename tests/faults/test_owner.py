@@ -151,6 +151,42 @@ def test_a_process_told_to_stop_while_it_starts_ends_with_exit_0_and_without_a_t
     assert gateway.get("/healthz")[0] == 200
 
 
+# Told to stop in a destructor, in which Python passes over whatever is raised, as in callbacks of imports.
+DEAF = """
+import signal, sys
+from hermes_green import __main__
+__main__._patch()
+from hermes_green import app, cli
+
+class Deaf:
+    def __del__(self):
+        signal.raise_signal(signal.SIGTERM)
+
+def load(conf, load=app.load_config):
+    Deaf()
+    return load(conf)
+
+app.load_config = load
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_a_stop_that_python_passes_over_ends_the_start_all_the_same(stage):
+    stage.write("gateway", {"http": {"port": 0}})
+    env = {**clean_env(), "HERMES_GREEN_STATE_DIR": str(stage.state)}
+    argv = [sys.executable, "-c", DEAF, "run", "--conf", str(stage.conf)]
+    with gevent.subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, env=env, text=True
+    ) as process:
+        try:
+            said = process.stdout.readline()
+            assert said == "", "nobody is served"
+            assert process.wait(PATIENCE) == 0, process.stderr.read()
+        finally:
+            process.kill()
+    assert not (stage.home / "var" / "gateway.json").exists()
+
+
 def test_the_verbs_find_the_process_by_its_lock_and_say_how_it_is_by_their_exit_codes(stage, seed, pulse):
     scene = Scene(stage, gateway=IMPATIENT)
     shown = hermes(stage, "status", "--wait", "READY", "--timeout", "60", "--json")
