@@ -12,7 +12,7 @@ import pytest
 
 from hermes_green.ops.ledger import MARGIN
 from tests.faults.conftest import LONG
-from tests.support.scene import Scene, booked, hermes
+from tests.support.scene import Scene, booked, hermes, kill_linked
 from tests.support.stage import PATIENCE, until
 
 # Ten starts fit into the window on any machine; the long run waits for its end.
@@ -28,7 +28,7 @@ def restart_often(scene: Scene, restarts: int) -> list[dict]:
     """kill -9 and start again; the child's status each time it has settled."""
     settled = []
     for _ in range(restarts):
-        scene.gateway.kill(signal.SIGKILL)
+        kill_linked(scene.stage, scene.gateway, "feishu")
         scene.gateway = scene.stage.gateway()
         calm = ("READY", "WAITING")
         settled.append(until(lambda: (s := scene.gateway.child("feishu"))["state"] in calm and s))

@@ -5,7 +5,6 @@ The simulator stops routing at the fifth connection within two minutes, as DingT
 
 from __future__ import annotations
 
-import signal
 import time
 from datetime import datetime
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from hermes_green.ops.ledger import MARGIN
-from tests.support.scene import QUICK, Scene, booked, hermes, written
+from tests.support.scene import QUICK, Scene, booked, hermes, kill_linked
 from tests.support.stage import Stage, until
 
 RESTARTS, LIMIT, WINDOW = 10, 4, 120.0  # the limit and the window are the adapter's own
@@ -32,11 +31,7 @@ def begin(stage: Stage, **keys: Any) -> tuple[Scene, Any]:
 
 def restart(scene: Scene) -> dict[str, Any]:
     """kill -9, another process, and its child's status once that has settled."""
-    gateway = scene.gateway
-    if gateway.child("dingtalk")["state"] == "READY":
-        # It is written down beside the hub, a moment later; starts without a link are spaced.
-        until(lambda: any(line["pid"] == gateway.pid for line in written(scene.stage, "ready")), what="its link's note")
-    gateway.kill(signal.SIGKILL)
+    kill_linked(scene.stage, scene.gateway, "dingtalk")
     scene.gateway = scene.stage.gateway()
     child: dict[str, Any] = until(lambda: (c := scene.gateway.child("dingtalk"))["state"] in CALM and c)
     return child

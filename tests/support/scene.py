@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -74,6 +75,14 @@ def written(stage: Stage, kind: str) -> list[dict[str, Any]]:
     (lock,) = stage.state.glob("*.lock")  # the page has none
     lines = map(json.loads, lock.with_suffix(".ledger").read_text().splitlines())
     return [line for line in lines if line["kind"] == kind]
+
+
+def kill_linked(stage: Stage, gateway: Gateway, child: str) -> None:
+    """kill -9, once a link of its only bot is written down; that is done beside the hub, a moment later, and starts
+    without a link are spaced."""
+    if gateway.child(child)["state"] == "READY":
+        until(lambda: any(line["pid"] == gateway.pid for line in written(stage, "ready")), what="its link's note")
+    gateway.kill(signal.SIGKILL)
 
 
 def booked(stage: Stage) -> list[float]:
