@@ -115,10 +115,13 @@ def grouped(lines: Iterable[str], root: str = "/sys/fs/cgroup") -> bool:
 
 
 def autogroup(pid: int) -> tuple[str, int] | None:
-    """The name of the group that a process shares the processor in, and how nice that is; None: unknown."""
+    """The name of the group that a process shares the processor in, and how nice that is; None: unknown.
+
+    The root group has no name: what the first process started is there, until it begins a session. The kernel
+    prints nothing for it (kernel/sched/autogroup.c, proc_sched_autogroup_show_task)."""
     try:
         with open(f"/proc/{pid}/autogroup") as file:
-            name, _, nice = file.read().split()
+            name, _, nice = file.read().split() or ("", "nice", "0")
             return name, int(nice)
     except (OSError, ValueError):
         return None

@@ -29,7 +29,7 @@ class Sessions:
 
     def __init__(self) -> None:
         ours = kernel.autogroup(os.getpid()) if kernel.shares_by_session() else None
-        self._ours = ours[0] if ours else ""
+        self._ours = ours[0] if ours else None
         self._waiting: list[int] = []
         self._stopped: set[int] = set()
         self._taken = 0.0
@@ -42,7 +42,7 @@ class Sessions:
     def humble(self, agents: Iterable[int], below: Iterable[int]) -> None:
         """Tell those that were not told. ``agents``: what was begun by us, whose sessions are the agents'
         own; ``below``: these and all others, parents before their children."""
-        if not self._ours:
+        if self._ours is None:
             return
         favoured, found = _by_session(agents), _by_session(below)
         found = {**favoured, **found}
@@ -58,9 +58,10 @@ class Sessions:
         self._hold([pid for each in strangers[kernel.processors() :] for pid in found[each]], found)
 
     def _untold(self, members: list[int], nice: int) -> bool:
-        """One that is being begun has our group for a moment still; its word would be for ourselves."""
+        """One that is being begun has our group for a moment still; its word would be for ourselves. None is
+        taken for the root group, which may be ours."""
         told = next(filter(None, map(kernel.autogroup, members)), None)
-        return told is not None and told[0] != self._ours and told[1] < nice
+        return told is not None and told[0] not in ("", self._ours) and told[1] < nice
 
     def _tell(self, row: list[int], found: dict[int, list[int]], nice: dict[int, int]) -> list[int]:
         """In turn, as far as the kernel lets us; those that are left."""

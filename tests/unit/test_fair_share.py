@@ -25,7 +25,12 @@ class Kernel:
         self.nice: dict[str, int] = {}
         self.words: int | None = None
         self.stopped: set[int] = set()
+        self.ours = "autogroup-us"
         self.now = 0.0
+
+    def begin_in_the_root_group(self) -> None:
+        """As a process does that the first one started, and that has begun no session."""
+        self.ours = ""
 
     def add(self, session: int, *others: int) -> None:
         for pid in (session, *others):
@@ -33,7 +38,7 @@ class Kernel:
         self.groups[session] = f"autogroup-{session}"
 
     def autogroup(self, pid: int) -> tuple[str, int] | None:
-        name = self.groups.get(self.sessions.get(pid, 0), "autogroup-us")
+        name = self.groups.get(self.sessions.get(pid, 0), self.ours)
         return (name, self.nice.get(name, 0)) if pid in self.sessions else None
 
     def tell(self, pid: int, nice: int) -> bool:
@@ -41,7 +46,9 @@ class Kernel:
             raise BlockingIOError
         if self.words:
             self.words -= 1
-        self.nice[self.autogroup(pid)[0]] = nice
+        name = self.autogroup(pid)[0]
+        assert name not in ("", "autogroup-us"), "nobody speaks for us"
+        self.nice[name] = nice
         return True
 
     def session(self, pid: int) -> int:
@@ -106,6 +113,43 @@ def test_a_process_whose_session_is_new_and_whose_group_is_still_ours_is_not_spo
     world.add(10)
     shares.humble([], [10])
     assert world.told() == {"autogroup-10": LAST}
+
+
+def test_who_began_without_a_session_tells_all_that_begin_one(world: Kernel) -> None:
+    world.begin_in_the_root_group()
+    shares = Sessions()
+    world.add(10, 11)
+    world.add(20)
+    world.sessions |= {2: US, 30: 30}  # the last between the two steps of setsid
+    shares.humble([10], [2, 11, 20, 30])
+    assert world.told() == {"autogroup-10": AGENTS, "autogroup-20": LAST}
+    assert not shares.waiting
+
+
+@pytest.mark.parametrize("nice", [0, AGENTS])
+def test_the_root_group_is_never_spoken_for(world: Kernel, nice: int) -> None:
+    """The kernel takes no word for it, and each that is tried costs the others a turn."""
+    shares = Sessions()
+    world.sessions[10] = 10
+    world.groups[10] = ""
+    world.nice[""] = nice
+    shares.humble([], [10])
+    assert world.told() == {"": nice} and not shares.waiting
+
+
+@pytest.mark.parametrize(
+    "said, understood",
+    [
+        ("/autogroup-25 nice 0\n", ("/autogroup-25", 0)),
+        ("/autogroup-25 nice -5\n", ("/autogroup-25", -5)),
+        ("", ("", 0)),  # the root group, which has no name (kernel/sched/autogroup.c, proc_sched_autogroup_show_task)
+        ("disabled", None),
+        ("a nice b", None),
+    ],
+)
+def test_what_the_kernel_says_about_a_group(monkeypatch, said: str, understood: tuple[str, int] | None) -> None:
+    monkeypatch.setattr(kernel, "open", lambda name: io.StringIO(said), raising=False)
+    assert kernel.autogroup(7) == understood
 
 
 def test_one_that_takes_a_larger_share_again_is_told_again(world: Kernel) -> None:
