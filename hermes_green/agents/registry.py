@@ -43,7 +43,7 @@ def hook_target(run: str | list[str]) -> str | list[str]:
     raise ConfError(
         f'no package offers a hook called "{run}"',
         code="hook",
-        action="In hooks, write run as package.module:function, or as a list for a program and its arguments.",
+        action="in hooks, write run as package.module:function, or as a list for a program and its arguments",
     )
 
 
@@ -73,5 +73,5 @@ def create(options: TypedOptions, log: Any, yard: Yard) -> Agent:
     raise ConfError(
         f'this release has no agent "{options.type}"; it has {names}',
         code="agent",
-        action=f"Set agent.type to one of {names}, or install the package that brings it.",
+        action=f"set agent.type to one of {names}, or install the package that brings it",
     )

@@ -312,6 +312,8 @@ def _unfit(tree: Tree, wanted: str) -> NoReturn:
         found = "a list"
     elif not tree.text and not tree.quoted:
         found = "nothing"
+    elif "${" in tree.text:
+        found = f'what "{tree.text[:40]}" stands for'
     else:
         quotes = " in quotes" if tree.quoted and wanted in ("a whole number", "a number", "true or false") else ""
         found = f'"{tree.text[:40]}"{quotes}'

@@ -140,7 +140,8 @@ class _Reading:
         for path in sorted(self._dir.iterdir()):
             name = path.name.partition(".")[0]
             if path.suffix == ".yml" and (name == "gateway" or name in platforms):
-                self._unread(Spot(str(path)), f"only files that end in .yaml are read; call it {path.stem}.yaml", name)
+                what = f"only files that end in .yaml are read; call it {path.stem}.yaml"
+                self._unread(Spot(str(path)), what, Gateway if name == "gateway" else PlatformOptions)
             if path.suffix != ".yaml" or name == "gateway" or name in platforms:
                 continue
             if path.name not in (f"{name}.yaml", f"{name}.local.yaml"):
@@ -151,12 +152,12 @@ class _Reading:
             if enabled and isinstance(enabled.value, Scalar) and enabled.value.text.lower() in ("true", "yes", "on"):
                 names = ", ".join(sorted(platforms))
                 what = f'there is no platform "{name}" here (nearest: {nearest(name, platforms)}); there are: {names}'
-                self._unread(enabled.spot, what, "enabled")
+                self._unread(enabled.spot, what, PlatformOptions)
 
-    def _unread(self, spot: Spot, what: str, key: str) -> None:
-        known = known_keys(PlatformOptions)
-        key = key if key in known else "enabled"
-        self._problems.append(Problem(spot, what, key, known[key]))
+    def _unread(self, spot: Spot, what: str, declaration: type) -> None:
+        """The first key stands for the whole file."""
+        key, help = next(iter(known_keys(declaration).items()))
+        self._problems.append(Problem(spot, what, key, help))
 
     def _children(
         self,
@@ -172,7 +173,7 @@ class _Reading:
         if accounts is None or _is_null(accounts.value):
             trees = {"": table}
         elif isinstance(accounts.value, Table):
-            trees = self._accounts(table, accounts.value) or {"": table}
+            trees = self._accounts(table, accounts.value) if accounts.value.entries else {"": table}
         else:
             only = Table(table.spot, {"accounts": accounts})
             Binder(self._env, self._problems, lenient=True).group(declaration, only)

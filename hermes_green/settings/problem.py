@@ -36,7 +36,8 @@ class ConfErrors(ConfError):
     """Every problem found in one reading of the configuration; nothing of it applies."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(set(problems)))
+        # Of one key there may be two helps: one that all platforms have, and a platform's own, which is told.
+        self.problems = tuple(sorted({(each.spot, each.what): each for each in problems}.values()))
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         super().__init__(
             "\n".join(str(problem) for problem in self.problems),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union
@@ -29,6 +31,15 @@ HookEvent = Literal[
 ]
 
 
+def _bad_host(value: str) -> str:
+    try:
+        ipaddress.ip_address(value)
+        return ""
+    except ValueError:
+        fits = re.fullmatch(r"[A-Za-z0-9_.-]+", value)
+        return "" if fits else f'"{value}" is no address or name; it stands alone, without http:// and brackets'
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Http:
     """The gateway's own web server."""
@@ -36,7 +47,7 @@ class Http:
     host: str = key(
         "127.0.0.1",
         help="address to listen on; anything but loopback needs http.token",
-        check=lambda value: "" if value.strip() else "an address must be named",
+        check=_bad_host,
     )
     port: int = key(8787, help="port to listen on; 0 picks a free one", minimum=0, maximum=65535)
     token: Secret = key(Secret(""), help="bearer token that requests must carry; needed when host is not loopback")
@@ -61,13 +72,32 @@ class EchoAgent:
     pace: float = key(0, help="seconds between two words; 0 answers at once", minimum=0)
 
 
+def _unsendable(text: str) -> str:
+    """Why a header cannot carry it, which may be secret."""
+    fits = not re.search(r"[\r\n]", text) and all(ord(character) < 256 for character in text)
+    return "" if fits else "it holds a line break or a character that an HTTP header cannot carry"
+
+
+def _bad_secret(value: Secret) -> str:
+    return _unsendable(value.reveal())
+
+
+def _bad_headers(value: dict[str, str]) -> str:
+    for name, text in value.items():
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+            return f'"{name}" cannot name a header'
+        if wrong := _unsendable(text):
+            return f"of {name}: {wrong}"
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenaiAgent:
     """Any endpoint that speaks the OpenAI chat protocol."""
 
     type: Literal["openai"] = key(help="which agent answers")
     base_url: str = key(help="address up to and including /v1", url=HTTP)
-    api_key: Secret = key(Secret(""), help="bearer key; empty sends none")
+    api_key: Secret = key(Secret(""), help="bearer key; empty sends none", check=_bad_secret)
     model: str = key(help="the model's name as the endpoint knows it")
     system_prompt: str = key("", help="first message of every conversation; file:prompt.txt reads a file")
     history_turns: int = key(20, help="how many earlier exchanges are sent along", minimum=0)
@@ -75,7 +105,7 @@ class OpenaiAgent:
     connect_timeout: float = key(10, help="seconds until the connection stands", minimum=0.05)
     first_byte_timeout: float = key(120, help="seconds until the answer begins", minimum=0.05)
     chunk_timeout: float = key(60, help="seconds between two pieces of the answer", minimum=0.05)
-    headers: dict[str, str] = key(factory=dict, help="headers sent with every request", masked=True)
+    headers: dict[str, str] = key(factory=dict, help="headers sent with every request", masked=True, check=_bad_headers)
     session: Literal["local", "hermes"] = key("local", help="who keeps the conversation: the gateway or the endpoint")
     stream: bool = key(True, help="ask for the answer piece by piece")
 
@@ -92,7 +122,13 @@ def _bad_program(value: list[str]) -> str:
 def _bad_hook(value: str | list[str]) -> str:
     if isinstance(value, list):
         return _bad_program(value)
-    return _bad_target(value) if ":" in value else ""  # a single word names what a package offers
+    if ":" in value:
+        return _bad_target(value)
+    from importlib.metadata import entry_points  # slow to import, and seldom needed
+
+    # A single word names what a package offers.
+    offered = entry_points(group="hermes_green.hooks", name=value)
+    return "" if offered else f'no package offers a hook called "{value}"; write package.module:function, or a list'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

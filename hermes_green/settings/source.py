@@ -19,6 +19,22 @@ _PLAIN_TAGS = {_TAG + name for name in ("str", "int", "float", "bool", "null", "
 # What stands behind such a mark may be a secret, and is not repeated.
 _TAGGED = "tags are not used here: a value that begins with ! must stand in quotes"
 _KEY = re.compile(r"([A-Za-z_][\w-]*)['\"]?\s*:(?=\s|$)")
+# What people write where a key should end: a colon without a blank, an equals sign, the colon of Chinese keyboards.
+_ALMOST = re.compile(r"^( *(\w+))(：|=|:(?=\S))", re.MULTILINE)
+_COLUMN = "keys of one mapping must begin in the same column"
+# PyYAML's words for what is wrong, and what to do about it.
+_MENDED: tuple[tuple[str, str], ...] = (
+    (r"found character '(.)' that cannot start any token", r"a value that begins with \1 must stand in quotes"),
+    (r"mapping values are not allowed here", f'{_COLUMN}, and a value that holds ": " must stand in quotes'),
+    (r"expected '<document start>', but found '<block mapping start>'", _COLUMN),
+    (r"expected <block end>, but found '<block mapping start>'", _COLUMN),
+    (r"expected <block end>, but found '<scalar>'", "nothing may follow a value in quotes"),
+)
+# These it tells where it gave up; what is to be mended begins earlier.
+_BEGUN = {
+    "while scanning a simple key": 'a colon and a blank must follow a key, as in "key: value"',
+    "while scanning a quoted scalar": "this quote is never closed",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +119,8 @@ class Source:
             self._broken(Spot(self.file), "the file is nested too deeply")
             return nothing
         if not isinstance(tree, Table):
-            self._broken(tree.spot, "the file must be a mapping, one key: value per line")
+            if not self._almost():
+                self._broken(tree.spot, "the file must be a mapping, one key: value per line")
             return nothing
         return tree
 
@@ -140,7 +157,23 @@ class Source:
     def _spot(self, mark: yaml.Mark) -> Spot:
         return Spot(self.file, mark.line + 1, mark.column + 1)
 
+    def _almost(self) -> bool:
+        """Whether keys lack their colon and blank, and the file is one as soon as they have them; told of the first."""
+        words = {key.rpartition(".")[2] for key in self._known}
+        found = [match for match in _ALMOST.finditer(self._text) if match[2] in words]
+        mended = _ALMOST.sub(lambda match: f"{match[1]}: " if match[2] in words else match[0], self._text)
+        try:
+            if not found or not isinstance(yaml.compose(mended, Loader=yaml.SafeLoader), yaml.MappingNode):
+                return False
+        except (yaml.YAMLError, RecursionError):
+            return False
+        what = f'": ", a colon and a blank, must stand between a key and its value, not "{found[0][3]}"'
+        self._broken(self._spot_of(found[0].start(3)), what, found[0][2])
+        return True
+
     def _marked(self, error: yaml.MarkedYAMLError) -> None:
+        if self._almost():
+            return
         mark = error.problem_mark or error.context_mark
         spot = self._spot(mark) if mark else Spot(self.file)
         what = f"{error.problem or error.context}"
@@ -152,15 +185,20 @@ class Source:
             what = "an undefined alias: a value that begins with * must stand in quotes"
         elif error.context == "expected a single document in the stream":
             what = "a second document begins here; the file may hold one"
+        elif error.context in _BEGUN and error.context_mark:
+            spot, what = self._spot(error.context_mark), _BEGUN[error.context]
+        for said, mending in _MENDED:
+            what = re.sub(f"^{said}$", mending, what)
         self._broken(spot, what)
 
-    def _broken(self, spot: Spot, what: str) -> None:
-        """A problem of form: the nearest key is the last one written at or above the place."""
+    def _broken(self, spot: Spot, what: str, key: str = "") -> None:
+        """A problem of form. ``key``: whose; else the nearest is the last one written at or above the place."""
         lines = self._text.split("\n")[: spot.line]
         if any(_KEY.findall(lines[-1][: spot.column - 1])):
             lines[-1] = lines[-1][: spot.column - 1]
         written = [found[-1] for line in lines if (found := _KEY.findall(line))]
-        key = nearest(written[-1], self._known) if written else next(iter(self._known))
+        named = key or (written[-1] if written else "")
+        key = nearest(named, self._known) if named else next(iter(self._known))
         self._problems.append(Problem(spot, what, key, self._known[key]))
 
     def _tree(self, node: yaml.Node, above: tuple[int, ...]) -> Tree:

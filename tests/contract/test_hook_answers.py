@@ -161,6 +161,6 @@ def test_a_package_offers_a_hook_by_its_entry_point(installed: Path, log: Log, i
 
 def test_a_hook_that_no_package_offers_is_an_error_that_says_what_to_write(installed: Path) -> None:
     installed.write_text("hooks: [{event: 'message:received', run: stranger}]\n")
-    with pytest.raises(ConfError, match='no package offers a hook called "stranger"') as caught:
+    with pytest.raises(ConfError, match='gateway.yaml:1:42: no package offers a hook called "stranger"') as caught:
         blueprint.load_config(installed.parent)
-    assert "package.module:function" in caught.value.action
+    assert "package.module:function" in caught.value.text
