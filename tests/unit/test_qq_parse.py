@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import random
@@ -74,12 +75,49 @@ def test_group_talk_that_does_not_address_us_says_so():
     assert not read("GROUP_MESSAGE_CREATE", {**GROUP, "mentions": [{"id": "9"}, None]}).mentioned
 
 
+def test_a_group_message_loses_our_mention_and_names_others():
+    """tencent-connect/openclaw-qqbot: whoever is mentioned stands there by an openid, ourselves too."""
+    listed = [
+        {"id": "B0T", "is_you": True, "bot": True},
+        {"member_openid": "M1", "username": "Ada"},
+        {"id": "M2", "nickname": "Bob"},
+        {"id": "M3"},
+    ]
+    said = {**GROUP, "mentions": listed}
+    inbound = read("GROUP_MESSAGE_CREATE", {**said, "content": "<@B0T> /new"})
+    assert (inbound.text, inbound.mentioned) == ("/new", True)
+    asked = read("GROUP_MESSAGE_CREATE", {**said, "content": "<@M1> or <@!M2>, not <@M3>? <@B0T>"})
+    assert asked.text == "@Ada or @Bob, not <@M3>?"
+
+
+def test_a_face_is_told_by_its_name():
+    """tencent-connect/openclaw-qqbot text-parsing: a face comes as a mark, its name in base64."""
+    named = base64.b64encode('{"text":"呲牙"}'.encode()).decode()
+    face = f'<faceType=1,faceId="13",ext="{named}">'
+    assert read("C2C_MESSAGE_CREATE", {**C2C, "content": face}).text == "[呲牙]"
+    assert read("GROUP_AT_MESSAGE_CREATE", {**GROUP, "content": f" ok{face}{face}!"}).text == "ok[呲牙][呲牙]!"
+    for ext in ("", "?", "e30=", "WzFd", "eyJ0ZXh0IjoxfQ=="):
+        odd = f'hi <faceType=3,faceId="",ext="{ext}">'
+        assert read("C2C_MESSAGE_CREATE", {**C2C, "content": odd}).text == "hi [face]"
+    quoted = {**C2C, "message_type": 103, "msg_elements": [{"content": face}]}
+    assert read("C2C_MESSAGE_CREATE", quoted).quote == Quote("[呲牙]")
+
+
+def test_a_guild_message_comes_as_it_was_typed():
+    """bot-docs message_format.md: what could be a mark is escaped in guilds."""
+    typed = {**GUILD, "content": "<@!5> if a &lt; b &amp;&amp; c &gt; d: &amp;lt;"}
+    assert read("AT_MESSAGE_CREATE", typed).text == "if a < b && c > d: &lt;"
+    assert read("C2C_MESSAGE_CREATE", {**C2C, "content": "&lt;"}).text == "&lt;"
+
+
 def test_a_guild_message_loses_our_mention_and_keeps_others():
     inbound = read("AT_MESSAGE_CREATE", GUILD)
     assert (inbound.peer.chat_id, inbound.peer.chat_type) == ("88", "channel")
     assert (inbound.peer.user_id, inbound.peer.user_name) == ("99", "Ada")
     assert inbound.text == "what <@!6> said"
     assert read("AT_MESSAGE_CREATE", GUILD, bot_id="").text == "what <@!6> said"
+    named = {**GUILD, "mentions": [*GUILD["mentions"], {"id": "6", "username": "Eve", "bot": False}]}
+    assert read("AT_MESSAGE_CREATE", named).text == "what @Eve said"
 
 
 def test_guild_talk_is_for_us_only_where_it_mentions_us():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from hermes_green.adapters.qq.render import C2C_PARTS, LIMIT, PARTS, render, streamed
 from hermes_green.core.model import Attachment, Peer, Reply
 from tests.support.dialects import RICH
@@ -26,6 +28,33 @@ def test_markup_becomes_readable_plain_text():
     (shown,) = texts(RICH)
     assert "名称 |   b\n-----+----\n你好 | x|y" in shown and "**" not in shown
     assert shown.endswith("http://auto.test alt (http://img.test/i.png) rel (file.py)")
+
+
+CALLS = "@everyone <@!1234> <@ABC> <#55> `<emoji:4>` <qqbot-at-everyone /> <qqbot-at-user id='A' /> @**everyone**"
+
+
+@pytest.mark.parametrize("kind", ["group", "channel", "guild_dm"])
+def test_nobody_is_called_by_an_agents_words(kind):
+    """bot-docs trans/text-chain.md: what calls people, or all of them, in the middle of a text."""
+    peer = Peer("qq", "C", "group", extra={"kind": kind})
+    (shown,) = (payload["content"] for payload in render(Reply(CALLS, peer)))
+    assert not re.search(r"<[@#]|<emoji|<qqbot|@everyone", shown, re.IGNORECASE)
+    assert shown.replace("\u200b", "") == CALLS.replace("**", "").replace("`", "")
+    assert [payload["content"] for payload in render(Reply("a <b> && @b #5 <3", peer))] == ["a <b> && @b #5 <3"]
+
+
+def test_in_guilds_an_entity_is_shown_as_it_is_written():
+    """bot-docs message_format.md: these three are undone there, and only these."""
+    peer = Peer("qq", "C", "channel", extra={"kind": "channel"})
+    (payload,) = render(Reply("write `&lt; as &amp;lt; but &copy;` so", peer))
+    assert payload["content"] == "write &\u200blt; as &\u200bamp;lt; but &copy; so"
+
+
+def test_what_is_made_harmless_keeps_the_limit():
+    for peer in (GROUP, Peer("qq", "C", "channel", extra={"kind": "channel"})):
+        found = [payload["content"] for payload in render(Reply("@everyone\n" * 1000, peer))]
+        assert all(len(text) <= LIMIT for text in found)
+        assert "\n".join(found).replace("\u200b", "").split() == ["@everyone"] * 1000
 
 
 def test_a_long_reply_is_cut_within_the_limit():

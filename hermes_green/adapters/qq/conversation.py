@@ -23,6 +23,7 @@ READY_WITHIN = 30.0
 BEGUN = ("READY", "RESUMED")
 # The platform's drain: an end like any other, once the link was READY.
 DRAINED = (1000, 1001)
+Drop = Callable[[str], None]  # a token that the gateway refused
 
 
 @dataclass(slots=True)
@@ -44,20 +45,13 @@ class Conversation(Dialogue):
     waits = 60.0
 
     def __init__(
-        self,
-        port: Port,
-        ctx: Context,
-        settings: Settings,
-        standing: Standing,
-        session: Session,
-        token: str,
-        drop_token: Callable[[str], None],
+        self, port: Port, ctx: Context, settings: Settings, standing: Standing, session: Session, token: str, drop: Drop
     ) -> None:
         super().__init__(port, ctx, settings)
         self._settings = settings
         self._standing = standing
         self._token = token
-        self._drop_token = drop_token
+        self._drop = drop
         self._intents = NARROW if standing.narrow else session.asked
         self._session = session
         self._cursor = self._cursor_of(session)
@@ -137,7 +131,7 @@ class Conversation(Dialogue):
             self._standing.refusals += 1
             raise LinkLost("the session was interrupted and may be resumed", code="op9")
         self._standing.refusals = 0
-        self._drop_token(self._token)
+        self._drop(self._token)
         self._forget()
         raise LinkLost("the session is not valid any more; a new one is needed", code="op9")
 
@@ -151,7 +145,7 @@ class Conversation(Dialogue):
             return
         code: int | str | None = close.code
         if code == codes.BAD_TOKEN:
-            self._drop_token(self._token)
+            self._drop(self._token)
         elif code == codes.NOT_GRANTED and self._intents == NARROW:
             code = codes.NOTHING_GRANTED
         elif code == codes.NOT_GRANTED:

@@ -6,7 +6,10 @@ guild message objects; ``is_you`` from the official openclaw-qqbot types.
 
 from __future__ import annotations
 
+import json
 import re
+from base64 import b64decode
+from html import unescape
 from typing import Any, Mapping
 
 from hermes_green.adapters.qq import wire
@@ -14,6 +17,7 @@ from hermes_green.adapters.qq.wire import Frame, Kind
 from hermes_green.core.errors import BadFrame
 from hermes_green.core.loose import bordered, count_of, dict_of, instant_of, need, number_of, objects_of, text_at
 from hermes_green.core.model import Attachment, Inbound, Peer, Quote, Reaction, kind_of, wordless
+from hermes_green.core.text import reworded
 
 # event -> kind of chat, does it mention us
 _EVENTS: Mapping[str, tuple[Kind, bool]] = {
@@ -30,7 +34,10 @@ QUOTING = 103
 _REACTIONS: Mapping[str, bool] = {"MESSAGE_REACTION_ADD": True, "MESSAGE_REACTION_REMOVE": False}
 # What stands for a message of which nothing is told.
 EMPTY = "message"
-_LEADING_MENTION = re.compile(r"^\s*<@!?\w+>")
+_IDS = ("id", "member_openid", "user_openid")
+_MENTION = re.compile(r"(<@!?(\w+)>)( ?)")
+# tencent-connect/openclaw-qqbot utils/text-parsing.ts: a face, its name in the base64 of a JSON object.
+_FACE = re.compile(r'<faceType=\d+,faceId="[^"]*",ext="([^"]*)">')
 
 
 @bordered
@@ -51,26 +58,24 @@ def parse(frame: Frame, child: str, bot_id: str = "") -> Inbound | None:
     author = need(d, "author", dict)
     by_bot = author.get("bot") is True
     # Guilds alone name people and bots by ids that tell us from others.
-    known = bot_id != "" and kind in (wire.CHANNEL, wire.GUILD_DM) and text_at(author, "id") != ""
-    if (by_bot and not known) or (bot_id and author.get("id") == bot_id):
+    guild = kind in (wire.CHANNEL, wire.GUILD_DM)
+    if (by_bot and not (guild and bot_id and text_at(author, "id"))) or (bot_id and author.get("id") == bot_id):
         return None
     message_id = need(d, "id")
     user_id = text_at(author, kind.user) or need(author, "id")
-    attachments = _attachments(d)
-    text, quote = _content(d, frame.t, bot_id) or wordless(attachments), _quote(d)
+    if not isinstance(d.get("content"), str | None):
+        raise BadFrame(f"{frame.t} whose content is no text")
+    attachments, content = _attachments(d), _content(d, bot_id)
+    # bot-docs message_format.md: guilds escape what could be a mark.
+    text, quote = (unescape(content) if guild else content) or wordless(attachments), _quote(d, bot_id)
+    chat_id, extra = need(d, kind.chat) if kind.chat else user_id, {"kind": kind.name}
+    if kind is wire.C2C:
+        extra["msg_id"] = message_id  # the working sign answers a message, too
     # In direct chats nobody calls us by name alone: what has no words has something that is not told of.
     strange = "" if text or quote or kind is not wire.C2C else EMPTY
     return Inbound(
         keys=(message_id,),
-        peer=Peer(
-            child=child,
-            chat_id=need(d, kind.chat) if kind.chat else user_id,
-            chat_type=kind.type,
-            user_id=user_id,
-            user_name=text_at(author, "username") or None,
-            # The working sign answers a message, too.
-            extra={"kind": kind.name, "msg_id": message_id} if kind is wire.C2C else {"kind": kind.name},
-        ),
+        peer=Peer(child, chat_id, kind.type, None, user_id, text_at(author, "username") or None, extra),
         message_id=message_id,
         text=text or (f"[{strange}]" if strange else ""),
         attachments=attachments,
@@ -109,43 +114,48 @@ def _character(number: str) -> str:
     return chr(point) if 0x20 < point < 0x110000 and not 0xD800 <= point < 0xE000 else number
 
 
-def _quote(d: Mapping[str, Any]) -> Quote | None:
+def _quote(d: Mapping[str, Any], bot_id: str) -> Quote | None:
     """What a message of the type "quote" answers: the first of its elements. Guilds tell an id alone."""
     elements = objects_of(d.get("msg_elements"))
     if d.get("message_type") != QUOTING or not elements:
         return None
     quoted = elements[0]
     media = _attachments(quoted)
-    text = text_at(quoted, "content").strip() or wordless(media)
+    text = _content(quoted, bot_id) or wordless(media)
     return Quote(text, text_at(dict_of(quoted.get("author")), "username"), attachments=media) if text else None
 
 
-def _content(d: Mapping[str, Any], event: str, bot_id: str) -> str:
-    """The text without the mention that addressed us; groups strip theirs and leave a blank."""
-    if not isinstance(d.get("content"), str | None):
-        raise BadFrame(f"{event} whose content is no text")
-    content = text_at(d, "content")
-    if bot_id:
-        content = re.sub(rf"<@!?{re.escape(bot_id)}>", "", content)
-    elif event == "AT_MESSAGE_CREATE":
-        content = _LEADING_MENTION.sub("", content)
-    return content.strip()
+def _content(holder: Mapping[str, Any], bot_id: str) -> str:
+    """A text with names in place of marks, and without the mention that addressed us; groups strip theirs and leave
+    a blank."""
+    names = {bot_id: ""}
+    for each in objects_of(holder.get("mentions")):
+        name = "" if _is_us(each, bot_id) else "@" + (text_at(each, "nickname") or text_at(each, "username"))
+        names |= {text_at(each, field): name for field in _IDS if name != "@"}
+    text = _FACE.sub(_face, text_at(holder, "content"))
+    return reworded(text, _MENTION, lambda mark: names.get(mark[2], mark[1])).strip()
+
+
+def _face(mark: re.Match[str]) -> str:
+    try:
+        name = text_at(dict_of(json.loads(b64decode(mark[1]))), "text")
+    except (ValueError, RecursionError):
+        name = ""
+    return f"[{name or 'face'}]"
 
 
 def _is_us(mention: Mapping[str, Any], bot_id: str) -> bool:
-    return mention.get("is_you") is True or (bot_id != "" and mention.get("id") == bot_id)
+    """Whether it is us; where our id is not known, any bot may be."""
+    return mention.get("is_you") is True or (mention.get("id") == bot_id if bot_id else mention.get("bot") is True)
 
 
 def _attachments(holder: Mapping[str, Any]) -> tuple[Attachment, ...]:
     """What can be understood of a message's attachments; the rest is no reason to lose the message."""
-    return tuple(
-        Attachment(
-            kind=kind_of(mime := text_at(each, "content_type")),
-            ref={"url": url if "://" in url else "https://" + url.lstrip("/")},
-            name=text_at(each, "filename"),
-            mime=mime if "/" in mime else "",
-            size=count_of(each.get("size")),
-        )
-        for each in objects_of(holder.get("attachments"))
-        if (url := text_at(each, "url"))
-    )
+    return tuple(_attachment(each) for each in objects_of(holder.get("attachments")) if text_at(each, "url"))
+
+
+def _attachment(told: Mapping[str, Any]) -> Attachment:
+    url, mime = text_at(told, "url"), text_at(told, "content_type")
+    ref = {"url": url if "://" in url else "https://" + url.lstrip("/")}
+    kind, name = kind_of(mime), text_at(told, "filename")
+    return Attachment(kind, ref, name, mime if "/" in mime else "", count_of(told.get("size")))

@@ -6,12 +6,13 @@ length is documented; 4,000 characters is what clients in the field use.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Mapping, Sequence
 
 from hermes_green.adapters.qq.wire import C2C, GROUP, Kind, kind_of
 from hermes_green.content import media, plain
 from hermes_green.content.markdown import storable
-from hermes_green.content.pack import fit
+from hermes_green.content.pack import Size, fit
 from hermes_green.core.model import Attachment, Reply, Unit
 from hermes_green.core.text import beginning
 
@@ -24,6 +25,9 @@ C2C_PARTS = PARTS - 1
 FILE_LIMIT = 10 * 1024 * 1024
 # So much of a growing answer is shown: where it is cut at last, it is cut behind that.
 SHOWN = 3000
+# bot-docs trans/text-chain.md and message_format.md: what calls people, or all of them, in a text for a group or a
+# guild, and what guilds undo. Nobody checked who asked the agent to write it.
+_CALL = re.compile(r"<(?=[@#]|emoji:|qqbot-)|@(?=everyone)|&(?=(?:amp|lt|gt);)", re.IGNORECASE)
 
 
 def left_out(count: int) -> str:
@@ -42,7 +46,7 @@ def render(reply: Reply) -> tuple[Mapping[str, Any], ...]:
     room = max(1, (C2C_PARTS if kind is C2C else PARTS) - reply.seq_used)
     sent, named = _media(reply, kind, room)
     room = max(1, room - len(sent))
-    texts = (_direct if kind is C2C else _texts)(reply.text, named, room)
+    texts = _direct(reply.text, named, room) if kind is C2C else _quiet(reply.text, named, room)
     # The platform refuses empty messages.
     return tuple([*texts, *media.payloads(sent)] or [{"content": "…"}])
 
@@ -57,9 +61,15 @@ def _media(reply: Reply, kind: Kind, room: int) -> tuple[list[Attachment], list[
     return sent, [media.apology(each, FILE_LIMIT) for each in reply.media if each not in sent]
 
 
-def _texts(text: str, named: Sequence[Attachment], room: int) -> list[dict[str, Any]]:
+def _texts(text: str, named: Sequence[Attachment], room: int, size: Unit | Size = UNIT) -> list[dict[str, Any]]:
     pieces = (*plain.pieces(text), *media.lines(named))
-    return [{"content": piece} for piece in fit(pieces, room, LIMIT, UNIT, left_out)]
+    return [{"content": piece} for piece in fit(pieces, room, LIMIT, size, left_out)]
+
+
+def _quiet(text: str, named: Sequence[Attachment], room: int) -> list[dict[str, Any]]:
+    """Texts that call nobody: a blank without width stands in what would."""
+    texts = _texts(text, named, room, lambda piece: len(piece) + sum(map(piece.count, "<@&")))
+    return [{"content": _CALL.sub("\\g<0>\u200b", each["content"])} for each in texts]
 
 
 def _direct(text: str, named: Sequence[Attachment], room: int) -> list[dict[str, Any]]:
