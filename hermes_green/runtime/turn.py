@@ -317,7 +317,8 @@ class Turns:
         self, lease: Lease, place: Place, rules: Rules, question: Question, error: AgentError
     ) -> tuple[str, TurnEnd]:
         """The agent failed: one line, and the question stays known to /retry."""
-        self._log.warning("turn {}: {}: {}", lease.turn_id, type(error).__name__, error)
+        told = "; ".join(filter(None, (error.text, error.action)))
+        self._log.warning("turn {}: {}: {}", lease.turn_id, type(error).__name__, told)
         self._publish("agent:error", self._facts(lease), error=redact(str(error)))
         kind = "timeout" if isinstance(error, AgentTimeout) else "failed"
         left = self._asking.left(lease.turn_id)

@@ -273,6 +273,19 @@ def test_an_agent_that_echoes_a_secret_has_it_told_to_nobody(open_rooms, monkeyp
     assert errors == ["Incorrect API key provided: ***"]
 
 
+def test_what_an_agents_failure_asks_for_is_in_the_log(open_rooms):
+    def before(turn: Any) -> None:
+        raise AgentFailed("the endpoint refused the key (HTTP 401)", action="Check agent.api_key.")
+
+    said: list[str] = []
+    handler = logger.add(lambda line: said.append(line.record["message"]), level="WARNING")
+    try:
+        talk(open_rooms(ScriptedAgent(before)), "a")
+    finally:
+        logger.remove(handler)
+    assert said and said[0].endswith(": AgentFailed: the endpoint refused the key (HTTP 401); Check agent.api_key.")
+
+
 def test_a_retry_that_fails_leaves_the_conversation_as_it_was(open_rooms):
     troubles: list[Exception] = []
 
