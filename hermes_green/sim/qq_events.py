@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
+from html import escape
 from typing import Any, Mapping, Sequence
 
 BOT_ID = "14463452147234967021"
@@ -114,6 +115,7 @@ def message(
         d = {"id": _message_id(), "author": {"id": user, "member_openid": user}, "content": f" {text}"}
         d.update(group_id=chat, group_openid=chat)
     else:
+        text = escape(text, quote=False)  # what could be a mark; bot-docs message_format.md
         author = {"id": number_of(user), "username": user, "bot": False}
         d = {"id": f"08{secrets.token_hex(24)}", "author": author, "seq": number, "seq_in_channel": str(number)}
         if scene == "guild":

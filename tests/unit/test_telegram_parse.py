@@ -140,6 +140,10 @@ def test_an_album_is_gathered_and_read_as_one() -> None:
     inbound = read(*groups[0])
     assert (inbound.text, inbound.keys, len(inbound.attachments)) == ("one", ("7:1", "7:2"), 2)
     assert read(*list(gathered([item(1, "a"), item(2, "a")]))[0]).text == "[image]"
+    bracketed = read(item(1, "a"), item(2, "a", caption="[2] is the broken one"), item(3, "a", caption="see [2]"))
+    assert bracketed.text == "[2] is the broken one\nsee [2]"
+    called = {"caption": "@green_bot", "caption_entities": [{"type": "mention", "offset": 0, "length": 10}]}
+    assert read(item(1, "a", **called), item(2, "a", caption="hi")).text == "hi"
     assert album_of(single) == "" and album_of(None) == ""
 
 

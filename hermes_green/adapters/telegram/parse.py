@@ -84,15 +84,14 @@ def parse(updates: Sequence[Any], child: str, bot: Bot) -> Inbound | None:
     Raises:
         BadFrame: no update, or one with a message that lacks what makes it one.
     """
-    found = [each for each in (_parse(update, child, bot) for update in updates) if each is not None]
-    if len(found) < 2:
-        return found[0] if found else None
-    first = found[0]
-    said = [each.text for each in found if not each.text.startswith("[")] or [first.text]
+    read = [each for each in (_parse(update, child, bot) for update in updates) if each is not None]
+    if not read:
+        return None
+    found = [inbound for inbound, _ in read]
     return replace(
-        first,
+        found[0],
         keys=tuple(key for each in found for key in each.keys),
-        text="\n".join(said),
+        text="\n".join(each.text for each in found if each.text) or read[0][1],
         attachments=tuple(item for each in found for item in each.attachments),
         mentioned=any(each.mentioned for each in found),
     )
@@ -103,12 +102,14 @@ def _told(value: Any) -> dict[str, Any]:
     return {name: each for name, each in dict_of(value).items() if each is not None}
 
 
-def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
+def _parse(update: Any, child: str, bot: Bot) -> tuple[Inbound, str] | None:
+    """What one update says, and what stands for it where nothing is said in words."""
     update = _told(update)
     if update_id_of(update) is None:
         raise BadFrame("an update without update_id")
     if REACTION in update:
-        return _reaction(need(update, REACTION, dict), child, bot)
+        reaction = _reaction(need(update, REACTION, dict), child, bot)
+        return (reaction, "") if reaction is not None else None
     kind = next((kind for kind in MESSAGES if kind in update), None)
     if kind is None:
         if len(update) < 2:
@@ -133,7 +134,7 @@ def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
     user_id = need(who, "id", int) if who else None
     thread = message.get("message_thread_id") if message.get("is_topic_message") is True else None
     key = f"{chat_id}:{message_id}" + (f":{message.get('edit_date')}" if edited else "")
-    return Inbound(
+    inbound = Inbound(
         keys=(key,),
         peer=Peer(
             child=child,
@@ -144,7 +145,7 @@ def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
             user_name=_name(who) or None,
         ),
         message_id=str(message_id),
-        text=heard.text or _stand_in(message),
+        text=heard.text,
         attachments=attachments,
         # In a direct chat nobody needs to be told which message is answered.
         reply_ref={} if chat_type == "dm" else {"message_id": str(message_id)},
@@ -153,6 +154,7 @@ def _parse(update: Any, child: str, bot: Bot) -> Inbound | None:
         quote=_quote(message),
         bot=by_bot,
     )
+    return inbound, _stand_in(message)
 
 
 def _reaction(body: Mapping[str, Any], child: str, bot: Bot) -> Inbound | None:
