@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from hermes_green.sim.kit import Answer, Request
 from hermes_green.sim.telegram_replies import File, Flood, Refused, as_text, fail, ok, params_of, too_many
-from hermes_green.sim.telegram_text import BadMarkup, Entity, parse, units
+from hermes_green.sim.telegram_text import HEAVIEST, BadMarkup, Entity, parse, units, weight
 from hermes_green.sim.telegram_users import Chat, now
 
 if TYPE_CHECKING:
@@ -173,6 +173,9 @@ class Rest:
         if units(text) > longest:
             self._sim.violation(f"a {name} of {units(text)} units")
             raise Refused(400, "message is too long" if name == "text" else "message caption is too long")
+        if weight(entities) > HEAVIEST:
+            self._sim.violation(f"entities of {weight(entities)} bytes")
+            raise Refused(400, "entities_too_long")
         if name == "text" and not text:
             self._sim.violation("a message without text")
             raise Refused(400, "message text is empty")

@@ -26,6 +26,9 @@ _KINDS = {
     "blockquote": "blockquote",
     "tg-emoji": "custom_emoji",
 }
+# A link elsewhere is left out, its words stay (tdlib/td LinkManager.cpp), and so are entities beyond a hundred.
+_LEADS = re.compile(r"(https?://(\[|([^/?#]*@)?[^/?#@]*\.[^/?#@]*([/?#]|$))|tg:)", re.IGNORECASE)
+MOST, HEAVIEST = 100, 9_500
 _RESERVED = set("_*[]()~`>#+-=|{}.!")
 _MARKDOWN = re.compile(
     r"\\(?P<escaped>[\x01-\x7e])|```(?P<pre>.*?)```|`(?P<code>[^`\n]*)`"
@@ -60,7 +63,13 @@ def parse(text: str, mode: str) -> tuple[str, list[Entity]]:
     kept = plain.strip()
     lead = units(plain) - units(plain.lstrip())
     moved = [{**entity, "offset": max(0, entity["offset"] - lead)} for entity in entities if entity["length"]]
-    return kept, moved
+    return kept, [entity for entity in moved if _LEADS.match(entity.get("url", "https://t.me"))][:MOST]
+
+
+def weight(entities: list[Entity]) -> int:
+    """About how many bytes entities take on the platform's wire; 9,500 are too many, as issue 165 of
+    tdlib/telegram-bot-api has it."""
+    return sum(12 + len(str(entity.get("url", "")).encode()) for entity in entities)
 
 
 def spoken(text: str) -> list[Entity]:

@@ -9,7 +9,7 @@ import pytest
 from hermes_green.adapters.telegram.render import LIMIT, UNIT, plain_of, render
 from hermes_green.core.model import Attachment, Peer, Reply
 from hermes_green.core.text import measure
-from hermes_green.sim.telegram_text import parse as parsed, units
+from hermes_green.sim.telegram_text import parse as parsed, units, weight
 
 PEER = Peer("telegram", "1", "dm")
 
@@ -20,6 +20,10 @@ GOLDEN = [
     ("# Title\n\ntext", "Title\n\ntext", "<b>Title</b>\n\ntext"),
     ("[words](https://x.y/?a=1&b=2)", "words", '<a href="https://x.y/?a=1&amp;b=2">words</a>'),
     ("[file](/etc/passwd) **x**", "file (/etc/passwd) x", "file (/etc/passwd) <b>x</b>"),
+    ("[board](http://localhost:8787/a?b&c) **x**", "board (http://localhost:8787/a?b&c) x", None),
+    ("[us](http://me.too@wiki/) http://pi/", "us (http://me.too@wiki/) http://pi/", None),
+    ("[v6](http://[::1]:80/)", "v6", '<a href="http://[::1]:80/">v6</a>'),
+    ("[me](mailto:a@b.org) <c@d.org> [t](tel:+1)", "me (a@b.org) c@d.org t (+1)", None),
     ("> a\n> b", "a\nb", "<blockquote>a\nb</blockquote>"),
     ("- a\n- b\n  - c", "• a\n• b\n   ◦ c", "• a\n• b\n   ◦ c"),
     ("```py\nif a < b:\n    pass\n```", "if a < b:\n    pass", None),
@@ -62,6 +66,32 @@ def test_messages_hold_4096_units_after_parsing_and_what_the_platform_reads_is_w
             assert shown == payload["text"].strip()
             ends = [entity["offset"] + entity["length"] for entity in entities]
             assert max(ends, default=0) <= units(payload["text"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join(f"- [source {n}](https://example.org/{'x' * 300}{n})" for n in range(90)),
+        " ".join(f"**w{n}** x" for n in range(400)),
+        "\n".join(f"[{n}](https://example.org/{n}) **{n}**" for n in range(120)),
+        "[long](https://example.org/" + "y" * 3000 + ")",
+    ],
+)
+def test_a_message_has_no_more_entities_than_the_platform_keeps(text: str) -> None:
+    """tdlib/telegram-bot-api issue 165: some 9,500 bytes of entities in all; beyond 100 they are left out."""
+    links = 0
+    for payload in render(Reply(text, PEER)):
+        shown, entities = parsed(payload.get("html", payload["text"]), "HTML")
+        assert 0 < units(shown) <= LIMIT and len(entities) < 100
+        assert weight(entities) < 9_000
+        links += sum(entity["type"] == "text_link" for entity in entities) + shown.count("(https://")
+    assert links == text.count("](")
+
+
+def test_many_marks_do_not_cut_what_fits() -> None:
+    text = " ".join(f"**word {n}** and some more words around it" for n in range(90))
+    assert len(render(Reply(text, PEER))) == 1
+    assert len(render(Reply("\n\n".join([text] * 2), PEER))) == 2
 
 
 def test_a_long_fence_is_closed_and_opened_again() -> None:

@@ -142,7 +142,7 @@ class TelegramAdapter(Translator):
             if said.moved and said.moved != str(params["chat_id"]):
                 self._rekey(str(params["chat_id"]), said.moved)
                 params = {**params, "chat_id": int(said.moved)}
-            elif codes.BAD_MARKUP in text and "parse_mode" in params:
+            elif any(each in text for each in codes.BAD_MARKUP) and "parse_mode" in params:
                 self._ctx.count("sends", "plain")
                 params = {**_without(params, "parse_mode"), **plain}
             elif any(each in text for each in codes.LOST_THREAD) and "message_thread_id" in params:

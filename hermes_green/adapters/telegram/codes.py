@@ -16,7 +16,7 @@ CODES, HELP = TABLE.sections["codes"], TABLE.help
 
 NOT_MODIFIED = "message is not modified"
 # Refusals that another form of the same message gets past.
-BAD_MARKUP = "can't parse entities"
+BAD_MARKUP = ("can't parse entities", "entities_too_long")
 LOST_THREAD = ("message thread not found", "topic_closed", "topic_deleted")
 
 

@@ -7,6 +7,7 @@ it has been parsed. Source: core.telegram.org/bots/api "Formatting options".
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html import escape, unescape
 from typing import Any, Mapping
 
@@ -14,13 +15,18 @@ from hermes_green.content import markdown
 from hermes_green.content.media import lost, named, payloads
 from hermes_green.content.pack import Wrap, pack
 from hermes_green.content.plain import untouched
-from hermes_green.content.writer import Dialect, write
+from hermes_green.content.writer import Dialect, address_after, write
 from hermes_green.core.model import Reply, Unit
 from hermes_green.core.text import measure
 
 LIMIT = 4096
 UNIT = Unit.UTF16
 
+# tdlib/telegram-bot-api issue 165: entities of some 9,500 bytes in all are taken; beyond a hundred they are left out,
+# and an address with them. A tag counts here as what it takes of them, in units of text.
+TAGS, TAG_BYTES = 200, 8_000
+# tdlib/td LinkManager.cpp (check_link_impl): of a link elsewhere, its words alone would be shown.
+_LEADS = re.compile(r"https?://(?:[^/?#]*@)?(?:\[|[^/?#@]*\.[^/?#@]*(?:[/?#]|$))", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>")
 
 
@@ -35,7 +41,11 @@ def _texts(text: str) -> list[Mapping[str, Any]]:
     found = markdown.blocks(text)
     if markdown.unmarked(text, found):
         return [{"text": piece} for piece in pack(untouched(text), LIMIT, UNIT)]
-    return [{"text": plain_of(html), "html": html} for html in pack(write(found, DIALECT), LIMIT, _shown)]
+    pieces = write(found, DIALECT)
+    pages = pack(pieces, LIMIT, _shown)
+    if any(_marked(html) > LIMIT for html in pages):
+        pages = pack(pieces, LIMIT, lambda html: _shown(html) + _marked(html))
+    return [{"text": plain_of(html), "html": html} for html in pages]
 
 
 def plain_of(html: str) -> str:
@@ -45,6 +55,11 @@ def plain_of(html: str) -> str:
 
 def _shown(html: str) -> int:
     return measure(plain_of(html), UNIT)
+
+
+def _marked(html: str) -> int:
+    """What the tags of a stretch take of a message, as if that were its length."""
+    return sum(LIMIT // TAGS + len(tag.encode()) * LIMIT // TAG_BYTES for tag in _TAG.findall(html))
 
 
 def _escaped(text: str) -> str:
@@ -62,6 +77,13 @@ def _fence(info: str, text: str) -> Wrap:
     return Wrap(f'<pre><code class="language-{escape(language)}">', "</code></pre>")
 
 
+def _link(href: str, text: str) -> Wrap:
+    if _LEADS.match(href):
+        return Wrap(f'<a href="{escape(href)}">', "</a>", spare=f" ({href})")
+    after = address_after(href, text)
+    return replace(after, close=_escaped(after.close))
+
+
 DIALECT = Dialect(
     escape=_escaped,
     code_escape=_escaped,
@@ -72,7 +94,7 @@ DIALECT = Dialect(
     code_alone=True,
     fence=_fence,
     heading=lambda level: _tag("b"),
-    link=lambda href, text: Wrap(f'<a href="{escape(href)}">', "</a>", spare=f" ({href})"),
+    link=_link,
     quote=_tag("blockquote"),
     quote_lead="",
 )
