@@ -322,6 +322,10 @@ class TestTelegram(AdapterContract):
         (part,) = bench.parts(inbound, "x")
         bench.adapter.send(replace(part, payload={"text": "a b", "html": "<b>a</i> b"}), None)
         assert (bench.sends()[-1]["text"], bench.sends()[-1]["parse_mode"]) == ("a b", "")
+        bench.forgiven.append("entities of 13080 bytes")
+        heavy = "".join(f'<a href="https://h.test/{"x" * 300}">a</a>' for _ in range(40))
+        bench.adapter.send(replace(part, payload={"text": "many", "html": heavy}), None)
+        assert (bench.sends()[-1]["text"], bench.sends()[-1]["parse_mode"]) == ("many", "")
 
     def test_a_group_that_moved_is_written_to_in_its_new_place(self, bench: Bench) -> None:
         run = bench.ready()
