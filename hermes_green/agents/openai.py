@@ -15,6 +15,7 @@ from hermes_green.core.errors import AgentError, AgentFailed, AgentTimeout, Conf
 from hermes_green.core.model import Attachment, Delta, Secret, Turn
 from hermes_green.link.embedded import Body
 from hermes_green.link.http import Http, RequestNotSent, Streamed, retry_after
+from hermes_green.link.proxy import near
 
 _TRIES = 3
 _DEADLINES = ("connect_timeout", "first_byte_timeout", "chunk_timeout", "timeout")
@@ -53,10 +54,10 @@ class OpenaiOptions(Protocol):
 class Openai:
     """One pooled session to one endpoint; turns run side by side, each in its caller's greenlet.
 
-    The environment's proxies apply. Before the first byte of an answer a refusal that may pass (429,
-    5xx, no connection) is tried again, within the turn's time; after it nothing is. Every call carries
-    the turn's id as Idempotency-Key. Hermes Agent, which restarts when its user says so, is waited for,
-    and asked again also where an answer of its broke off that had not said anything yet.
+    The environment's proxies apply, unless the endpoint is on this machine. Before the first byte of an
+    answer a refusal that may pass (429, 5xx, no connection) is tried again, within the turn's time; after it
+    nothing is. Every call carries the turn's id as Idempotency-Key. Hermes Agent, which restarts when its user
+    says so, is waited for, and asked again also where an answer of its broke off that had not said anything yet.
     """
 
     def __init__(self, options: OpenaiOptions, log: Any) -> None:
@@ -69,7 +70,7 @@ class Openai:
             options.base_url, connect=options.connect_timeout, headers={**auth, **options.headers}, environment=True
         )
         self._ask_usage = True
-        self._near = pictures.near(options.base_url)
+        self._near = near(options.base_url)
 
     def run(self, turn: Turn) -> Iterator[Delta]:
         """The answer; the last delta carries ``usage`` where the endpoint tells it.

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, Iterator, Mapping, Sequence
-from urllib.parse import urlsplit
 
 from hermes_green.core.model import Attachment
 from hermes_green.link.disk import Reading
@@ -77,12 +75,3 @@ def refused(status: int, said: bytes) -> bool:
     return status in (400, 413, 415, 422) or (
         status in (404, 500, 501) and any(word in said.lower() for word in _ABOUT)
     )
-
-
-def near(base_url: str) -> bool:
-    """Whether who answers there lives on this machine, and can open its files."""
-    host = urlsplit(base_url).hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

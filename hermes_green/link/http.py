@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 import gevent
 import requests
-from requests.utils import get_environ_proxies
 from urllib3 import BaseHTTPResponse, Timeout
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -40,7 +39,7 @@ from hermes_green.link.dial import MIB
 from hermes_green.link.fair import Fair
 from hermes_green.link.pool import IDLE, Mark, PooledAdapter
 from hermes_green.link.prepare import Prepared, Preparer
-from hermes_green.link.proxy import parse_proxy, proxy_for
+from hermes_green.link.proxy import environment_proxies, parse_proxy, proxy_for
 from hermes_green.link.tokens import TokenCache
 from hermes_green.link.trust import trust
 
@@ -123,8 +122,9 @@ class Http:
     that an answer that drips cannot last for ever. ``limit`` bytes bound an answer's body. A connection
     that is not used for ``idle`` seconds is closed.
     ``proxy`` as in the settings; with ``environment`` the environment's proxies apply where it is
-    empty. Redirects are answers like others, cookies and ``.netrc`` are not looked at. Names are
-    looked up on the hub's thread pool, where nothing else runs; ``connect`` bounds the wait.
+    empty, and the endpoint is on another machine. Redirects are answers like others, cookies and ``.netrc``
+    are not looked at. Names are looked up on the hub's thread pool, where nothing else runs; ``connect``
+    bounds the wait.
     """
 
     def __init__(
@@ -234,7 +234,7 @@ class Http:
         proxy = proxy_for(url, self._proxy)
         proxies = {"http": proxy, "https": proxy} if proxy else {}
         if self._environment and not self._proxy:
-            proxies = get_environ_proxies(url)
+            proxies = environment_proxies(url)
         return self._adapter.call(prepared, Timeout(connect=self._connect, read=read), proxies)
 
     def _body(self, response: BaseHTTPResponse) -> bytes:

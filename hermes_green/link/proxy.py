@@ -6,11 +6,12 @@ import base64
 import http.client
 import socket
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 import socks
-from requests.utils import should_bypass_proxies
+from requests.utils import get_environ_proxies, should_bypass_proxies
 
 from hermes_green.core.errors import ConfError
 
@@ -46,6 +47,22 @@ def proxy_for(url: str, proxy: str) -> str:
     if not proxy or should_bypass_proxies(url, no_proxy=None):
         return ""
     return proxy
+
+
+def environment_proxies(url: str) -> dict[str, str]:
+    """The proxies by scheme that the environment names for ``url``. None leads to this machine: a proxy would look
+    for the endpoint on a machine of its own, and would read along what is none of its business."""
+    proxies: dict[str, str] = {} if near(url) else get_environ_proxies(url)
+    return proxies
+
+
+def near(url: str) -> bool:
+    """Whether who answers there lives on this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def parse_proxy(url: str) -> Proxy:

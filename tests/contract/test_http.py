@@ -221,12 +221,27 @@ def test_no_proxy_takes_a_host_out_and_the_environment_puts_none_in(
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         Http(server.url).request("GET", "/")
         assert proxy.record == []
-        Http(server.url, environment=True).request("GET", "/")
-        assert len(proxy.record) == 1
+        proxy.refuse = True
+        Http("http://agent.example", environment=True).request("GET", "/")
+        assert [entry.host for entry in proxy.record] == ["agent.example"]
+        proxy.refuse = False
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        Http(server.url, environment=True).request("GET", "/")
         Http(server.url, proxy=proxy.url).request("GET", "/")
         assert len(proxy.record) == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_an_endpoint_on_this_machine_is_asked_past_the_environments_proxies(
+    server: Server, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """The proxy would look for an agent that runs here on its own machine, and hear what users say."""
+    with HttpProxy() as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        Http(server.url.replace("127.0.0.1", host), environment=True).request("GET", "/")
+        assert proxy.record == []
 
 
 # --- nothing was sent ---
