@@ -3,7 +3,8 @@
 CommonMark with tables and ~~struck~~ text, read as people write chats: HTML is text, a line end is a
 line end, indented text is no code, a line under a paragraph is a rule and not a heading, and link
 definitions stay where they are written. Bold works next to Chinese, Japanese and Korean letters,
-where CommonMark's rule needs blanks that these languages do not have.
+where CommonMark's rule needs blanks that these languages do not have. An address that stands for itself keeps
+its letters, and ``<int:id>`` is no address.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect
 from functools import cache
 from types import SimpleNamespace
 from typing import Callable, Sequence
@@ -16,7 +17,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import isMdAsciiPunct, isPunctChar, isWhiteSpace
 from markdown_it.helpers import parseLinkDestination, parseLinkTitle
 from markdown_it.rules_block import StateBlock, blockquote, list_block, table
-from markdown_it.rules_inline import StateInline
+from markdown_it.rules_inline import StateInline, autolink
 from markdown_it.rules_inline.state_inline import Delimiter
 from markdown_it.token import Token
 
@@ -26,6 +27,9 @@ DEPTH = 16
 _PIPE = re.compile(r"(?<!\\)\|")
 _CELL = re.compile(r"(`+|\\.|\|)")
 _BRACKET = re.compile(r"\\.|`+|!?\[|\]", re.DOTALL)
+# What stands in angles and leads nowhere is a piece of a path or a type, and no address.
+_FOREIGN = re.compile(r"<(?!https?:|mailto:|tel:|ftp:)[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://[\w.~:/?#@!$&'*+,;=%-]+", re.ASCII | re.IGNORECASE)
 _UNSAFE = re.compile(r"[\s<>\"`|\\^{}\x00-\x1f]")
 _BlockRule = Callable[[StateBlock, int, int, bool], bool]
 
@@ -41,6 +45,7 @@ def parser() -> MarkdownIt:
     rule.at("list", _shallow(list_block), {"alt": ["paragraph", "reference", "blockquote"]})
     rule.at("table", _whole_rows(table), {"alt": ["paragraph", "reference"]})
     md.inline.ruler.at("emphasis", _emphasis)
+    md.inline.ruler.at("autolink", _autolink)
     md.helpers = SimpleNamespace(  # type: ignore[assignment]
         parseLinkLabel=_label_end, parseLinkDestination=parseLinkDestination, parseLinkTitle=parseLinkTitle
     )
@@ -177,8 +182,9 @@ def _emphasis(state: StateInline, silent: bool) -> bool:
     before = state.src[start - 1] if start else " "
     after = state.src[end] if end < state.posMax else " "
     left, right = _flanks(before, after), _flanks(after, before)
-    opens = left and (marker == "*" or not right or _is_mark(before))
-    closes = right and (marker == "*" or not left or _is_mark(after))
+    inside = _in_address(state, start)
+    opens = not inside and left and (marker == "*" or not right or _is_mark(before))
+    closes = not inside and right and (marker == "*" or not left or _is_mark(after))
     for _ in range(end - start):
         token = state.push("text", "", 0)
         token.content = marker
@@ -194,6 +200,21 @@ def _emphasis(state: StateInline, silent: bool) -> bool:
         )
     state.pos = end
     return True
+
+
+def _autolink(state: StateInline, silent: bool) -> bool:
+    return not _FOREIGN.match(state.src, state.pos) and autolink(state, silent)
+
+
+def _in_address(state: StateInline, place: int) -> bool:
+    """Whether a place is in an address that stands for itself: what would be marks is part of it, but at its end."""
+    known = state.env.setdefault("addresses", {})
+    if state.src not in known:
+        found = _ADDRESS.finditer(state.src)
+        known[state.src] = [(mark.start(), mark.start() + len(mark[0].rstrip("?!.,:;*_'"))) for mark in found]
+    spans = known[state.src]
+    before = bisect(spans, (place, len(state.src)))
+    return before > 0 and place < spans[before - 1][1]
 
 
 def _flanks(outside: str, inside: str) -> bool:

@@ -24,6 +24,7 @@ from hermes_green.content.blocks import (
     Strike,
     Table,
     Text,
+    words_of,
 )
 from hermes_green.content.markdown import LONGEST, blocks, is_plain, unmarked
 
@@ -126,6 +127,34 @@ def test_bold_works_between_letters_that_need_no_blanks(text):
 @pytest.mark.parametrize("text", ["2 * 3 * 4", "snake_case_name", "a * b", "** x **", "你_好_吗"])
 def test_stars_that_mark_nothing_stay(text):
     assert spans(text) == (Text(text),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see https://h.test/pkg/__init__.py, http://h.test/_next_/a and https://h.test/a*b*c!",
+        "https://h.test/_a_",
+        "articles/<int:year>/ or <std:map> or <a:b:c>",
+    ],
+)
+def test_what_stands_in_an_address_or_in_angles_is_no_mark(text):
+    assert unmarked(text, blocks(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["**{}**", "a **{}**。b", "(**{}**)", "**x: {}**, y", "{} **b**", "({})**b**", "[{}](http://l.test)**b**"]
+)
+def test_marks_around_an_address_are_marks(text):
+    found = spans(text.format("https://h.test/a_b"))
+    assert [type(span) for span in found if not isinstance(span, (Text, Link))] == [Bold]
+    assert "https://h.test/a_b" in words_of(found) and "*" not in words_of(found)
+
+
+def test_an_address_in_angles_is_a_link():
+    link = Link((Text("https://h.test/_a_"),), "https://h.test/_a_")
+    assert spans("<https://h.test/_a_> <a_b@h.test>") == (
+        link, Text(" "), Link((Text("a_b@h.test"),), "mailto:a_b@h.test")
+    )
 
 
 def test_links_do_not_nest_and_a_badge_is_an_image_in_a_link():

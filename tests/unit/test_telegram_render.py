@@ -105,7 +105,7 @@ def test_a_long_fence_is_closed_and_opened_again() -> None:
 
 def test_half_a_character_is_mended_and_an_empty_answer_is_something() -> None:
     assert one("a\ud83d b")["text"] == "a? b"
-    assert one("   ") == {"text": "…"}
+    assert one("   ") == {"text": "…"} and one("```\n```") == {"text": "…"}
 
 
 def test_media_follow_the_text_and_what_lies_nowhere_is_named() -> None:

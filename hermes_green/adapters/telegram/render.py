@@ -45,7 +45,7 @@ def _texts(text: str) -> list[Mapping[str, Any]]:
     pages = pack(pieces, LIMIT, _shown)
     if any(_marked(html) > LIMIT for html in pages):
         pages = pack(pieces, LIMIT, lambda html: _shown(html) + _marked(html))
-    return [{"text": plain_of(html), "html": html} for html in pages]
+    return [{"text": text, "html": html} for html in pages if (text := plain_of(html)).strip()]
 
 
 def plain_of(html: str) -> str:
