@@ -261,6 +261,12 @@ class Binder:
             raise Unfit(scalar.spot, f'"{match.group(0)}" is not of the form ${{NAME}} or ${{NAME:-default}}')
         name, default = said.groups()
         value = self._env.get(name)
+        if value is not None:
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise Unfit(scalar.spot, f"the environment variable {name} is not UTF-8 text") from None
+            value = value.rstrip("\r\n")  # as with a file: what was written elsewhere ends in one
         if value or (value is not None and default is None):
             return value
         if default is not None:
@@ -281,7 +287,7 @@ class Binder:
                 data = stream.read(MAX_BYTES + 1)
             if len(data) > MAX_BYTES:
                 raise OSError("it is larger than 1 MiB")
-            return data.decode("utf-8").rstrip("\r\n")
+            return data.decode("utf-8-sig").rstrip("\r\n")
         except OSError as error:
             raise Unfit(scalar.spot, f"the file {path} cannot be read: {error.strerror or error}") from None
         except ValueError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -307,6 +308,15 @@ class Hook:
     name: str = key("", help="what it is called in the log; empty: what it runs")
 
 
+def _directory(value: str) -> str:
+    if not value.strip():
+        return "a directory must be named"
+    try:
+        return "" if b"\0" not in os.fsencode(value) else "this cannot be the name of a directory"
+    except UnicodeEncodeError:
+        return "this cannot be the name of a directory"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
     """gateway.yaml as it stands."""
@@ -314,7 +324,7 @@ class Gateway:
     data_dir: str = key(
         "var",
         help="where the gateway keeps its data; relative to the configuration directory's parent",
-        check=lambda value: "" if value.strip() else "a directory must be named",
+        check=_directory,
     )
     locale: Literal["en", "zh"] = key("en", help="language of the gateway's own sentences", live=True)
     http: Http = key(Http(), help="the gateway's own web server")

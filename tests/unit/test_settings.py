@@ -201,6 +201,15 @@ def test_variables_and_files_are_put_in(tmp_path: Path) -> None:
     assert (config.turns.timeout, config.data_dir) == (30, Path("/h/x${y}"))
 
 
+def test_a_line_end_behind_a_secret_is_none_of_its_characters(tmp_path: Path) -> None:
+    """Files of variables saved elsewhere, and secrets of a cluster, end in one; Notepad begins with a mark."""
+    (tmp_path / "s").write_bytes(b"\xef\xbb\xbffrom a file\r\n")
+    write(tmp_path, pigeon="enabled: true\nring: ${RING}\nwhistle: file:s\n", gateway="turns: {timeout: '${T}'}\n")
+    config = read(tmp_path, {"RING": "a ring\r\n", "T": "5\r"})
+    pigeon = config.children[1].options
+    assert (pigeon.ring, pigeon.whistle.reveal(), config.turns.timeout) == ("a ring", "from a file", 5)
+
+
 def test_a_file_may_be_named_absolutely(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("x")
     write(tmp_path / "conf", gateway=f"http: {{token: 'file:{tmp_path}/s'}}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,8 @@ BROKEN: dict[str, tuple[str, str | bytes, int, int, str, str]] = {
     "odd variable": ("gateway.yaml", "http:\n  token: ${A B}\n", 2, 10, "http.token", "form ${NAME}"),
     "open variable": ("gateway.yaml", "http:\n  token: 'x${HOME'\n", 2, 10, "http.token", "form ${NAME}"),
     "variable in brackets": ("gateway.yaml", "access:\n  users: [${ME}]\n", 2, 12, "access.users", "quotes"),
+    "a name that is none": ("gateway.yaml", 'data_dir: "a\\0b"\n', 1, 11, "data_dir", "cannot be the name"),
+    "half a character": ("gateway.yaml", 'data_dir: "\\ud800"\n', 1, 11, "data_dir", "cannot be the name"),
     "missing file": ("gateway.yaml", "http:\n  token: file:none.txt\n", 2, 10, "http.token", "cannot be read"),
     "twice": ("gateway.yaml", "locale: en\nhttp: {}\nlocale: zh\n", 3, 1, "locale", "twice"),
     "tab": ("gateway.yaml", "http:\n\thost: x\n", 2, 1, "http.host", "tab"),
@@ -173,6 +176,14 @@ def test_a_broken_file_is_told_with_its_place_and_the_nearest_key(tmp_path: Path
     assert problem.nearest == nearest
     assert word in problem.what
     assert re.fullmatch(rf"{re.escape(str(path))}:{line}:{column}: .+; nearest known key: .+; .+", str(problem))
+
+
+def test_a_variable_that_is_no_text_is_an_error_and_not_repeated(tmp_path: Path) -> None:
+    """Python hands over the bytes that are not UTF-8 as halves of characters, which no call could carry."""
+    (tmp_path / "gateway.yaml").write_text("http:\n  token: ${TOKEN}\n")
+    (problem,) = problems(tmp_path, {"TOKEN": os.fsdecode(b"sesame\xff")})
+    assert (problem.spot.line, problem.spot.column, problem.nearest) == (2, 10, "http.token")
+    assert "TOKEN is not UTF-8 text" in problem.what and "sesame" not in str(problem)
 
 
 def test_all_errors_of_all_files_come_at_once_in_order(tmp_path: Path) -> None:
