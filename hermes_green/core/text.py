@@ -34,6 +34,11 @@ def measure(text: str, unit: Unit) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
+def is_blank(text: str) -> bool:
+    """Whether nobody would see anything: blanks, and characters without a width. Platforms refuse such messages."""
+    return all(each.isspace() or unicodedata.category(each) == "Cf" for each in text)
+
+
 def split(text: str, limit: int, unit: Unit = Unit.CHARS) -> list[str]:
     """Pieces of at most ``limit`` units, at least one, in linear time.
 

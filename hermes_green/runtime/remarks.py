@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Iterator, Sequence
 
 from hermes_green.core.model import Attachment
+from hermes_green.core.text import is_blank
 from hermes_green.runtime import texts
 from hermes_green.runtime.media import LIMIT
 
@@ -15,8 +16,8 @@ MOST, NAME = 3, 80
 def remarked(text: str, media: Sequence[Attachment], asked: Sequence[Attachment], locale: str) -> str:
     """The answer ``text``, which brings ``media``, to a message with the attachments ``asked``: a line behind it
     for those that nobody could read. It stands at the end, because people may have seen the beginning."""
-    if not text.strip() and not media:
-        text = texts.say("empty", locale)
+    if is_blank(text):
+        text = "" if media else texts.say("empty", locale)
     return "\n\n".join([*filter(None, [text]), *_unread([each for each in asked if each.path is None], locale)])
 
 

@@ -74,3 +74,10 @@ def test_many_files_that_could_not_be_read_are_one_line() -> None:
 def test_an_answer_of_nothing_is_said_to_be_empty_unless_it_brings_a_file() -> None:
     assert "empty" in remarked(" \n", (), (), "en")
     assert remarked("", (Attachment("file", path="/x"),), (), "en") == ""
+
+
+@pytest.mark.parametrize("text", ["", " \n", "\u200b", "\ufeff \u2060\n\u200d"])
+def test_an_answer_of_which_nobody_would_see_anything_says_that_it_is_empty(text: str) -> None:
+    assert remarked(text, (), (), "en") == remarked("", (), (), "en") != text
+    assert remarked(text, (Attachment("file", path="/x"),), (), "en") == ""
+    assert remarked(text + "x", (), (), "en") == text + "x"
