@@ -73,7 +73,7 @@ def test_an_edit_without_words_is_not_for_us() -> None:
         ("@green_bot", [], "@green_bot", False),
         ("@green_bots hi", [("mention", 0, 11)], "@green_bots hi", False),
         ("/new@green_bot x", [("bot_command", 0, 14)], "/new x", True),
-        ("/new@red_bot x", [("bot_command", 0, 12)], "/new@red_bot x", False),
+        ("see /new@red_bot", [("bot_command", 4, 12)], "see /new@red_bot", False),
         ("/new x", [("bot_command", 0, 4)], "/new x", False),
         ("hello", [], "hello", False),
     ],
@@ -82,6 +82,15 @@ def test_who_is_addressed_stands_in_entities(text: str, entities: Any, heard: st
     listed = [{"type": kind, "offset": offset, "length": length} for kind, offset, length in entities]
     inbound = read(update(chat=GROUP, text=text, entities=listed))
     assert (inbound.text, inbound.mentioned) == (heard, mentioned)
+
+
+def test_a_group_s_command_for_another_bot_is_not_for_us_even_where_nobody_need_mention_us() -> None:
+    entities = [{"type": "bot_command", "offset": 0, "length": 12}]
+    ours = {"message_id": 3, "from": {"id": 110, "is_bot": True}}
+    for more in ({}, {"reply_to_message": ours}):
+        told = update(chat=GROUP, text="/new@red_bot x", entities=entities, **more)
+        assert parse([told], "telegram", BOT) is None
+    assert read(update(text="/new@red_bot x", entities=entities)).text == "/new@red_bot x"
 
 
 def test_a_bot_without_a_username_s_worth_is_mentioned_by_its_id() -> None:

@@ -39,10 +39,11 @@ class Bot:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A text without what only addresses us; whether anything in it did."""
+    """A text without what only addresses us; whether anything in it did, or it is a command for another bot."""
 
     text: str
     addressed: bool
+    elsewhere: bool
 
 
 def gathered(updates: Sequence[Any]) -> Iterator[list[Any]]:
@@ -130,6 +131,8 @@ def _parse(update: Any, child: str, bot: Bot) -> tuple[Inbound, str] | None:
         return None
     text, attachments = content
     heard = _heard(message, text, bot)
+    if heard.elsewhere and chat_type != "dm":
+        return None
     who = group or sender
     user_id = need(who, "id", int) if who else None
     thread = message.get("message_thread_id") if message.get("is_topic_message") is True else None
@@ -235,7 +238,7 @@ def _stand_in(message: Mapping[str, Any]) -> str:
 def _heard(message: Mapping[str, Any], text: str, bot: Bot) -> Heard:
     """Who is addressed stands in entities; their offsets count UTF-16 code units."""
     raw = text.encode("utf-16-le")
-    ours, name = False, f"@{bot.username}".lower()
+    ours, elsewhere, name = False, False, f"@{bot.username}".lower()
     cuts: list[tuple[int, int]] = []
     for entity in objects_of(message.get("entities" if "text" in message else "caption_entities")):
         kind, offset, length = entity["type"], entity["offset"], entity["length"]
@@ -247,11 +250,12 @@ def _heard(message: Mapping[str, Any], text: str, bot: Bot) -> Heard:
             cuts.append((begin, end))
         elif kind == "bot_command" and said.lower().endswith(name):
             cuts.append((end - len(name.encode("utf-16-le")), end))
-        elif kind == "bot_command" and "@" not in said and begin == 0 and not bot.all_messages:
+        elif kind == "bot_command" and begin == 0:
             # With privacy on, a command that names nobody is sent to the bot it is for.
-            ours = True
+            ours, elsewhere = "@" not in said and not bot.all_messages, "@" in said
     words = _without(raw, cuts)
-    return Heard(words.strip() if cuts else words, ours or bool(cuts) or _answers_us(message, bot))
+    addressed = ours or bool(cuts) or _answers_us(message, bot)
+    return Heard(words.strip() if cuts else words, addressed, elsewhere)
 
 
 def _without(raw: bytes, cuts: Sequence[tuple[int, int]]) -> str:
