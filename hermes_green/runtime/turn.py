@@ -4,6 +4,7 @@ writes the history; whatever fails before it leaves the row to be run again."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, Callable, Collection, Literal, Mapping, Protocol, Sequence
 
 import gevent
@@ -209,14 +210,14 @@ class Turns:
         in the store's queue and shares its transaction, so that the part goes out one fsync earlier.
         """
         peer, end = lease.inbound.peer, replace(end, reason=redact(end.reason))
-        while True:
+        for attempt in count():
             try:
                 if end.parts:
                     self._wake(peer.child, peer)
                 rows = self._store.commit_turn(lease, end, self._clock.wall())
                 break
             except StoreAway as error:
-                self._log.warning("turn {} waits for the store to take its answer: {}", lease.turn_id, error)
+                self._log.log("DEBUG" if attempt else "WARNING", "turn {} waits for the disk: {}", lease.turn_id, error)
                 gevent.sleep(STORE_RETRY)
         if end.state == "dead":
             self._log.warning("a message is now a dead letter: {}", end.reason)

@@ -33,6 +33,8 @@ _KEPT = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FU
 # After so many commits, the first pause of so many seconds is used to empty the log.
 EMPTY_AFTER = 200
 PAUSE = 0.01
+# Seconds between two attempts to empty it on a disk that is full.
+EMPTY_EVERY = 5.0
 
 
 class Operation:
@@ -98,6 +100,7 @@ class Writer:
         self._owed: list[Operation] = []
         self._wake = Event()
         self._commits = 0
+        self._emptied = -EMPTY_EVERY
         self._thread = Thread()
         self._greenlet = gevent.spawn(self._commit_groups)
         self._greenlet.name = "store-committer"
@@ -323,6 +326,10 @@ class Writer:
         code = getattr(error, "sqlite_errorcode", None)
         if isinstance(error, sqlite3.Error) and (code is None or code & 0xFF not in _KEPT):
             self._disconnect()
+        elif code == sqlite3.SQLITE_FULL and time.monotonic() >= self._emptied + EMPTY_EVERY:
+            # What the log holds may be all that fills the disk: once it is in the file, it is written over.
+            self._emptied = time.monotonic()
+            self._empty_log()
 
     def _bound_log(self, connection: sqlite3.Connection) -> None:
         """Checkpoints follow commits by themselves; a log that readers kept from shrinking is cut here."""

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import gevent
@@ -323,6 +324,18 @@ def test_a_full_disk_is_away_changes_nothing_and_recovers(path):
     store.close()
     store = SqliteStore(path)
     assert None not in store.accept("feishu", [intake(n, "x" * 5_000) for n in range(101, 300)], NOW)
+    store.close()
+
+
+def test_on_a_full_disk_the_log_goes_into_the_file_so_that_its_space_can_be_written_over(path, tmp_path):
+    store = SqliteStore(path, max_page_count=80)
+    fill(store)
+    with pytest.raises(StoreAway):
+        store.accept("feishu", [intake(n, "x" * 5_000) for n in range(100, 300)], NOW)
+    alone = tmp_path / "alone.db"
+    alone.write_bytes(path.read_bytes())
+    with closing(sqlite3.connect(alone)) as copy:
+        assert copy.execute("SELECT count(*) FROM inbox").fetchone() == (3,)
     store.close()
 
 

@@ -5,6 +5,7 @@ from collections import deque
 import gevent
 import pytest
 from gevent.event import Event
+from loguru import logger
 
 from hermes_green.core.errors import AgentFailed, AgentTimeout, StoreAway
 from hermes_green.core.model import Caps, Inbound, Peer, Rate, Reaction
@@ -370,6 +371,24 @@ def test_a_store_that_is_away_in_mid_turn_gives_the_turn_back_and_it_goes_on(ope
     rooms.say("x")
     eventually(lambda: rooms.texts == ["re: x"])
     assert rooms.agent.turns[0].attempt == 1
+
+
+def test_an_answer_that_waits_long_for_the_store_is_told_once(open_rooms, monkeypatch):
+    monkeypatch.setattr("hermes_green.runtime.turn.STORE_RETRY", 0.001)
+    said, store, failures = [], MemoryStore(), [StoreAway("full")] * 20
+    sink, commit = logger.add(lambda line: said.append(line.record["message"]), level="WARNING"), store.commit_turn
+
+    def commit_turn(*args):
+        if failures:
+            raise failures.pop()
+        return commit(*args)
+
+    store.commit_turn = commit_turn
+    rooms = open_rooms(store=store)
+    rooms.say("x")
+    eventually(lambda: rooms.texts == ["re: x"])
+    logger.remove(sink)
+    assert len([line for line in said if "full" in line]) == 1
 
 
 def test_an_answer_that_cannot_be_rendered_is_a_dead_letter_and_the_session_goes_on(open_rooms):
