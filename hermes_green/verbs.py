@@ -58,6 +58,8 @@ def _stop_ends_the_start(end: Callable[[int], Any]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end(OK))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # What a parent has blocked stays so over exec, and we would neither stop nor hear of a child's end.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD))
 
 
 def sim(arguments: Namespace) -> int:

@@ -19,6 +19,12 @@ class BadTarget(Exception):
     """There is no such callable; the text says what is missing."""
 
 
+def look_here() -> None:
+    """A user's modules lie in the working directory, though Python may be told not to look there (PYTHONSAFEPATH)."""
+    if sys.flags.safe_path:
+        sys.path.insert(0, os.getcwd())
+
+
 def resolve(target: str) -> Callable[..., Any]:
     """The callable ``package.module:function`` or ``/path/of/a/file.py:function``. Raises BadTarget, and
     whatever its import raises."""
@@ -44,7 +50,7 @@ def resolve(target: str) -> Callable[..., Any]:
 
 def _from_file(path: str) -> ModuleType:
     """The module that a file holds, loaded once. Raises BadTarget, and whatever its import raises."""
-    name = f"hook_{hashlib.sha256(path.encode()).hexdigest()[:12]}"
+    name = f"hook_{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

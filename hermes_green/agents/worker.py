@@ -158,6 +158,7 @@ def main() -> NoReturn:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.close(null)
+    calling.look_here()
     be_worker(descriptor, Sources())
 
 

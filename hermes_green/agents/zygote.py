@@ -30,6 +30,7 @@ class Zygote:
     def run(self) -> NoReturn:
         """Ends the process, with the warden at the latest."""
         begun = time.monotonic()
+        calling.look_here()
         errors = self._load()
         gc.collect()
         gc.freeze()

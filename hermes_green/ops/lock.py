@@ -225,7 +225,9 @@ def state_dir(env: Mapping[str, str] | None = None) -> Path:
     chosen = env.get("HERMES_GREEN_STATE_DIR", "")
     if chosen:
         return Path(chosen).expanduser().absolute()
-    return Path(env.get("HOME") or os.path.expanduser("~")) / ".local" / "state" / "hermes-green"
+    home = env.get("HOME") or os.path.expanduser("~")
+    # Whose home nobody knows (a user of a container's without a line in passwd) has the root, as with login(1).
+    return Path("/" if home == "~" else home) / ".local" / "state" / "hermes-green"
 
 
 def credential_id(platform: str, api_base: str, account_id: str) -> str:

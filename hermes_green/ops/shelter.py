@@ -203,7 +203,7 @@ class Shelter:
 
 def place_of(data_dir: Path, child: str) -> Path:
     """The file for a child of the gateway that has this data directory, and of this user."""
-    whose, name = (hashlib.sha256(text.encode()).hexdigest()[:16] for text in (str(data_dir.resolve()), child))
+    whose, name = (hashlib.sha256(os.fsencode(text)).hexdigest()[:16] for text in (data_dir.resolve(), child))
     return MEMORY / f"hermes-green-{os.geteuid()}-{whose}-{name}"
 
 

@@ -9,6 +9,7 @@ half written is waited out.
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any, Callable, Iterable
 
@@ -35,7 +36,7 @@ def digest(paths: Iterable[Path]) -> str:
                 data = file.read(MOST)
         except OSError as error:
             data = f"\0{error.errno}".encode()
-        found.update(f"{path} {len(data)} ".encode() + data)
+        found.update(os.fsencode(path) + f" {len(data)} ".encode() + data)
     return found.hexdigest()
 
 

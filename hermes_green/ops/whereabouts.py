@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 from hermes_green.ops.files import write_private
@@ -34,5 +35,5 @@ def found(conf_dir: Path, data_dir: Path, states: Path) -> Path:
 
 
 def _note(conf_dir: Path, states: Path) -> Path:
-    name = hashlib.sha256(str(conf_dir.resolve()).encode()).hexdigest()
+    name = hashlib.sha256(os.fsencode(conf_dir.resolve())).hexdigest()
     return states / f"{name[:32]}.whereabouts"

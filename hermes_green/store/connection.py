@@ -70,7 +70,7 @@ def connect(path: Path, *, busy_timeout: float, max_page_count: int | None = Non
         StoreBroken: a PRAGMA did not take, or the file is not ours.
         sqlite3.Error, OSError: see ``translate``.
     """
-    uri = f"file:{quote(str(path))}?mode=rw"
+    uri = f"file:{quote(os.fsencode(path))}?mode=rw"
     connection = sqlite3.connect(
         uri, uri=True, timeout=busy_timeout, isolation_level=None, check_same_thread=False, cached_statements=256
     )

@@ -402,6 +402,14 @@ def test_the_warden_itself_may_die(make: Make, yard: Yard, log: Log) -> None:
     assert log.has("started anew when needed")
 
 
+@started_both_ways
+def test_a_module_beside_conf_is_found_though_python_shall_not_look_in_the_working_directory(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    assert said(make("whole").run(turn("x"))) == "echo: x"
+
+
 GATEWAY = '''
 from gevent import monkey; monkey.patch_all()
 import sys, logging, gevent

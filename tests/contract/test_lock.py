@@ -141,6 +141,17 @@ def test_the_state_directory_follows_the_environment(tmp_path):
     assert state_dir({"HOME": "/home/x"}).as_posix() == "/home/x/.local/state/hermes-green"
 
 
+def test_a_user_of_whom_no_home_is_known_has_his_state_below_the_root(monkeypatch):
+    """As with login(1); a directory that is called ~, in whatever directory somebody stands, would be no lock."""
+
+    def nobody(number):
+        raise KeyError(number)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    assert state_dir({}).as_posix() == "/.local/state/hermes-green"
+
+
 def test_a_credential_has_one_name_everywhere_and_no_other_bot_has_it():
     assert credential_id("qq", "", "1") == credential_id("qq", "", "1")
     assert len({credential_id("qq", "", "1"), credential_id("qq", "", "2"), credential_id("qq", "1", "")}) == 3
