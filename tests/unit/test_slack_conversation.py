@@ -59,6 +59,7 @@ def test_a_notice_is_told_once_and_other_ends_are_errors() -> None:
 def test_envelopes_without_a_message_are_answered_at_once_and_a_command_says_where_to_write() -> None:
     command = {"type": "slash_commands", "envelope_id": "e", "payload": {}}
     talk = Talk().hear({**command, "accepts_response_payload": True}, command)
+    assert "blank" in NO_COMMANDS and "空格" in NO_COMMANDS, "whoever reads it may read one of them alone"
     assert talk.socket.said == [{"envelope_id": "e", "payload": {"text": NO_COMMANDS}}, {"envelope_id": "e"}]
     click = {"type": "interactive", "envelope_id": "c"}
     talk.hear(click, {"type": "of tomorrow", "envelope_id": "t"}, {"type": "of tomorrow"}, {"type": 7})

@@ -27,7 +27,11 @@ HELLO_WITHIN = 15.0
 # A link that Slack has given notice still delivers for about ten seconds.
 GRACE = 10.0
 CLICK = "interactive"
-NO_COMMANDS = "Commands are not answered here: write to me directly, or mention me in a channel."
+# Slack's client keeps what begins with a slash for itself; with a blank before it, it is a message.
+NO_COMMANDS = (
+    "Slack's commands are not answered here: put a blank before the slash, or mention me before it."
+    " / 这里不回应 Slack 的斜杠命令：请在斜杠前加一个空格，或先 @我。"
+)
 Frame = Mapping[str, Any]
 
 
