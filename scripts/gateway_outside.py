@@ -105,9 +105,10 @@ class Home:
 
     def locks_of(self, pid: int) -> list[Path]:
         """Where the locks of a living process may lie: its data directory's and those of its bots."""
-        state = environ_of(pid).get("HERMES_GREEN_STATE_DIR") or os.environ.get("HERMES_GREEN_STATE_DIR") or ""
-        folder = Path(state or "~/.local/state/hermes-green").expanduser()
-        return [self.lock, *sorted(folder.glob("*.lock"))]
+        its = environ_of(pid)
+        state = its.get("HERMES_GREEN_STATE_DIR") or os.environ.get("HERMES_GREEN_STATE_DIR") or ""
+        folder = state or os.path.join(its.get("HOME") or "~", ".local/state/hermes-green")
+        return [self.lock, *sorted(Path(os.path.expanduser(folder)).glob("*.lock"))]
 
     def held_by(self, pid: int, locks: list[Path]) -> list[str]:
         """Those that are still held in this process's name, were it by what it has started."""

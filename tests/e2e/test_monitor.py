@@ -370,10 +370,15 @@ sys.stdin.read()
 """
 
 
-def test_a_bots_lock_that_outlives_the_gateway_is_seen_though_only_the_gateway_knew_where_it_lies(stage: Stage) -> None:
-    bot = stage.state / f"{'b' * 64}.lock"
+@pytest.mark.parametrize("where", ["state", "home/.local/state/hermes-green"])
+def test_a_bots_lock_that_outlives_the_gateway_is_seen_though_only_the_gateway_knew_where_it_lies(
+    stage: Stage, where: str
+) -> None:
+    bot = stage.home / where / f"{'b' * 64}.lock"
+    bot.parent.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-c", HOLDER, str(stage.home / "var" / "gateway.lock"), str(bot)]
-    env = {**clean_env(), "HERMES_GREEN_STATE_DIR": str(stage.state)}
+    named = str(stage.state) if where == "state" else ""
+    env = {**clean_env(), "HERMES_GREEN_STATE_DIR": named, "HOME": str(stage.home / "home")}
     pipe = subprocess.PIPE
     holder = gevent.subprocess.Popen(argv, env=env, stdin=pipe, stdout=pipe, start_new_session=True)
     try:
