@@ -161,12 +161,12 @@ class Openai:
         messages: list[dict[str, Any]] = [{"role": "system", "content": prompt}] if prompt else []
         if options.session == "local" and options.history_turns:
             lines = turn.history[-2 * options.history_turns :]
-            messages += [{"role": line.role, "content": line.text} for line in lines]
+            messages += [{"role": line.role, "content": _worded(line.text)} for line in lines]
         paths = {picture.path for picture in shown}
         notes = [self._note(each, each.path in paths) for each in turn.attachments]
         text = "\n".join([turn.asked, *notes] if turn.asked else notes)
         parts = [{"type": "text", "text": text}, *(picture.part() for picture in shown)]
-        messages.append({"role": "user", "content": parts if shown else text})
+        messages.append({"role": "user", "content": parts if shown else _worded(text)})
         body: dict[str, Any] = {"model": options.model, "messages": messages, "stream": options.stream}
         if options.stream and self._ask_usage:
             body["stream_options"] = {"include_usage": True}
@@ -248,6 +248,11 @@ class _Passing(AgentFailed):
         self.after = after
         self.tries = tries
         self.blind = blind
+
+
+def _worded(text: str) -> str:
+    """The content of a message: for one of nothing, as a bare mention is, something stands that endpoints take."""
+    return text if text.strip() else "…"
 
 
 def _failed(error: LinkLost, begun: bool = False) -> AgentError:

@@ -125,6 +125,20 @@ def test_a_call_carries_model_prompt_history_and_the_turns_id(llm: LlmServer) ->
     ]
 
 
+def test_no_message_without_content_is_sent_for_strict_endpoints_refuse_the_whole_request(llm: LlmServer) -> None:
+    """A bare mention has no words, an answer of files has none either; both stay in the history."""
+    history = (Message("user", ""), Message("assistant", " \n"), Message("user", "c"), Message("assistant", ""))
+    answer(openai(llm).run(turn("", history=history)))
+    (sent,) = llm.record()
+    assert [(m["role"], m["content"]) for m in sent["messages"]] == [
+        ("user", "…"),
+        ("assistant", "…"),
+        ("user", "c"),
+        ("assistant", "…"),
+        ("user", "…"),
+    ]
+
+
 def test_a_hermes_session_is_named_and_its_history_stays_there(llm: LlmServer) -> None:
     agent = openai(llm, session="hermes")
     answer(agent.run(turn("e", session_id="web:聊 1", history=(Message("user", "a"), Message("assistant", "b")))))
