@@ -116,6 +116,9 @@ def test_a_group_s_message_is_of_its_chat_and_loses_the_mention_it_begins_with()
         ("mail a@b.c", "", "mail a@b.c"),
         ("@bob @Robot hi", "Robot", "@bob hi"),
         ("@ home with @bob", "", "@ home with @bob"),
+        ("@Robotics see @Robot", "Robot", "@Robotics see"),
+        ("@Robothelp me", "Robot", "help me"),
+        ("@小助手 问 @小助\u2005天气", "小助", "@小助手 问 天气"),
     ],
 )
 def test_a_mention_is_an_address_and_not_a_part_of_the_message(text: str, bot_name: str, expected: str) -> None:

@@ -94,8 +94,9 @@ def _quote(quote: Any) -> Quote | None:
 
 def _addressed(text: str, bot_name: str) -> str:
     """The text without the mention of us, which is an address and not a part of the message."""
-    mention = f"@{bot_name.strip()}"
-    if bot_name.strip() and mention in text:
-        before, _, after = text.partition(mention)
-        return " ".join(part for part in (before.strip(), after.strip()) if part)
+    mention = re.escape(f"@{bot_name.strip()}")
+    # Others' names may begin with ours; where a blank follows it is ours.
+    found = bot_name.strip() and (re.search(rf"{mention}(?!\S)", text) or re.search(mention, text))
+    if found:
+        return " ".join(part for part in (text[: found.start()].strip(), text[found.end() :].strip()) if part)
     return _MENTION.sub("", text)
