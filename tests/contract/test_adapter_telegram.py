@@ -466,12 +466,39 @@ class TestTelegram(AdapterContract):
         assert (said["text"], file["msg_type"], file["size"]) == ("here", sent_as, 200_000)
         assert bench.sim.uploads[file["name"]] == b"0123456789" * 20_000
 
+    def test_what_is_not_taken_as_a_picture_or_voice_goes_as_a_file(self, bench: Bench, tmp_path: Any) -> None:
+        inbound = bench.hear(bench.ready())
+        large = tmp_path / "large.png"
+        with open(large, "wb") as file:
+            file.truncate(11 * 1024 * 1024)
+        _, media = media_parts(bench, inbound, Attachment("image", name="l", mime="image/png", path=str(large)))
+        bench.adapter.send(media, None)
+        assert bench.sends()[-1]["msg_type"] == "document"
+        small = tmp_path / "small"
+        small.write_bytes(b"data")
+        for kind, mime, why in (
+            ("image", "image/png", "PHOTO_INVALID_DIMENSIONS"),
+            ("audio", "audio/ogg", "VOICE_MESSAGES_FORBIDDEN"),
+        ):
+            _, media = media_parts(bench, inbound, Attachment(kind, name="s", mime=mime, path=str(small)))
+            method = "sendPhoto" if kind == "image" else "sendVoice"
+            bench.sim.fault("api_error", method=method, code=400, description=f"Bad Request: {why}")
+            bench.adapter.send(media, None)
+            assert bench.sends()[-1]["msg_type"] == "document"
+            bench.sim.clear()
+        bench.sim.fault("api_error", method="sendPhoto", code=403, description="Forbidden: bot was blocked by the user")
+        _, media = media_parts(bench, inbound, Attachment("image", name="s", mime="image/png", path=str(small)))
+        sent = len(bench.sends())
+        with pytest.raises(SendRefused, match="blocked"):
+            bench.adapter.send(media, None)
+        assert len(bench.sends()) == sent
+
     def test_files_that_are_too_large_or_gone_are_refused_with_the_reason(self, bench: Bench, tmp_path: Any) -> None:
         inbound = bench.hear(bench.ready())
         path = tmp_path / "large.png"
         with open(path, "wb") as file:
-            file.truncate(11 * 1024 * 1024)
-        for each, reason in ((path, "10485760"), (tmp_path / "absent", "No such file")):
+            file.truncate(51 * 1024 * 1024)
+        for each, reason in ((path, "52428800"), (tmp_path / "absent", "No such file")):
             _, media = media_parts(bench, inbound, Attachment("image", name="x", mime="image/png", path=str(each)))
             with pytest.raises(SendRefused, match=reason):
                 bench.adapter.send(media, None)

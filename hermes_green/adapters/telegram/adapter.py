@@ -47,6 +47,8 @@ _UPLOADS: Mapping[str, tuple[str, str]] = {
     "voice": ("sendVoice", "voice"),
     "file": ("sendDocument", "document"),
 }
+# What is refused so may be taken as a document: too large, or of odd proportions, or where voice is not wanted.
+_AS_FILE = ("file_size", "400", "413")
 _PHOTOS = ("image/jpeg", "image/png", "image/webp")
 _VOICES = ("audio/ogg", "audio/opus")
 # How people name a chat: people's ids are positive, all others negative, @name is a public channel. Groups
@@ -103,7 +105,14 @@ class TelegramAdapter(Translator):
         elif kind == "audio" and mime in _VOICES:
             kind = "voice"
         method, field = _UPLOADS[kind]
-        return self._until_taken(lambda params: self._rest.upload(method, params, field, media), self._address(part))
+        address = self._address(part)
+        try:
+            return self._until_taken(lambda params: self._rest.upload(method, params, field, media), address)
+        except SendRefused as refused:
+            if kind == "file" or refused.code not in _AS_FILE:
+                raise
+        self._ctx.count("sends", "as_file")
+        return self._send_media(part, {**media, "kind": "file"})
 
     def _retract(self, part: Part) -> None:
         """Take a draft back whose text stands elsewhere now."""
