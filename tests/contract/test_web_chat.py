@@ -95,6 +95,19 @@ def test_the_page_hears_in_one_stream_what_was_sent_answered_and_what_happened(s
     assert (happened["data"]["name"], happened["data"]["data"]) == ("adapter:lost", {"child": "qq"})
 
 
+def test_a_question_is_older_than_its_answer_however_soon_that_comes(site, listen, monkeypatch):
+    page = listen("/api/events?all=1&chat=main")
+    accept, site.run.port.commit_delay = site.run.port.accept, 0.01
+
+    def answered_before_the_page_is_told(inbound, ack):
+        accept(inbound, lambda taken: (ack(taken), site.reply("at once")))
+
+    monkeypatch.setattr(site.run.port, "accept", answered_before_the_page_is_told)
+    site.post("/api/chat", {"text": "hello"})
+    lines = sorted((page.next()["data"] for _ in range(2)), key=lambda line: line["at"])
+    assert [line["text"] for line in lines] == ["hello", "at once"]
+
+
 def test_without_a_chat_the_stream_tells_what_happens_in_the_gateway(site, listen):
     ears = listen("/api/events")
     site.gateway.happen("adapter:ready", child="web")

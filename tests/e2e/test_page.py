@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.browser import Browser, Page
 from tests.support.stage import Stage
 
@@ -61,6 +63,33 @@ def test_a_message_typed_into_the_page_is_answered_there_and_is_still_there_afte
     assert fits(page)
     assert page.errors == []
     print(f"pictures: {tmp_path}")
+
+
+# The browser's clock, an hour from ours.
+ELSEWHEN = """(() => { const Real = Date; window.Date = class extends Real {
+  constructor(...given) { super(...(given.length ? given : [Real.now() + HOUR])) }
+  static now() { return Real.now() + HOUR }
+}})()"""
+
+
+@pytest.mark.parametrize("hour", ["3600000", "-3600000"], ids=["ahead", "behind"])
+def test_questions_stand_before_their_answers_whatever_the_browsers_clock_says(
+    stage: Stage, browser: Browser, hour: str
+) -> None:
+    gateway = stage.gateway()
+    page, beside = browser.page(*DESKTOP), browser.page(*DESKTOP)
+    page.call("Page.addScriptToEvaluateOnNewDocument", source=ELSEWHEN.replace("HOUR", hour))
+    for each in (page, beside):
+        each.open(f"{gateway.url}/?chat=clock{hour}")
+        each.until(f"{STANDING}.includes('webREADY')", what="the page to be connected")
+    for text in ("one", "two"):
+        send(page, text)
+        asked = "[...document.querySelectorAll('#lines > li')].map((line) => line.className.trim()).join()"
+        turns = "user,assistant,user,assistant" if text == "two" else "user,assistant"
+        for each in (page, beside):
+            each.until(f"{asked} === '{turns}'", what=f"{turns}, not {each.eval(asked)}")
+    for each in (page, beside):
+        until_said(each, "one", "one", "two", "two")
 
 
 def test_the_page_fits_a_phone_without_scrolling_sideways(stage: Stage, browser: Browser, tmp_path: Path) -> None:

@@ -125,6 +125,26 @@ def test_a_command_that_fails_says_so(full_site: Site, browser: Browser) -> None
     assert page.eval("document.getElementById('notice').hidden")
 
 
+def test_where_nobody_answers_that_is_said_in_the_readers_language(full_site: Site, browser: Browser) -> None:
+    page = open_at(browser, full_site, "board")
+    page.click("#language")
+    full_site.server.stop()
+    page.until("document.getElementById('pulse').textContent === '未连接到网关，正在重试…'")
+    page.click("[data-child=feishu] [data-verb=restart]")
+    page.until("document.getElementById('ask').open")
+    page.click("#ask-yes")
+    noticed(page, "无法连接到网关")
+    page.click("#dismiss")
+    for view in ("sessions", "dead", "pairing"):
+        go(page, view)
+    go(page, "chat")
+    page.click("#text")
+    page.type("hello")
+    page.press_enter()
+    page.until("document.querySelector('#lines .note').textContent.startsWith('未发送：无法连接到网关')")
+    assert page.eval("document.getElementById('notice').hidden"), "that nobody answers stands in the head already"
+
+
 def test_children_that_come_and_go_are_followed_without_a_reload(full_site: Site, browser: Browser) -> None:
     page = open_at(browser, full_site, "board")
     page.until("document.querySelectorAll('#children > li').length === 7")

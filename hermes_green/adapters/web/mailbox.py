@@ -126,7 +126,8 @@ class Mailbox:
         finally:
             self._waiting.discard(committed)
         if taken:
-            self._tell(line_of(id, peer.chat_id, "user", text))
+            # As old as it is: its answer may have been told by now, and lines stand in the order of their time.
+            self._tell(line_of(id, peer.chat_id, "user", text, inbound.sent_at))
         return id
 
     def listen(self, chat: str = "main") -> Feed:

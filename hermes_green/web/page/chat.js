@@ -27,6 +27,8 @@ export function show(line) {
   const known = lines.get(line.id);
   if (known) {
     Object.assign(known, line);
+    // The gateway's clock, by which answers stand, need not be the browser's.
+    place(known.element, known, $("lines"));
     draw(known);
     return;
   }
@@ -60,14 +62,15 @@ function draw(line) {
 
 // The id is drawn here: sending it twice, or hearing of it by the stream, is one message.
 async function deliver(line) {
-  show({ ...line, state: "sending", error: "" });
+  const now = (state, more) => show({ ...line, ...lines.get(line.id), error: "", ...more, state });
+  now("sending");
   for (let attempt = 0; ; attempt++) {
     try {
       await call("/api/chat", { text: line.text, chat: CHAT }, { "Idempotency-Key": line.id });
-      return show({ ...line, state: "", error: "" });
+      return now("");
     } catch (error) {
       const passing = !error.status || error.status >= 500;
-      if (!passing || attempt >= 3) return show({ ...line, state: "failed", error: error.message, passing });
+      if (!passing || attempt >= 3) return now("failed", { error: error.message, passing });
       await new Promise((done) => setTimeout(done, 500 * 2 ** attempt));
     }
   }

@@ -8,6 +8,7 @@ export const CHINESE = {
   "view.sessions": "会话", "view.events": "事件", "view.pairing": "配对",
   "connecting": "正在连接…",
   "lost": "未连接到网关，正在重试…",
+  "unreachable": "无法连接到网关",
   "pulse": "{ready}/{all} 已就绪 · 版本 {version}",
   "answered": "网关返回了 {status}",
   "dismiss": "关闭",

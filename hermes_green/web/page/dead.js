@@ -18,7 +18,8 @@ async function load() {
     ({ dead: letters } = await call(`/api/dead?limit=${LIMIT}`));
     draw();
   } catch (error) {
-    if (error.status !== 401) notice(error.message, true);
+    // That nobody answers stands in the head already.
+    if (error.status && error.status !== 401) notice(error.message, true);
   }
 }
 

@@ -39,10 +39,12 @@ export function place(element, line, box) {
   element.dataset.at = Date.parse(line.at) || Date.now();
   let before = null;
   for (let node = box.lastElementChild; node; node = node.previousElementSibling) {
+    if (node === element) continue;
     if (Number(node.dataset.at) <= Number(element.dataset.at)) break;
     before = node;
   }
-  box.insertBefore(element, before);
+  // What is put anew where it stood would be read out anew.
+  if (element.parentNode !== box || element.nextElementSibling !== before) box.insertBefore(element, before);
 }
 
 // Text only, never markup; fenced code is set apart because agents write much of it.

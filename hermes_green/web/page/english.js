@@ -8,6 +8,7 @@ export const ENGLISH = {
   "view.sessions": "Sessions", "view.events": "Events", "view.pairing": "Pairing",
   "connecting": "connecting…",
   "lost": "not connected to the gateway, trying again…",
+  "unreachable": "the gateway cannot be reached",
   "pulse": "{ready} of {all} ready · version {version}",
   "answered": "the gateway answered {status}",
   "dismiss": "Dismiss",

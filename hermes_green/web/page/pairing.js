@@ -21,7 +21,7 @@ export async function pairing() {
     draw();
   } catch (error) {
     if (error.status === 404) offer("pairing", false);
-    else if (error.status !== 401 && viewed() === "pairing") notice(error.message, true);
+    else if (error.status && error.status !== 401 && viewed() === "pairing") notice(error.message, true);
   }
 }
 

@@ -19,7 +19,8 @@ async function load() {
     if (open && !sessions.some((each) => each.session_id === open.id)) open = null;
     draw();
   } catch (error) {
-    if (error.status !== 401) notice(error.message, true);
+    // That nobody answers stands in the head already.
+    if (error.status && error.status !== 401) notice(error.message, true);
   }
 }
 

@@ -9,7 +9,7 @@ export async function call(path, body, headers = {}) {
   const options = body === undefined
     ? {}
     : { method: "POST", headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(body) };
-  const response = await fetch(path, options);
+  const response = await fetch(path, options).catch(() => { throw new Error(t("unreachable")); });
   const data = await response.json().catch(() => ({}));
   if (response.ok) return data;
   if (response.status === 401 && path !== "/api/login") askForToken();
