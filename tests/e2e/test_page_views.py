@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from tests.support.browser import Browser, Page
 from tests.support.gateway import Site
-from tests.support.page import happen, letter
+from tests.support.page import FakeLab, happen, letter
 from tests.support.stage import until
 
 DESKTOP = (1280, 900)
@@ -130,6 +132,7 @@ def test_where_nobody_answers_that_is_said_in_the_readers_language(full_site: Si
     page.click("#language")
     full_site.server.stop()
     page.until("document.getElementById('pulse').textContent === '未连接到网关，正在重试…'")
+    assert float(page.eval("getComputedStyle(document.getElementById('children')).opacity")) < 1, "old news look old"
     page.click("[data-child=feishu] [data-verb=restart]")
     page.until("document.getElementById('ask').open")
     page.click("#ask-yes")
@@ -143,6 +146,19 @@ def test_where_nobody_answers_that_is_said_in_the_readers_language(full_site: Si
     page.press_enter()
     page.until("document.querySelector('#lines .note').textContent.startsWith('未发送：无法连接到网关')")
     assert page.eval("document.getElementById('notice').hidden"), "that nobody answers stands in the head already"
+
+
+def test_a_new_process_has_simulated_platforms_of_its_own(
+    full_site: Site, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = FakeLab().seen("a")
+    monkeypatch.setattr(FakeLab, "seen", lambda self, platform, since=0: {**first, "now": 9})
+    page = open_at(browser, full_site, "lab")
+    page.until("document.querySelectorAll('#lab-lines > li').length === 4")
+    there = {**first, "now": 3, "lines": [{**first["lines"][0], "id": "7", "text": "Anybody here?"}]}
+    monkeypatch.setattr(FakeLab, "seen", lambda self, platform, since=0: {**there, "lines": there["lines"] * (not since)})
+    page.until("[...document.querySelectorAll('#lab-lines .bubble')].map((each) => each.textContent).join()"
+               " === 'Anybody here?'")  # fmt: skip
 
 
 def test_children_that_come_and_go_are_followed_without_a_reload(full_site: Site, browser: Browser) -> None:

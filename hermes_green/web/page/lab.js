@@ -77,8 +77,15 @@ async function look() {
   const watched = !document.hidden && viewed() === "lab";
   if (watched) {
     try {
-      const seen = await call(`/api/lab/${name}?since=${known.since}`);
-      known.since = seen.now;
+      const { since } = known;
+      const seen = await call(`/api/lab/${name}?since=${since}`);
+      // A number that is lower than ours is another process': its users have said other things.
+      const anew = seen.now < since;
+      if (anew) {
+        known.lines.clear();
+        if (name === lab.platform) $("lab-lines").replaceChildren();
+      }
+      known.since = anew ? 0 : seen.now;
       for (const line of seen.lines) labShow(name, known, line);
       if (name === lab.platform) labNote(seen);
     } catch (error) {
