@@ -122,9 +122,6 @@ def quoted(item: Mapping[str, Any], app_id: str, bot: Bot) -> Quote:
     """
     message_id, kind = text_at(item, "message_id"), text_at(item, "msg_type")
     content = _content(dict_of(item.get("body")))
-    if kind == "interactive" and isinstance(content.get("elements"), list):
-        # A card is told as a post is, one list of elements for each of its lines.
-        kind, content = "post", {"title": content.get("title"), "content": content["elements"]}
     text, attachments = _body(kind, content, message_id)
     author = text_at(dict_of(item.get("sender")), "id")
     return Quote(
@@ -147,6 +144,10 @@ def _body(kind: str, content: dict[str, Any], message_id: str) -> tuple[str, tup
         return text_at(content, "text"), ()
     if kind == "post":
         return _post(content, message_id)
+    if kind == "interactive" and isinstance(content.get("elements"), list):
+        # A card is told as a post is, one list of elements for each of its lines.
+        text, media = _post({"title": content.get("title"), "content": content["elements"]}, message_id)
+        return text or KINDS[kind].shown(), media
     known = KINDS.get(kind) or Kind("", kind[:40])
     # Content and the resource's address know images, and files of all other kinds.
     resource = "image" if known.becomes == "image" else "file"
