@@ -39,6 +39,7 @@ ENGLISH: Words = {
     "parts": "messages to one answer", "window": "takes an answer only within", "key": "recognises a repeated send",
     "lookup": "can be asked", "redelivers": "repeats what was not acknowledged", "minutes": "{} min", "hours": "{} h",
     "handover": "a second link before the first ends", "link": "answers need the link",
+    "list": ", ", "and": " + ", "of": "{}: {}", "then": "; ",
 }  # fmt: skip
 CHINESE: Words = {
     "file": "README.zh-CN.md", "": "能力", "yes": "是", "no": "否", "if": "需设置 `{}`", "any": "不限",
@@ -50,6 +51,7 @@ CHINESE: Words = {
     "utf16": "{} 个 UTF-16 单元", "parts": "一次回答的消息条数", "window": "只在此时限内接受回答", "key": "能识别重复发送",
     "lookup": "可以查询", "ever": "随时", "redelivers": "重复推送未确认的消息", "minutes": "{} 分钟", "hours": "{} 小时",
     "handover": "旧连接结束前先建立新连接", "link": "发送回答需要连接",
+    "list": "、", "and": "、", "of": "{}：{}", "then": "；",
 }  # fmt: skip
 
 
@@ -70,12 +72,13 @@ def by_kind(table: CapsTable, words: Words, tell: Callable[[Caps], str]) -> str:
     if len(set(told.values())) == 1:
         return told["dm"]
     if set(told.values()) == {words["yes"], words["no"]}:
-        return ", ".join(words[kind] for kind in kinds if told[kind] == words["yes"])
+        return words["list"].join(words[kind] for kind in kinds if told[kind] == words["yes"])
     # Kinds of which the same is told share a place.
     places: dict[str, list[str]] = {}
     for kind in kinds:
         places.setdefault(told[kind], []).append(words[kind])
-    return "; ".join(f"{' + '.join(names)}: {what}" for what, names in places.items())
+    cells = (words["of"].format(words["and"].join(names), what) for what, names in places.items())
+    return words["then"].join(cells)
 
 
 def seconds(value: float | None, words: Words, never: str = "no") -> str:
