@@ -84,6 +84,16 @@ def test_who_is_addressed_stands_in_entities(text: str, entities: Any, heard: st
     assert (inbound.text, inbound.mentioned) == (heard, mentioned)
 
 
+def test_where_words_lead_is_told_with_them() -> None:
+    link = {"type": "text_link", "offset": 7, "length": 4, "url": "https://x.test/a(b)"}
+    assert read(update(text="😀 see docs now", entities=[link])).text == "😀 see [docs](https://x.test/a(b)) now"
+    us = {"type": "mention", "offset": 0, "length": 10}
+    inbound = read(update(chat=GROUP, text="@green_bot hi", entities=[{**link, "offset": 11, "length": 2}, us]))
+    assert (inbound.text, inbound.mentioned) == ("[hi](https://x.test/a(b))", True)
+    other = read(update(chat=GROUP, text="hi", entities=[{**link, "offset": 0, "length": 2}, {**link, "url": None}]))
+    assert (other.text, other.mentioned) == ("[hi](https://x.test/a(b))", False)
+
+
 def test_a_group_s_command_for_another_bot_is_not_for_us_even_where_nobody_need_mention_us() -> None:
     entities = [{"type": "bot_command", "offset": 0, "length": 12}]
     ours = {"message_id": 3, "from": {"id": 110, "is_bot": True}}

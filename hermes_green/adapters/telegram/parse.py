@@ -236,35 +236,37 @@ def _stand_in(message: Mapping[str, Any]) -> str:
 
 
 def _heard(message: Mapping[str, Any], text: str, bot: Bot) -> Heard:
-    """Who is addressed stands in entities; their offsets count UTF-16 code units."""
+    """Who is addressed, and where words lead, stands in entities; their offsets count UTF-16 code units."""
     raw = text.encode("utf-16-le")
     ours, elsewhere, name = False, False, f"@{bot.username}".lower()
-    cuts: list[tuple[int, int]] = []
+    cuts: list[tuple[int, int, str]] = []
     for entity in objects_of(message.get("entities" if "text" in message else "caption_entities")):
         kind, offset, length = entity["type"], entity["offset"], entity["length"]
         begin, end = 2 * int(offset), 2 * (int(offset) + int(length))
         said = raw[begin:end].decode("utf-16-le", "replace")
         if kind == "mention" and said.lower() == name:
-            cuts.append((begin, end))
+            cuts.append((begin, end, ""))
         elif kind == "text_mention" and dict_of(entity.get("user")).get("id") == bot.id:
-            cuts.append((begin, end))
+            cuts.append((begin, end, ""))
         elif kind == "bot_command" and said.lower().endswith(name):
-            cuts.append((end - len(name.encode("utf-16-le")), end))
+            cuts.append((end - len(name.encode("utf-16-le")), end, ""))
+        elif kind == "text_link" and (url := text_at(entity, "url")):
+            cuts += [(begin, begin, "["), (end, end, f"]({url})")]
         elif kind == "bot_command" and begin == 0:
             # With privacy on, a command that names nobody is sent to the bot it is for.
             ours, elsewhere = "@" not in said and not bot.all_messages, "@" in said
     words = _without(raw, cuts)
-    addressed = ours or bool(cuts) or _answers_us(message, bot)
+    addressed = ours or not all(said for *_, said in cuts) or _answers_us(message, bot)
     return Heard(words.strip() if cuts else words, addressed, elsewhere)
 
 
-def _without(raw: bytes, cuts: Sequence[tuple[int, int]]) -> str:
-    """The text without these places, and without the blank that a name leaves behind."""
+def _without(raw: bytes, cuts: Sequence[tuple[int, int, str]]) -> str:
+    """The text with words in place of these, and without the blank that a name leaves behind."""
     kept, position = [], 0
-    for begin, end in sorted(cuts):
-        kept.append(raw[position:begin])
-        alone = begin == 0 or raw[begin - 2 : begin] in (b" \0", b"\n\0")
-        position = end + 2 if alone and raw[end : end + 2] == b" \0" else end
+    for begin, end, said in sorted(cuts):
+        kept += [raw[position:begin], said.encode("utf-16-le")]
+        alone = not said and (begin == 0 or raw[begin - 2 : begin] in (b" \0", b"\n\0"))
+        position = max(position, end + 2 if alone and raw[end : end + 2] == b" \0" else end)
     kept.append(raw[position:])
     return b"".join(kept).decode("utf-16-le", "replace")
 
