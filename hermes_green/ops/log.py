@@ -20,7 +20,9 @@ from urllib.parse import quote
 import gevent
 from loguru import logger
 
+from hermes_green.core.errors import ConfError
 from hermes_green.core.model import Secret
+from hermes_green.ops.places import understood
 from hermes_green.ops.repeats import PER_LIBRARY, Repeats
 
 SHORTEST = 4  # characters; hiding shorter strings would hide half of every line
@@ -85,16 +87,26 @@ def setup(
     """Configure the log; once, before anything else logs. Lines go to standard error, and to ``file``
     where one is named: rotated at ``max_mb`` MB, ``keep`` old ones kept, readable by the owner alone.
 
-    Raises OSError when the file cannot be opened.
+    What is no file of its own, such as a pipe or /dev/stdout, is not rotated.
+
+    Raises OSError, or ConfError, when the file cannot be opened.
     """
     global _rendering
     _rendering = format
     _file.clear()
     if file:
-        _file.update(sink=file, rotation=int(max_mb * 1_000_000), retention=keep, opener=_private, encoding="utf-8")
+        _file.update(sink=file, opener=_private, encoding="utf-8")
+        if not file.startswith(("/dev/", "/proc/")) and (os.path.isfile(file) or not os.path.exists(file)):
+            _file.update(rotation=int(max_mb * 1_000_000), retention=keep)
     redact.add(secrets)
     logger.configure(patcher=_finish)
-    set_level(level)
+    try:
+        set_level(level)
+    except OSError as error:
+        if understood(error) is not None:
+            raise
+        text = f"log.file {file} cannot be opened: {error.strerror}"
+        raise ConfError(text, code="log_file", action="name another one, or none: it is all on standard error") from error
     route_stdlib()
     # Errors of greenlets nobody waits for: gevent would print them as they are.
     gevent.get_hub().print_exception = _unhandled
@@ -220,7 +232,9 @@ def _to_stderr(message: str) -> None:
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    descriptor = os.open(path, flags | os.O_NONBLOCK, 0o600)  # a pipe that nobody reads is not waited for
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _unhandled(context: object, kind: Any, value: Any, tb: Any) -> None:

@@ -125,7 +125,8 @@ class _Reading:
         return gateway
 
     def _data_dir(self, gateway: Gateway) -> Path:
-        return (self._dir.resolve().parent / os.path.expanduser(gateway.data_dir)).resolve()
+        # Not resolve(), which ends in an error of its own where a link leads to itself.
+        return Path(os.path.realpath(self._dir.resolve().parent / os.path.expanduser(gateway.data_dir)))
 
     def _check_http(self, http: Http, table: Table) -> None:
         if is_loopback(http.host) or http.token:

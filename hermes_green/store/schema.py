@@ -97,6 +97,9 @@ def prepare(path: Path, *, busy_timeout: float) -> None:
         sqlite3.Error, OSError: see ``connection.translate``.
     """
     make_directory(path.parent)
+    if path.is_symlink() and not path.exists():
+        action = "Mount or make what it leads to, or take the link away: then a new store begins."
+        raise StoreBroken(f"{path}: it leads to {os.readlink(path)}, and nothing is there", action=action)
     if not path.exists():
         _birth(path, busy_timeout)
     elif path.stat().st_size == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 from typing import Any, Callable
 
@@ -107,6 +108,43 @@ def test_a_log_file_that_may_not_be_written_is_78_with_its_name(
     assert cli.main(["run", "--conf", conf]) == 78
     told = capsys.readouterr().err
     assert told.startswith("/var/log/gateway.log: Permission denied; let the user") and told.count("\n") == 1
+
+
+UNUSABLE: dict[str, Callable[[Path], None]] = {
+    "a link to itself": lambda path: path.symlink_to(path),
+    "a link into nowhere": lambda path: path.symlink_to(path.parent / "none" / "file"),
+    "a pipe that nobody reads": os.mkfifo,
+    "a socket": lambda path: os.mknod(path, stat.S_IFSOCK | 0o600),
+}
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+def test_a_log_file_that_cannot_be_opened_is_78_with_its_name_and_no_wait(
+    tmp_path: Path, conf: str, capsys: Any, what: str
+) -> None:
+    (tmp_path / "log").mkdir()
+    UNUSABLE[what](tmp_path / "log" / "gateway.log")
+    assert cli.main(["run", "--conf", conf]) == 78
+    told = capsys.readouterr().err
+    assert told.startswith(f"log.file {tmp_path}/log/gateway.log cannot be opened: ") and told.count("\n") == 1, told
+
+
+def test_a_database_that_is_a_link_into_nowhere_is_78_and_stays_a_link(tmp_path: Path, conf: str, capsys: Any) -> None:
+    """The disk that it leads to may not be mounted yet: a new one in its place would hide all that waits there."""
+    database = tmp_path / "var" / "gateway.sqlite3"
+    database.parent.mkdir()
+    database.symlink_to(tmp_path / "disk" / "gateway.sqlite3")
+    assert cli.main(["run", "--conf", conf]) == 78
+    told = capsys.readouterr().err
+    assert told.startswith(f"{database}: it leads to {tmp_path}/disk/gateway.sqlite3, and nothing is there; "), told
+    assert database.is_symlink()
+
+
+def test_a_data_directory_that_is_a_link_to_itself_is_78(tmp_path: Path, conf: str, capsys: Any) -> None:
+    (tmp_path / "var").symlink_to(tmp_path / "var")
+    assert cli.main(["run", "--conf", conf]) == 78
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"{tmp_path}/var is a file, and a directory is wanted there; ")
 
 
 def test_only_what_a_person_or_time_can_mend_is_no_bug() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import warnings
 
 import gevent
@@ -137,6 +138,21 @@ def test_the_level_can_change_while_running(setup, capsys):
     err = capsys.readouterr().err
     assert "one" not in err and "two" in err and "three" not in err
     assert err.count("two") == 1
+
+
+def test_a_pipe_takes_the_log_and_is_not_rotated(setup, capsys, tmp_path):
+    """Such as /dev/stdout in a container: what cannot be sought was refused line by line, with a stack for each."""
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        setup(file=str(tmp_path / "pipe"), max_mb=0.00001)
+        logger.info("one")
+        logger.info("two")
+        told = os.read(reader, 4096).decode()
+        assert "one" in told and "two" in told and "Logging error" not in capsys.readouterr().err
+        assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+    finally:
+        os.close(reader)
 
 
 def test_libraries_log_here_and_only_what_matters(setup, capsys):
