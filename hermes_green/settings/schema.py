@@ -252,7 +252,9 @@ class Limits:
 class Supervisor:
     """How children are kept alive."""
 
-    backoff_min: float = key(1, help="seconds before the first reconnect", minimum=0, live=True)
+    backoff_min: float = key(
+        1, help="most seconds before the first reconnect; twice as many after each failure", minimum=0, live=True
+    )
     backoff_max: float = key(60, help="most seconds between reconnects", minimum=0, live=True)
     healthy_after: float = key(30, help="seconds after which a link counts as healthy", minimum=0, live=True)
     crashes: int = key(5, help="crashes within crash_window after which a child has FAILED", minimum=1, live=True)
