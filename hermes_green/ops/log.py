@@ -106,7 +106,8 @@ def setup(
         if understood(error) is not None:
             raise
         text = f"log.file {file} cannot be opened: {error.strerror}"
-        raise ConfError(text, code="log_file", action="name another one, or none: it is all on standard error") from error
+        action = "name another one, or none: it is all on standard error"
+        raise ConfError(text, code="log_file", action=action) from error
     route_stdlib()
     # Errors of greenlets nobody waits for: gevent would print them as they are.
     gevent.get_hub().print_exception = _unhandled
