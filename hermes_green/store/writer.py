@@ -33,8 +33,8 @@ _KEPT = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FU
 # After so many commits, the first pause of so many seconds is used to empty the log.
 EMPTY_AFTER = 200
 PAUSE = 0.01
-# Seconds between two attempts to empty it on a disk that is full.
-EMPTY_EVERY = 5.0
+# Seconds in which a disk that was full has the log emptied after each commit, so that the log does not fill it again.
+TIGHT = 60.0
 
 
 class Operation:
@@ -100,7 +100,7 @@ class Writer:
         self._owed: list[Operation] = []
         self._wake = Event()
         self._commits = 0
-        self._emptied = -EMPTY_EVERY
+        self._tight = 0.0
         self._thread = Thread()
         self._greenlet = gevent.spawn(self._commit_groups)
         self._greenlet.name = "store-committer"
@@ -245,11 +245,14 @@ class Writer:
             except _Spoilt:
                 self._transaction(connection, group, self._guarded)
             self._away = False
-            self._bound_log(connection)
+            if time.monotonic() < self._tight:
+                self._empty_log()
+            else:
+                self._bound_log(connection)
             return None
         except Exception as error:  # border: whatever went wrong belongs to all who waited
-            self._away = True
-            self._after_failure(error)
+            first, self._away = not self._away, True
+            self._after_failure(error, first)
             known = translate(error, self._path) or error
             if known is not error:
                 known.__cause__ = error
@@ -322,14 +325,15 @@ class Writer:
             raise error
         operation.error = error
 
-    def _after_failure(self, error: Exception) -> None:
+    def _after_failure(self, error: Exception, first: bool) -> None:
         code = getattr(error, "sqlite_errorcode", None)
         if isinstance(error, sqlite3.Error) and (code is None or code & 0xFF not in _KEPT):
             self._disconnect()
-        elif code == sqlite3.SQLITE_FULL and time.monotonic() >= self._emptied + EMPTY_EVERY:
-            # What the log holds may be all that fills the disk: once it is in the file, it is written over.
-            self._emptied = time.monotonic()
-            self._empty_log()
+        elif code == sqlite3.SQLITE_FULL:
+            self._tight = time.monotonic() + TIGHT
+            if first:
+                # What the log holds may be all that fills the disk: once it is in the file, it is written over.
+                self._empty_log()
 
     def _bound_log(self, connection: sqlite3.Connection) -> None:
         """Checkpoints follow commits by themselves; a log that readers kept from shrinking is cut here."""
