@@ -136,6 +136,10 @@ def test_a_direct_message_that_begins_with_a_mention_keeps_it() -> None:
     assert heard(text={"content": "@bob is late"}).text == "@bob is late"
 
 
+def test_a_voice_message_of_which_nothing_was_understood_is_named() -> None:
+    assert heard(msgtype="voice", voice={"content": " "}).text == "[voice]"
+
+
 def test_a_voice_message_is_its_transcript() -> None:
     inbound = heard(msgtype="voice", voice={"content": "what I said"})
     assert inbound.text == "what I said" and inbound.attachments == ()

@@ -58,7 +58,7 @@ def _content(kind: str, body: Mapping[str, Any]) -> tuple[str, tuple[Attachment,
     """Text and media of a message, or of one that it quotes."""
     part = dict_of(body.get(kind))
     if kind in ("text", "voice"):  # a voice message comes as its transcript
-        return text_of(part.get("content")).strip(), ()
+        return text_of(part.get("content")).strip() or ("[voice]" if kind == "voice" else ""), ()
     if kind == "mixed":
         items = part.get("msg_item")
         found = [_content(text_of(item.get("msgtype")), item) for item in list_of(items) if isinstance(item, dict)]
