@@ -184,7 +184,8 @@ def _parser() -> argparse.ArgumentParser:
     words.add("version", verbs.version, "show the version", reads=True)
     sim = words.add("sim", verbs.sim, "run a simulated platform on loopback", "all")
     sim.add_argument("platform", metavar="PLATFORM", help="which platform, or all")
-    sim.add_argument("rest", nargs=argparse.REMAINDER, help="its options; PLATFORM --help lists them")
+    rest = sim.add_argument("rest", metavar="OPTION", nargs=argparse.REMAINDER, help="PLATFORM --help lists them")
+    rest.required = False  # argparse asks for it else, by this name
     return parser
 
 

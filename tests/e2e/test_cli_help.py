@@ -126,6 +126,12 @@ def test_what_a_verb_does_not_know_is_a_usage_error(name: str, capsys: pytest.Ca
     assert end.value.code == 2 and "--no-such-option" in capsys.readouterr().err
 
 
+def test_only_what_is_missing_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["sim"])
+    assert end.value.code == 2 and capsys.readouterr().err.endswith("are required: PLATFORM\n")
+
+
 @pytest.mark.parametrize("name", [name for name in LEAVES if name not in LASTING])
 def test_without_a_gateway_every_verb_answers_soon_and_with_its_exit_code(home: Path, name: str) -> None:
     done = run(home, *(word for word in example(name) if word not in ("--wait", "READY")))
