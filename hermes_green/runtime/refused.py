@@ -1,4 +1,4 @@
-"""Refused: what becomes of a part that the platform will never take; a file is not dropped in silence."""
+"""Refused: what becomes of a part that a platform will never take; no file goes in silence, no half text stays."""
 
 from __future__ import annotations
 
@@ -16,16 +16,22 @@ NAME = 80
 
 
 def settled(adapter: Adapter, part: Part, error: SendRefused, locale: str, log: Any) -> Settled:
-    """A dead letter; in place of a file goes one line that names it, and the limit where that is why."""
+    """A dead letter. In place of a file goes one line that names it, and the limit where that is why; in place of
+    an answer of which a draft has shown the beginning, one that says so."""
     media = part.payload.get("media")
-    if not isinstance(media, Mapping):
+    if isinstance(media, Mapping):
+        name = str(media.get("name") or "") or os.path.basename(str(media.get("path") or ""))
+        said = _said(" ".join(name.split())[:NAME] or str(media.get("kind") or "?"), error, locale)
+    elif part.handle is not None:
+        said = texts.say("answer_refused", locale)
+    else:
         return Settled("dead", reason=str(error))
-    name = str(media.get("name") or "") or os.path.basename(str(media.get("path") or ""))
-    shown = " ".join(name.split())[:NAME] or str(media.get("kind") or "?")
     try:
-        line = _line(adapter, part, _said(shown, error, locale))
+        line = _line(adapter, part, said)
     except ANYTHING:  # border: a renderer that fails must not keep the lane with a part that is over
-        log.exception("the line about a refused file could not be rendered: this is a bug")
+        log.exception("the line about what was refused could not be rendered: this is a bug")
+        return Settled("dead", reason=str(error))
+    if line == part.payload:  # which is the line itself
         return Settled("dead", reason=str(error))
     return Settled("replaced", reason=str(error), payload=line)
 

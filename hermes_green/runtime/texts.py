@@ -35,6 +35,10 @@ _TEXTS: dict[str, dict[str, str]] = {
         "en": "The limit for today is reached. I answer again tomorrow.",
         "zh": "今日用量已达上限，请明天再来。",
     },
+    "answer_refused": {
+        "en": "[this answer was not sent: the platform does not take it]",
+        "zh": "[此回答未发送：平台拒收]",
+    },
     "file_too_large": {
         "en": "[{file} was not sent: it is larger than the {limit} that are taken here]",
         "zh": "[{file} 未发送：超过此平台的上限 {limit}]",

@@ -142,6 +142,29 @@ def test_a_refused_file_is_said_in_its_place_and_kept_with_its_reason(rooms, loc
     assert [letter.reason for letter in rooms.store.dead()] == ["x"]
 
 
+@pytest.mark.parametrize("locale, said", [("en", "does not take it"), ("zh", "平台拒收")])
+def test_a_refused_answer_is_said_where_its_beginning_was_shown_and_kept_with_its_reason(rooms, locale, said):
+    """Else half of it would stand in the chat for ever."""
+    rooms.delivery_rules = Rules(locale=locale)
+    rooms.adapter.fail = [SendRefused("content audit", code="230028")]
+    shown = NewPart(Peer("one", "c", "dm"), {"text": "the whole answer"}, handle={"bubble": 1})
+    rooms.store.enqueue("k", "d", "one", [shown, NewPart(Peer("one", "c", "dm"), {"text": "rest"})], rooms.clock.wall())
+    rooms.delivery.wake("one", "c")
+    eventually(lambda: len(rooms.texts) == 2)
+    assert said in rooms.texts[0] and rooms.texts[1] == "rest"
+    assert rooms.adapter.sent[0].handle == {"bubble": 1}
+    assert [letter.reason for letter in rooms.store.dead()] == ["content audit"]
+
+
+def test_a_chat_that_takes_nothing_ends_the_line_about_its_answer_too(rooms):
+    rooms.adapter.fail = [SendRefused("gone")] * 2
+    part = NewPart(Peer("one", "c", "dm"), {"text": "a"}, handle={"bubble": 1})
+    rooms.store.enqueue("k", "d", "one", [part], rooms.clock.wall())
+    rooms.delivery.wake("one", "c")
+    eventually(lambda: len(rooms.store.dead()) == 2)
+    assert rooms.texts == [] and rooms.store.counts(rooms.clock.wall()).outbox == 0
+
+
 def test_a_refused_file_whose_line_cannot_be_made_holds_nothing_up(rooms, monkeypatch):
     rooms.adapter.fail = [SendRefused("x")]
     monkeypatch.setattr(rooms.adapter, "render", lambda reply: 1 / 0)
