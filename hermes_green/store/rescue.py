@@ -23,7 +23,6 @@ PATIENT = 10_000
 LAST = 2**62
 # Row numbers left out where it is not known which have been given away.
 GAP = 1_000_000
-PIECE = 500
 
 
 @dataclass(slots=True)
