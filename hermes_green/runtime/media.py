@@ -43,6 +43,8 @@ WAITING = 200
 # Small chunks are gathered, so that a slow sender does not cost a thread hop per packet.
 WRITE = 256 * 1024
 _PART = ".part"
+# Bytes; a file system takes 255 with the stem and what a file is called that is not whole yet.
+LONGEST_NAME = 180
 _UNSAFE = re.compile(r"[^\w.\- ]+")
 
 
@@ -243,8 +245,9 @@ def _file_of(stem: str, item: Attachment) -> str:
 
 
 def _safe(name: str) -> str:
-    """A file name that stays in its directory."""
-    return _UNSAFE.sub("_", name).strip(". ")[-80:] or "file"
+    """A file name that stays in its directory, and leaves the stem its room there."""
+    whole = _UNSAFE.sub("_", name).strip(". ")[-80:]
+    return whole.encode()[-LONGEST_NAME:].decode(errors="ignore") or "file"
 
 
 def _today() -> str:

@@ -49,6 +49,14 @@ def test_a_name_cannot_leave_the_directory(media, tmp_path):
     assert os.path.realpath(item.path).startswith(str(tmp_path / "media"))
 
 
+@pytest.mark.parametrize("letter", ["x", "é", "通", "\U0002070e"])
+def test_a_long_name_keeps_its_end_and_fits_into_a_directory(media, letter):
+    stem = stem_of(Inbound(("k",), Peer("one", "c", "dm"), "m", ""))
+    found = [media.bring(Source(), [Attachment("file", {}, letter * 120 + ".pdf")], stem)[0] for _ in range(2)]
+    assert found[0].path == found[1].path and found[0].path.endswith(letter * 30 + ".pdf")
+    assert len(os.fsencode(Path(found[0].path).name)) < 230
+
+
 def test_a_rerun_finds_the_file_of_the_first_attempt(media):
     source = Source()
     first = media.bring(source, [Attachment("file", {}, "a")], "t1")
