@@ -40,7 +40,7 @@ def test_who_writes_too_fast_is_told_once_until_the_minute_ends(clock):
     assert fate(limits, 5) == "..!--"
     clock.advance(59)
     assert fate(limits, 1) == "-"
-    clock.advance(2)
+    clock.advance(1)
     assert fate(limits, 4) == "..!-"
 
 
@@ -49,6 +49,7 @@ def test_one_users_limit_is_not_anothers_nor_another_bots(clock):
     assert fate(limits, 2) == ".!"
     assert fate(limits, 1, peer("v")) == "." and fate(limits, 1, peer(child="two")) == "."
     assert fate(limits, 1, peer(chat="d")) == "-", "a user's limit holds in all chats together"
+    assert fate(limits, 3, peer(None)) == "...", "nobody is no user"
 
 
 def test_a_chats_limit_is_shared_by_its_users(clock):
@@ -117,3 +118,4 @@ def test_however_many_there_are_only_so_many_are_counted(clock):
         limits.admit(peer(f"u{number}"))
     assert len(limits._minutes) == len(limits.state()["counts"]) == SUBJECTS
     assert fate(limits, 1, peer(f"u{SUBJECTS + 99}")) == "!", "the latest are remembered"
+    assert f"user one u{SUBJECTS + 99}" in limits.state()["counts"] and "user one u0" not in limits.state()["counts"]

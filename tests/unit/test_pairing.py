@@ -46,7 +46,8 @@ def test_a_code_works_once_and_not_for_ever(pairing, clock):
     with pytest.raises(PairingRefused):
         pairing.approve(code)
     late = pairing.ask("web", "u2").code
-    clock.advance(CODE_TTL + 1)
+    clock.advance(CODE_TTL)
+    assert pairing.waiting() == ()
     with pytest.raises(PairingRefused):
         pairing.approve(late)
 
@@ -66,16 +67,22 @@ def test_a_flood_of_strangers_has_a_bound(pairing, monkeypatch):
 
 
 def test_guessing_locks_the_mechanism_even_for_the_right_code(pairing, clock):
+    def guess(times):
+        for _ in range(times):
+            with pytest.raises(PairingRefused) as caught:
+                pairing.approve("WRONGCOD")
+            assert caught.value.code == "pairing_code"
+
     code = pairing.ask("web", "u1").code
-    for _ in range(FAILURES):
-        with pytest.raises(PairingRefused):
-            pairing.approve("WRONGCOD")
+    guess(FAILURES)
     with pytest.raises(PairingRefused) as caught:
         pairing.approve(code)
     assert caught.value.code == "pairing_locked"
-    clock.advance(LOCK + 1)
-    again = pairing.ask("web", "u1").code
-    assert pairing.approve(again).user == "u1"
+    clock.advance(LOCK)
+    guess(FAILURES - 1)
+    assert pairing.approve(pairing.ask("web", "u1").code).user == "u1", "one guess less locks nothing"
+    guess(FAILURES - 1)
+    assert pairing.approve(pairing.ask("web", "u2").code).user == "u2", "who knew a code begins the count anew"
 
 
 def test_an_admin_of_one_bot_cannot_open_another(pairing):
@@ -97,3 +104,4 @@ def test_everything_survives_a_restart_the_lock_included(pairing, clock, saved):
         again.approve(code)
     assert caught.value.code == "pairing_locked"
     assert again.revoke("web", "u1") and not again.knows("web", "u1") and not again.revoke("web", "u1")
+    assert not Pairing(clock, saved.state, saved).knows("web", "u1"), "nor after the next restart"

@@ -2,6 +2,7 @@
 
 from hermes_green.core.errors import AuthRejected, ConfError, Displaced, LinkLost, Throttled
 from hermes_green.runtime.redial import DISPLACED_RETRIES, FIRST_REDIAL, REJECTED_RETRIES, Pace, Redial
+from hermes_green.settings.schema import Supervisor
 
 
 def highest(low: float, high: float) -> float:
@@ -17,8 +18,16 @@ def test_the_first_dial_after_a_healthy_link_comes_at_once_and_forgets_the_failu
     redial = Redial(Pace(backoff_min=1, backoff_max=60, healthy_after=30), highest)
     for _ in range(6):
         redial.after_run(None, LinkLost("x"))
-    assert redial.after_run(31, LinkLost("x")) <= FIRST_REDIAL
+    assert redial.after_run(30, LinkLost("x")) == FIRST_REDIAL == 0.4
     assert redial.after_run(None, LinkLost("x")) == 2
+    assert redial.after_run(29, LinkLost("x")) == 4, "that link was not healthy"
+    redial.reset()
+    assert redial.after_failure() == 1, "the operator asked for a dial now"
+
+
+def test_the_numbers_that_are_shipped_are_those_of_the_settings():
+    shipped = Supervisor()
+    assert all(getattr(Pace(), name) == getattr(shipped, name) for name in Pace.__slots__)
 
 
 def test_a_planned_close_of_a_short_link_is_redialled_at_once_without_raising_the_back_off():
@@ -59,4 +68,6 @@ def test_a_credential_that_worked_before_is_tried_again_ever_more_rarely():
 def test_a_displaced_bot_comes_back_jittered_and_a_wrong_configuration_never():
     redial = Redial(Pace(), highest)
     assert redial.after_rejection(Displaced("other"), accepted_before=False) == DISPLACED_RETRIES[0] * 1.25
+    soonest = Redial(Pace(), lambda low, high: low)
+    assert soonest.after_rejection(Displaced("other"), accepted_before=False) == DISPLACED_RETRIES[0] * 0.75
     assert redial.after_rejection(ConfError("bad"), accepted_before=True) is None

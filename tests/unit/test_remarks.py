@@ -69,6 +69,7 @@ def test_many_files_that_could_not_be_read_are_one_line() -> None:
     gone = [Attachment("image", {"n": n}) for n in range(9)]
     text = remarked("seen", (), gone, "zh")
     assert text.startswith("seen\n\n[") and text.count("\n\n") == 4 and "6" in text.rpartition("\n\n")[2]
+    assert remarked("seen", (), gone[:3], "en").count("\n\n") == 3, "three are named one by one, and no others are left"
 
 
 def test_an_answer_of_nothing_is_said_to_be_empty_unless_it_brings_a_file() -> None:

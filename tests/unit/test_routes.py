@@ -100,6 +100,8 @@ def test_a_message_for_a_running_turn_goes_to_the_one_that_answers_it():
     answer = agent.run(turn())
     assert next(answer).text == "two"
     assert agent.steers and agent.steer("t", "more") and not agent.steer("other", "x")
+    plain: Any = object()  # steering is an ability that agents declare
+    assert not WithFallback(plain, plain, logger).steers and not Prompted(plain, "brief").steers
     assert (first.steered, second.steered) == ([], ["more"])
     list(answer)
     assert not agent.steer("t", "late")
