@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Iterable, Literal, Mapping
+from typing import Any, Iterable, Literal, Mapping, Sequence
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -133,6 +133,14 @@ class Quote:
         said = f"{self.author}: {words}" if self.author and words else words
         quoted = "\n".join(f"> {line}".rstrip() for line in said.splitlines())
         return "\n\n".join(part for part in (quoted, text) if part)
+
+
+def together(quotes: Sequence[Quote]) -> Quote:
+    """What was forwarded as one: of several each after its author, and without media, which no platform gives out
+    so."""
+    if len(quotes) == 1:
+        return quotes[0]
+    return Quote("\n".join(f"{each.author}: {each.text}" if each.author else each.text for each in quotes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ class Message:
     key: str = ""
     noted: bool = False
     user: str = ""
+    upper: str = ""
     reactions: set[str] = field(default_factory=set)
 
 
@@ -259,10 +260,9 @@ class Rest:
             "sender": {**sender, "tenant_key": "sim_tenant"},
             "body": {"content": message.content},
         }
-        for name in ("root_id", "parent_id", "thread_id"):
-            if getattr(message, name):
-                data[name] = getattr(message, name)
-        return data
+        above = {"upper_message_id": message.upper}
+        above |= {name: getattr(message, name) for name in ("root_id", "parent_id", "thread_id")}
+        return data | {name: value for name, value in above.items() if value}
 
     def _known(self, message_id: str) -> Message:
         message = self.messages.get(message_id)
@@ -314,7 +314,9 @@ class Rest:
         return ok({})
 
     def _get(self, request: Request, match: Match[str]) -> Answer:
-        return ok({"items": [self._data(self._known(match["id"]))]})
+        message = self._known(match["id"])
+        within = [each for each in self.messages.values() if each.upper == message.id]
+        return ok({"items": [self._data(each) for each in (message, *within)]})
 
     def _resource(self, request: Request, match: Match[str]) -> Answer:
         return self.files.resource(self._known(match["id"]), match["key"], request.query.get("type", ""))

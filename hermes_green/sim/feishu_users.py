@@ -38,7 +38,8 @@ class Users:
         file, audio, media, sticker or any other), content (in place of text), mentions (``bot``, ``all``
         or open_ids; in groups the bot unless said otherwise; ``@<1>`` in the text is replaced by the
         first), reply_to (a message: a quote), thread (an ``omt_`` id, or true for the thread that
-        begins at reply_to), message_id, parts and shuffled (how the push is cut), data (base64: what its file holds).
+        begins at reply_to), message_id, parts and shuffled (how the push is cut), data (base64: what its file holds),
+        forwarded (who and what: the messages within a merge_forward).
         ``edit`` message_id, text. ``reaction`` message_id, emoji, user (``bot`` for its own), created.
         ``recall`` message_id. ``entered``, ``added``, ``removed`` chat, user. ``card_action``
         message_id, value. ``raw`` event_type, event.
@@ -70,6 +71,7 @@ class Users:
         parts: int = 0,
         shuffled: bool = False,
         data: str = "",
+        forwarded: Sequence[Sequence[str]] = (),
     ) -> dict[str, Any]:
         group = chat_type == "group"
         if chat_type not in ("dm", "p2p", "group"):
@@ -93,6 +95,9 @@ class Users:
         self._sim.rest.messages[message_id] = Message(
             message_id, chat, message_type, json.dumps(made), False, root, parent, thread_id, user=user
         )
+        for who, words in forwarded:
+            id, words = events.new_id("om_"), json.dumps({"text": words})
+            self._sim.rest.messages[id] = Message(id, chat, "text", words, False, user=who, upper=message_id)
         body = events.message_received(self._sim.app_id, said)
         return {**self._send(body, chat, message_id, parts=parts, shuffled=shuffled), "thread": thread_id}
 

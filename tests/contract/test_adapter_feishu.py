@@ -97,6 +97,16 @@ class TestFeishu(AdapterContract):
         sent = bench.sends()[-1]
         assert (sent["in_thread"], sent["reply_to"]) == (inbound.peer.thread_id, inbound.message_id)
 
+    def test_what_was_forwarded_as_one_is_told_with_who_said_it(self, bench: Bench) -> None:
+        run = bench.ready()
+        within = [("ou_ann", "lunch?"), ("ou_bob", "at noon")]
+        bench.sim.say(message_type="merge_forward", content={"content": "Merged"}, forwarded=within)
+        wait_for(lambda: run.port.accepted, what="the message")
+        (inbound,) = run.port.accepted
+        assert inbound.text == "[forwarded messages]"
+        told = bench.adapter.quoted(inbound.quote.ref)
+        assert (told.text, told.chat_id) == ("ou_ann: lunch?\nou_bob: at noon", inbound.peer.chat_id)
+
     def test_a_reply_outside_threads_opens_none(self, bench: Bench) -> None:
         run = bench.ready()
         (part,) = bench.parts(bench.hear(run, "plain", "group"), "plainly")

@@ -343,6 +343,14 @@ def told(kind, content, sender="ou_ann", **more):
     return {"message_id": "om_2", "msg_type": kind, "body": body, "sender": {"id": sender}, **more}
 
 
+def test_what_was_forwarded_as_one_is_asked_for_by_the_message_that_holds_it():
+    content = {"content": "Merged and Forwarded Message"}
+    for place in ({}, {"thread_id": "omt_1", "parent_id": "om_0"}):
+        got = read(message(kind="merge_forward", content=content, **place))
+        assert got.text == "[forwarded messages]"
+        assert got.quote == Quote(message_id="om_x100b55", ref={"message_id": "om_x100b55"})
+
+
 def test_a_message_that_was_asked_for_says_what_it_says_to_people():
     ann = [{"key": "@_user_1", "id": "ou_bob", "name": "Bob"}]
     assert quoted(told("text", {"text": "hi @_user_1"}, mentions=ann), "cli", ME) == Quote("hi @Bob", "ou_ann", "om_2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Iterator, Mapping
 
 from hermes_green.adapters.feishu import render as bodies
@@ -13,8 +14,8 @@ from hermes_green.adapters.feishu.settings import Settings
 from hermes_green.core.address import peer_at
 from hermes_green.core.clock import Clock
 from hermes_green.core.errors import BadFrame
-from hermes_green.core.loose import objects_of
-from hermes_green.core.model import Caps, CapsTable, ChatType, Peer, Quote, Rate, Reply, Unit
+from hermes_green.core.loose import objects_of, text_at
+from hermes_green.core.model import Caps, CapsTable, ChatType, Peer, Quote, Rate, Reply, Unit, together
 from hermes_green.core.ports import Context, Port
 from hermes_green.link.api import path_of
 from hermes_green.link.translator import Writing
@@ -83,11 +84,12 @@ class FeishuAdapter(Writing):
 
     def quoted(self, ref: Mapping[str, Any]) -> Quote:
         """A message that another one answers. Raises SendError, BadFrame, AuthRejected."""
-        told = self._rest.call("GET", path_of(MESSAGES, ref.get("message_id")))
-        item = next(iter(objects_of(told.get("items"))), {})
-        if not item or item.get("deleted") is True:
+        items = objects_of(self._rest.call("GET", path_of(MESSAGES, ref.get("message_id"))).get("items"))
+        if not items or items[0].get("deleted") is True:
             raise BadFrame("the message is not there (any more)")
-        return quoted(item, self._settings.app_id, self._who.bot)
+        # What was forwarded as one stands behind the message that holds it.
+        found = [quoted(each, self._settings.app_id, self._who.bot) for each in items[1:] or items]
+        return replace(together(found), chat_id=text_at(items[0], "chat_id"))
 
     # --- the rest --------------------------------------------------------------------------------
 

@@ -108,9 +108,12 @@ def _reaction(body: dict[str, Any], event_id: str, added: bool, child: str) -> I
 
 
 def _answered(message: dict[str, Any], thread_id: str | None) -> Quote | None:
-    """What it answers: the frame has its id alone. In a thread that is always what opened it."""
-    parent = text_at(message, "parent_id")
-    return Quote(message_id=parent, ref={"message_id": parent}, opens=thread_id is not None) if parent else None
+    """What it answers, which in a thread is always what opened it, or what was forwarded in it: the frame has its id
+    alone."""
+    forwarded = text_at(message, "message_type") == "merge_forward"
+    id = text_at(message, "message_id" if forwarded else "parent_id")
+    opens = thread_id is not None and not forwarded
+    return Quote(message_id=id, ref={"message_id": id}, opens=opens) if id else None
 
 
 @bordered

@@ -29,7 +29,7 @@ GRACE = 10.0
 CLICK = "interactive"
 # Slack's client keeps what begins with a slash for itself; with a blank before it, it is a message.
 NO_COMMANDS = (
-    "Slack's commands are not answered here: put a blank before the slash, or mention me before it."
+    "Slack's commands are not answered here: write to me with a blank before the slash, or mention me before it."
     " / 这里不回应 Slack 的斜杠命令：请在斜杠前加一个空格，或先 @我。"
 )
 Frame = Mapping[str, Any]

@@ -12,7 +12,7 @@ from typing import Any, Mapping
 
 from hermes_green.core.errors import BadFrame
 from hermes_green.core.loose import bordered, count_of, dict_of, need, objects_of, text_at
-from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote, Reaction, kind_of, wordless
+from hermes_green.core.model import Attachment, ChatType, Inbound, Peer, Quote, Reaction, kind_of, together, wordless
 from hermes_green.core.text import reworded
 
 # What people and bots write, by the subtypes of their messages; and those by which others tell of something: an
@@ -191,9 +191,7 @@ def _forwarded(listed: Any, us: str) -> Quote | None:
             author, words = text_at(each, "author_name"), plain(text_at(each, "text"), us)
             if words:
                 found.append(Quote(words, author, text_at(each, "ts")))
-    if len(found) < 2:
-        return found[0] if found else None
-    return Quote("\n".join(f"{each.author}: {each.text}" if each.author else each.text for each in found))
+    return together(found) if found else None
 
 
 def _files(listed: Any) -> tuple[Attachment, ...]:
