@@ -11,6 +11,7 @@ from hermes_green.core.ports import Intake, NewPart, TurnEnd
 from hermes_green.runtime.express import Express
 from hermes_green.store.sqlite import SqliteStore
 from tests.support.children import eventually
+from tests.support.stage import PATIENCE
 
 MANY = 150
 
@@ -71,3 +72,31 @@ def test_one_that_fails_leaves_the_others_of_its_batch_alone(scene):
     held.set()
     eventually(lambda: store.counts(0.0).inbox == 0)
     assert [letter.text for letter in store.dead()] == ["7"]
+
+
+def test_an_end_waits_for_what_is_queued_and_no_longer(scene):
+    store, express, rows, _, close = scene
+    for row in rows[:3]:
+        express.do(row, close)
+    with gevent.Timeout(PATIENCE):
+        express.close(grace=10 * PATIENCE)
+    assert store.counts(0.0).inbox == MANY - 3
+
+
+def test_an_end_without_grace_leaves_what_has_not_begun(scene):
+    store, express, rows, _, close = scene
+    express.later(Event().wait)
+    express.do(rows[0], close)
+    gevent.sleep(0)
+    with gevent.Timeout(PATIENCE):
+        express.close()
+    assert store.counts(0.0).inbox == MANY
+
+
+def test_a_row_that_somebody_else_has_is_told_of_and_left_alone(scene):
+    store, express, rows, _, _ = scene
+    store.lease_row(rows[0], "another", 60.0, SystemClock().wall())
+    told = []
+    express.do(rows[0], lambda lease: told.append("done"), gone=lambda: told.append("gone"))
+    eventually(lambda: told)
+    assert told == ["gone"]
