@@ -245,6 +245,14 @@ def test_equal_errors_are_written_once_and_counted(setup, capsys, clock):
     assert "the disk is full" in capsys.readouterr().err
 
 
+def test_an_error_that_comes_once_a_window_is_written_each_time(setup, capsys, clock):
+    setup()
+    for seconds in (repeats.WINDOW, repeats.WINDOW, repeats.WINDOW - 1, 0):
+        logger.error("the disk is full")
+        clock.now += seconds
+    assert capsys.readouterr().err.count("the disk is full") == 3
+
+
 def test_what_was_counted_is_told_at_the_end_at_the_latest(setup, capsys, clock):
     setup()
     for _ in range(3):

@@ -118,6 +118,12 @@ def test_a_fence_cut_in_two_is_closed_and_opened_again_with_its_info_string() ->
     assert body == code
 
 
+def test_code_within_a_line_opens_no_fence_whatever_it_is_marked_with() -> None:
+    text = "```x``` is code within a line\n" + "word " * 30
+    pieces = split(text, 60)
+    assert len(pieces) > 2 and "".join(pieces).count("```") == 2
+
+
 def test_indentation_survives_a_cut_inside_a_fence() -> None:
     code = "\n".join("    " * (n % 4) + f"step({n})" for n in range(40))
     pieces = split(f"```py\n{code}\n```", 120)

@@ -71,6 +71,7 @@ def test_a_text_that_stands_elsewhere_comes_neither_back_into_its_draft_nor_a_se
         adapter.send(part, None)
     assert adapter.send(part, None).id == "post"
     assert chats.done == ["finish", "post", "retract", "retract"]
+    assert adapter._ctx.counts["drafts", "anew"] == 1, "a repeat is no second one"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("what", ["open", "show", "finish"])

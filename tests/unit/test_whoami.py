@@ -9,7 +9,7 @@ import pytest
 from gevent.event import Event
 
 from hermes_green.core.clock import ManualClock
-from hermes_green.core.errors import AuthRejected, LinkLost
+from hermes_green.core.errors import AuthRejected, LinkLost, Throttled
 from hermes_green.link import whoami
 from hermes_green.link.whoami import ASK_AGAIN, Whoami
 from tests.support.port import FakeContext
@@ -85,3 +85,25 @@ def test_refused_credentials_end_a_dial_only_where_they_are_of_no_use_elsewhere(
     who(platform, clock).learn()
     with pytest.raises(AuthRejected):
         who(platform, clock, vital=True).learn()
+
+
+def test_credentials_that_are_refused_to_a_question_in_the_background_halt_the_child(
+    platform: Platform, clock: ManualClock
+) -> None:
+    platform.error = AuthRejected("no")
+    for vital, rejected in ((True, [platform.error]), (False, [])):
+        context = FakeContext("x")
+        Whoami(platform, "", context, clock, vital=vital).now()
+        gevent.idle()
+        assert context.rejected == rejected
+
+
+def test_a_platform_that_asks_to_wait_is_asked_again_when_it_says(platform: Platform, clock: ManualClock) -> None:
+    platform.error = Throttled("slow down", after=10 * ASK_AGAIN)
+    throttled = who(platform, clock)
+    throttled.learn()
+    for seconds, asked in ((ASK_AGAIN, 1), (9 * ASK_AGAIN, 2)):
+        clock.advance(seconds)
+        throttled.now()
+        gevent.idle()
+        assert platform.asked == asked
