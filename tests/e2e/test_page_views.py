@@ -155,8 +155,9 @@ def test_a_new_process_has_simulated_platforms_of_its_own(
     monkeypatch.setattr(FakeLab, "seen", lambda self, platform, since=0: {**first, "now": 9})
     page = open_at(browser, full_site, "lab")
     page.until("document.querySelectorAll('#lab-lines > li').length === 4")
-    there = {**first, "now": 3, "lines": [{**first["lines"][0], "id": "7", "text": "Anybody here?"}]}
-    monkeypatch.setattr(FakeLab, "seen", lambda self, platform, since=0: {**there, "lines": there["lines"] * (not since)})
+    lines = [{**first["lines"][0], "id": "7", "text": "Anybody here?"}]
+    there = {**first, "now": 3}
+    monkeypatch.setattr(FakeLab, "seen", lambda self, platform, since=0: {**there, "lines": lines * (not since)})
     page.until("[...document.querySelectorAll('#lab-lines .bubble')].map((each) => each.textContent).join()"
                " === 'Anybody here?'")  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Bots that answer each other stop by themselves: after ten in a chat, until a person writes there or an hour is over."""
+"""Bots that answer each other stop: after ten in a chat, until a person writes there or an hour is over."""
 
 import pytest
 

@@ -59,7 +59,8 @@ def test_above_its_limit_it_asks_once_and_the_next_one_only_after_an_hour(proces
     process.begin()
     for _ in range(3):
         process.weight.look()
-    assert process.restarts == 1 and "for it 10 min ago: raise max_rss_mb" in process.lines[-1] and len(process.lines) == 2
+    assert process.restarts == 1 and len(process.lines) == 2
+    assert "for it 10 min ago: raise max_rss_mb" in process.lines[-1]
     process.clock.advance(AGAIN_AFTER - 599)
     process.weight.look()
     assert process.restarts == 2
