@@ -149,6 +149,18 @@ def test_media_without_words_is_named_in_the_text():
     assert inbound.attachments[0].mime == "image/png" and inbound.attachments[1].mime == ""
 
 
+def test_a_voice_message_says_what_the_platform_has_understood():
+    """tencent-connect/openclaw-qqbot types: ``asr_refer_text`` beside a voice's address."""
+    voice = {"content_type": "voice", "filename": "b.silk", "url": "//h/b", "asr_refer_text": "what time is it"}
+    heard = read("C2C_MESSAGE_CREATE", {**C2C, "content": " ", "attachments": [voice]})
+    assert (heard.text, heard.attachments[0].kind) == ("what time is it", "audio")
+    both = [voice, {**voice, "asr_refer_text": ""}, {"content_type": "image/png", "url": "https://h/a"}, None]
+    assert read("C2C_MESSAGE_CREATE", {**C2C, "content": "", "attachments": both}).text == "what time is it"
+    assert read("C2C_MESSAGE_CREATE", {**C2C, "attachments": [voice]}).text == "123"
+    unheard = {**voice, "asr_refer_text": None}
+    assert read("C2C_MESSAGE_CREATE", {**C2C, "content": "", "attachments": [unheard]}).text == "[audio]"
+
+
 def test_words_beside_media_stay_as_they_are():
     listed = [{"content_type": "image/png", "url": "https://h/a"}]
     assert read("C2C_MESSAGE_CREATE", {**C2C, "attachments": listed}).text == "123"

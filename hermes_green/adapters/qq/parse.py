@@ -127,12 +127,13 @@ def _quote(d: Mapping[str, Any], bot_id: str) -> Quote | None:
 
 def _content(holder: Mapping[str, Any], bot_id: str) -> str:
     """A text with names in place of marks, and without the mention that addressed us; groups strip theirs and leave
-    a blank."""
+    a blank. Where there is none, what the platform has heard in a voice."""
     names = {bot_id: ""}
     for each in objects_of(holder.get("mentions")):
         name = "" if _is_us(each, bot_id) else "@" + (text_at(each, "nickname") or text_at(each, "username"))
         names |= {text_at(each, field): name for field in _IDS if name != "@"}
-    text = _FACE.sub(_face, text_at(holder, "content"))
+    heard = (text_at(each, "asr_refer_text") for each in objects_of(holder.get("attachments")))
+    text = _FACE.sub(_face, text_at(holder, "content").strip() or " ".join(heard))
     return reworded(text, _MENTION, lambda mark: names.get(mark[2], mark[1])).strip()
 
 

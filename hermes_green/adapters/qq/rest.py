@@ -31,7 +31,6 @@ KINDS: Mapping[str, Shown[int]] = {
     "audio": Shown(3, (".silk",)),
 }
 FILE = 4
-_JSON = {"Content-Type": "application/json"}
 # What stands under "code" where nothing went wrong.
 NO_CODE = (None, "", 0, "0")
 
@@ -98,7 +97,7 @@ class Rest(Api):
             if kind is None:
                 body["file_name"] = file.name
             path, whole = wire.path_of(peer, "files"), Body(body, [data])
-            said = self._sent("POST", path, _JSON, data=whole, read=FILE_READ)
+            said = self._sent("POST", path, {"Content-Type": "application/json"}, data=whole, read=FILE_READ)
         if not said.get("file_info"):
             raise SendRefused("QQ took the file and gave nothing to send it by", code="file_info")
         return said
