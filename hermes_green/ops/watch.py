@@ -8,8 +8,10 @@ half written is waited out.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from pathlib import Path
 from typing import Any, Callable, Iterable
 
@@ -32,6 +34,8 @@ def digest(paths: Iterable[Path]) -> str:
     found = hashlib.sha256()
     for path in sorted(paths):
         try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise OSError(errno.EINVAL, "not a file")  # to open a pipe would wait for who writes into it
             with path.open("rb") as file:
                 data = file.read(MOST)
         except OSError as error:
@@ -45,8 +49,8 @@ def _look(paths: Paths) -> Look:
     found = []
     for path in sorted(paths()):
         try:
-            stat = path.stat()
-            found.append((str(path), stat.st_mtime_ns, stat.st_size, stat.st_ino))
+            now = path.stat()
+            found.append((str(path), now.st_mtime_ns, now.st_size, now.st_ino))
         except OSError:
             found.append((str(path), 0, 0, 0))
     return tuple(found)

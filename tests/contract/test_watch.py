@@ -13,7 +13,7 @@ from loguru import logger
 from hermes_green.ops import watch
 from hermes_green.ops.offhub import OffHub
 from hermes_green.ops.watch import Watch, digest
-from tests.support.stage import until
+from tests.support.stage import PATIENCE, until
 
 
 class Seen:
@@ -106,6 +106,15 @@ def test_a_directory_that_is_gone_for_a_while_is_seen_when_it_is_back(seen: Seen
     until(lambda: seen.calls == [""])
     away.rename(seen.home)
     until(lambda: len(seen.calls) == 2)
+
+
+def test_a_pipe_among_the_files_holds_up_nobody(seen: Seen) -> None:
+    """To open one waits for who writes into it, on threads that dials and ledgers need."""
+    os.mkfifo(seen.home / "foreign.yaml")
+    until(lambda: seen.calls)
+    assert seen.offhub.call(lambda: "free", timeout=PATIENCE) == "free"
+    seen.file.write_text("locale: zh\n")
+    until(lambda: seen.calls[-1] == "locale: zh\n")
 
 
 def test_it_can_be_switched_off_and_on(seen: Seen) -> None:
