@@ -97,6 +97,10 @@ class SendRefused(SendError):
         self.limit = limit
 
 
+class TextRefused(SendRefused):
+    """The platform takes no such text, and its chat may take another: it is told so, in one line."""
+
+
 class AgentError(HermesError):
     """The agent did not answer; the turn ends with one apology."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Mapping
 
-from hermes_green.core.errors import SendRefused
+from hermes_green.core.errors import SendRefused, TextRefused
 from hermes_green.core.model import Part, Reply
 from hermes_green.core.ports import Adapter, Settled
 from hermes_green.runtime import texts
@@ -17,12 +17,12 @@ NAME = 80
 
 def settled(adapter: Adapter, part: Part, error: SendRefused, locale: str, log: Any) -> Settled:
     """A dead letter. In place of a file goes one line that names it, and the limit where that is why; in place of
-    an answer of which a draft has shown the beginning, one that says so."""
+    a text that it does not take, or of which a draft has shown the beginning, one that says so."""
     media = part.payload.get("media")
     if isinstance(media, Mapping):
         name = str(media.get("name") or "") or os.path.basename(str(media.get("path") or ""))
         said = _said(" ".join(name.split())[:NAME] or str(media.get("kind") or "?"), error, locale)
-    elif part.handle is not None:
+    elif part.handle is not None or isinstance(error, TextRefused):
         said = texts.say("answer_refused", locale)
     else:
         return Settled("dead", reason=str(error))

@@ -6,7 +6,7 @@ import gevent
 import pytest
 from loguru import logger
 
-from hermes_green.core.errors import SendCollision, SendRefused, SendRetry, SendUnknown
+from hermes_green.core.errors import SendCollision, SendRefused, SendRetry, SendUnknown, TextRefused
 from hermes_green.core.model import Caps, CapsTable, Peer, Rate, Secret
 from hermes_green.core.ports import NewPart
 from hermes_green.ops.log import add_secrets
@@ -156,6 +156,18 @@ def test_a_refused_answer_is_said_where_its_beginning_was_shown_and_kept_with_it
     assert [letter.reason for letter in rooms.store.dead()] == ["content audit"]
 
 
+def test_a_text_that_the_platform_does_not_take_is_said_to_be_one_and_a_chat_that_takes_none_is_not_bothered(rooms):
+    rooms.adapter.fail = [TextRefused("an address that is not registered", code="304003")]
+    put(rooms, "a", "b")
+    eventually(lambda: len(rooms.texts) == 2)
+    assert "does not take it" in rooms.texts[0] and rooms.texts[1] == "b"
+    assert [letter.reason for letter in rooms.store.dead()] == ["an address that is not registered"]
+    rooms.adapter.fail = [TextRefused("x"), TextRefused("x")]
+    put(rooms, "c", "d")
+    eventually(lambda: rooms.texts[2:] == ["d"])
+    assert len(rooms.store.dead()) == 3
+
+
 def test_a_chat_that_takes_nothing_ends_the_line_about_its_answer_too(rooms):
     rooms.adapter.fail = [SendRefused("gone")] * 2
     part = NewPart(Peer("one", "c", "dm"), {"text": "a"}, handle={"bubble": 1})
@@ -208,6 +220,30 @@ def test_replies_wait_while_the_child_is_halted_and_go_when_it_is_not(rooms):
     rooms.child.sends = True
     rooms.delivery.wake_child("one")
     eventually(lambda: rooms.texts == ["a"])
+
+
+def test_what_is_born_while_its_lane_finds_itself_empty_is_sent_all_the_same(rooms):
+    lease, late = rooms.store.lease_outbox, ["b"]
+
+    def nothing_yet(child, lane, now):
+        found = lease(child, lane, now)
+        if found is None and late:
+            put(rooms, late.pop())
+        return found
+
+    rooms.store.lease_outbox = nothing_yet
+    put(rooms, "a")
+    eventually(lambda: rooms.texts == ["a", "b"])
+
+
+def test_a_lane_that_finds_nothing_to_send_has_spent_nothing():
+    rooms = Rooms(MemoryStore(), adapter=ScriptedAdapter(caps=Caps(rates=(Rate(1, 3600.0),))))
+    for _ in range(3):
+        rooms.delivery.wake("one", "c")
+        eventually(lambda: not rooms.delivery._lanes)
+    put(rooms, "a")
+    eventually(lambda: rooms.texts == ["a"])
+    rooms.close()
 
 
 def test_a_rate_gate_holds_a_burst_back_and_counts_no_attempt():

@@ -20,6 +20,7 @@ from hermes_green.core.errors import (
     SendRefused,
     SendRetry,
     SendUnknown,
+    TextRefused,
     Throttled,
 )
 from hermes_green.core.model import Part, Peer, Secret
@@ -69,7 +70,7 @@ def test_a_refused_endpoint_says_wait_or_halt(status, code, error):
         (504, 300120, SendUnknown, None),
         (500, 12345, SendUnknown, None),
         (400, 230002, SendRefused, None),
-        (400, 230025, SendRefused, None),
+        (400, 230025, TextRefused, None),
         (200, 777777, SendRefused, None),
         (200, None, SendUnknown, None),
         (403, None, SendRetry, "account"),

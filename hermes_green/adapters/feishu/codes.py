@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from hermes_green.core.codes import table_of
-from hermes_green.core.errors import SendRefused
+from hermes_green.core.errors import SendRefused, TextRefused
 
 
-class BadContent(SendRefused):
+class BadContent(TextRefused):
     """It was refused as rich text, perhaps; plain text has no shape that could be wrong."""
 
 
