@@ -259,6 +259,17 @@ def test_retry_asks_again_what_failed_or_was_stopped(open_rooms):
     assert lines(rooms) == ["a", "re: a", "b", "re: b"]
 
 
+@pytest.mark.parametrize("command", ["/new", "/undo"])
+def test_what_failed_is_forgotten_with_the_conversation_and_by_undoing(open_rooms, command):
+    def before(turn: Any) -> None:
+        raise AgentFailed("down")
+
+    rooms = open_rooms(ScriptedAgent(before))
+    talk(rooms, "a", command, "/retry")
+    assert [turn.text for turn in rooms.agent.turns] == ["a"]
+    assert rooms.texts[-1] == "There is nothing here to go back to."
+
+
 def test_an_agent_that_echoes_a_secret_has_it_told_to_nobody(open_rooms, monkeypatch):
     add_secrets([Secret("h0rse-battery")])
     told: list[dict[str, Any]] = []

@@ -95,6 +95,16 @@ def test_updates_grow_and_the_final_part_carries_the_handle(make):
     assert final.handle == {"bubble": 1} and final.reply_seq == rooms.adapter.opened[0][1] + 1
 
 
+@pytest.mark.parametrize("talker, used", [({}, 1), ({"words": 1, "pause": 0}, 0)], ids=["a draft", "none"])
+def test_an_answer_is_cut_into_one_message_less_where_its_draft_has_taken_a_number(make, talker, used):
+    rooms = make(Talker(**talker))
+    render, replies = rooms.adapter.render, []
+    rooms.adapter.render = lambda reply: replies.append(reply) or render(reply)
+    rooms.say("x")
+    eventually(lambda: rooms.texts)
+    assert [reply.seq_used for reply in replies] == [used] == [len(rooms.adapter.opened)]
+
+
 def test_a_short_answer_needs_no_draft(make):
     rooms = make(Talker(words=1, pause=0))
     rooms.say("x")
