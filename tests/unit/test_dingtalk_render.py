@@ -7,7 +7,7 @@ import pytest
 from hermes_green.adapters.dingtalk import cards, render as bodies, rest
 from hermes_green.adapters.dingtalk.codes import CODES, QPS, meaning
 from hermes_green.adapters.dingtalk.settings import Settings, api_of, check, oapi_of
-from hermes_green.core.errors import AuthRejected, LinkLost, SendRefused, SendRetry, SendUnknown, Throttled
+from hermes_green.core.errors import AuthRejected, LinkLost, SendRefused, SendRetry, SendUnknown, TextRefused, Throttled
 from hermes_green.core.model import Attachment, Peer, Reply, Secret
 from hermes_green.link.http import Answer
 from tests.support.dialects import COLUMNS, LISTS_AND_QUOTE, RICH
@@ -116,7 +116,7 @@ def test_a_file_s_type_is_its_name_s_ending():
         (answer(429, b"slow down"), SendRetry, 1, "account"),
         (answer(407, b"<html>"), SendRetry, 5, "account"),
         (answer(200, {"errcode": 300005, "errmsg": "token is not exist"}), SendRefused, None, None),
-        (answer(200, {"errcode": 460101}), SendRefused, None, None),
+        (answer(200, {"errcode": 460101}), TextRefused, None, None),
         (answer(403, {"code": "Forbidden.AccessDenied.AccessTokenPermissionDenied"}), SendRefused, None, None),
         (answer(400, {"code": "something.new", "message": "no"}), SendRefused, None, None),
         (answer(200, {"success": False, "code": "param.error", "message": "no"}), SendRefused, None, None),
