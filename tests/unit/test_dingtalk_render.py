@@ -96,6 +96,12 @@ def test_a_title_is_the_first_line_that_says_something(text, title):
     assert bodies.title_of(text) == title
 
 
+def test_a_webhook_is_told_whom_to_call_by_name_and_of_nobody_else():
+    text = {"msgtype": "text", "text": {"content": "hi"}}
+    assert bodies.webhook_body({"text": "hi"}) == text
+    assert bodies.webhook_body({"text": "hi"}, "staff1") == {**text, "at": {"atUserIds": ["staff1"], "isAtAll": False}}
+
+
 def test_a_file_s_type_is_its_name_s_ending():
     assert bodies.media_message("file", "@m", "a.PDF")[1] == {"mediaId": "@m", "fileName": "a.PDF", "fileType": "pdf"}
     assert bodies.media_message("file", "@m", "noname")[1]["fileType"] == "file"

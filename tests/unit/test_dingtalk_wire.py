@@ -52,6 +52,8 @@ def test_an_acknowledgement_is_what_the_platform_expects():
         "message": "OK",
         "data": '{"response": null}',
     }
+    refused = json.loads(wire.acknowledgement("m1", {}, 404, "no such topic"))
+    assert (refused["code"], refused["message"]) == (404, "no such topic")
 
 
 def test_a_ping_s_answer_repeats_its_words():

@@ -1,13 +1,14 @@
 """A draft shows what the agent has said so far; the final text is the outbox's, whatever became of it."""
 
 import time
+from dataclasses import replace
 
 import gevent
 import pytest
 from loguru import logger
 
 from hermes_green.core.errors import AgentFailed, SendRefused, SendRetry, SendUnknown, StoreAway
-from hermes_green.core.model import Caps, Delta, Inbound, Peer
+from hermes_green.core.model import Caps, CapsTable, Delta, Inbound, Peer, Rate
 from hermes_green.core.ports import Lease
 from hermes_green.runtime import drafts, turn
 from hermes_green.store.memory import MemoryStore
@@ -103,6 +104,15 @@ def test_an_answer_is_cut_into_one_message_less_where_its_draft_has_taken_a_numb
     rooms.say("x")
     eventually(lambda: rooms.texts)
     assert [reply.seq_used for reply in replies] == [used] == [len(rooms.adapter.opened)]
+
+
+def test_updates_do_not_wait_for_a_limit_that_holds_for_messages_alone(make):
+    rooms = make(Talker())
+    rooms.adapter.caps = CapsTable(replace(rooms.adapter.caps.default, rates=(Rate(2, 3600.0, drafts=False),)))
+    for number in range(2):
+        rooms.say("x", key=str(number))
+        eventually(lambda: len(rooms.texts) == number + 1)
+        assert sum(bubble == number + 1 for bubble, _, _ in rooms.adapter.updates) >= 2
 
 
 def test_a_short_answer_needs_no_draft(make):

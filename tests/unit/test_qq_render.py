@@ -118,5 +118,7 @@ def test_media_are_sent_as_far_as_the_replies_allow_and_others_are_named(tmp_pat
     assert [each["media"]["name"] for each in payloads[1:]] == ["0.txt", "1.txt", "2.txt"]
     big = Attachment("file", name="big.bin", path="/big.bin", size=42 * 2**20)
     assert texts("", media=(big,)) == ["[file] big.bin (42.0 MiB > 10 MiB)"]
+    alone = render(Reply("", PEER, media=media[:4]))
+    assert [each["media"]["name"] for each in alone] == ["0.txt", "1.txt", "2.txt", "3.txt"], "no words"
     channel = Peer("qq", "C", "channel", extra={"kind": "channel"})
     assert render(Reply("", channel, media=media[:1])) == ({"content": "[file] 0.txt"},)

@@ -38,6 +38,7 @@ def test_what_is_done_is_gone_and_told_once(tmp_path) -> None:
     assert held is not None
     held.done()
     held.done()
+    held.leave()
     assert raws(shelter(tmp_path)) == []
     assert raws(first) == []
 
@@ -46,6 +47,9 @@ def test_a_frame_that_a_run_left_goes_to_the_next_run_of_the_same_process(tmp_pa
     first = shelter(tmp_path)
     held = first.keep("one")
     assert held is not None and raws(first) == []
+    held.leave()
+    held.take()
+    assert raws(first) == [], "it was taken in after all"
     held.leave()
     held.leave()
     left = first.left()

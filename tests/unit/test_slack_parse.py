@@ -229,6 +229,13 @@ def test_a_message_without_what_makes_it_one_is_bad(missing):
         event(**{missing: None})
 
 
+@pytest.mark.parametrize("payload", [{}, {"type": "event_callback"}, {"type": "event_callback", "event": 7}])
+def test_an_event_that_lacks_its_event_is_bad_and_what_is_none_is_passed_over(payload):
+    with pytest.raises(BadFrame):
+        parse(payload, "slack")
+    assert parse({"type": "app_rate_limited"}, "slack") is None
+
+
 def test_half_a_surrogate_pair_can_be_stored():
     heard(text=json.loads('"\\ud83d x"')).text.encode()
 

@@ -83,6 +83,11 @@ def test_what_is_no_frame_is_a_bad_frame(raw: str | bytes) -> None:
         wire.decode(raw)
 
 
+def test_a_frame_has_a_body_only_where_there_is_one() -> None:
+    assert json.loads(wire.encode("ping", "r")) == {"cmd": "ping", "headers": {"req_id": "r"}}
+    assert json.loads(wire.encode("x", "r", {})) == {"cmd": "x", "headers": {"req_id": "r"}, "body": {}}
+
+
 def test_a_request_s_id_tells_its_command_and_is_never_the_same() -> None:
     ids = {wire.request_id(wire.SEND) for _ in range(1_000)}
     assert len(ids) == 1_000 and all(each.startswith("aibot_send_msg_") for each in ids)
