@@ -71,6 +71,22 @@ def test_a_full_disk_makes_dials_wait_and_is_no_crash(tmp_path):
         assert caught.value.code == "ledger_away"
 
 
+@pytest.mark.parametrize("own", [None, ((1, 60.0), (9, 600.0)), ()], ids=["none", "another", "no limit"])
+def test_the_operators_budget_is_for_dials_and_for_nothing_else_that_is_counted(tmp_path, own):
+    ledger, identify = Ledger(tmp_path / "a", SystemClock()), ((1, 5.0),)
+    offhub = lambda work, *args: work(*args)  # noqa: E731
+    calm = Suspicion(ledger, offhub, SystemClock(), "")
+    budgets = {"dial": BUDGET, "identify": identify}
+    book = DialBook(ledger, offhub, budgets, lambda: own, "secret", 0, lambda outcome: None, calm)
+    assert book.windows("dial") == (BUDGET if own is None else own)
+    assert book.windows("identify") == identify
+    book.spend("identify")
+    with pytest.raises(Throttled):
+        book.spend("identify")
+    for _ in range(9):
+        book.spend("free")
+
+
 class HungDisk(Ledger):
     """Ends no call within its deadline."""
 

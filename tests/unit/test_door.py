@@ -10,6 +10,7 @@ import gevent
 import pytest
 from loguru import logger
 
+from hermes_green.core.clock import ManualClock
 from hermes_green.core.errors import AgentFailed, StoreAway
 from hermes_green.core.model import Secret
 from hermes_green.core.options import Access
@@ -184,6 +185,22 @@ def test_counts_are_saved_once_for_many_changes_and_at_the_end():
     assert store.memo("@access", "limits") == 2 and len(saves) == 2
     later.close()
     assert len(saves) == 2, "nothing has changed since"
+
+
+def test_counts_that_the_store_does_not_take_are_saved_once_it_does(monkeypatch):
+    store = MemoryStore()
+    accept, away = store.accept, [StoreAway("full"), StoreAway("full")]
+
+    def full(*args: Any) -> Any:
+        if away:
+            raise away.pop()
+        return accept(*args)
+
+    monkeypatch.setattr(store, "accept", full)
+    later = Later(store, ManualClock(), logger, "limits", lambda: 7, every=0.002)
+    later.touch()
+    eventually(lambda: store.memo("@access", "limits") == 7)
+    later.close()
 
 
 # --- commands ---

@@ -99,15 +99,19 @@ class Library(ScriptedAdapter):
 
 
 def told_of(inbound, adapter, listens=True):
-    told = []
+    """What a hook is told; whoever listens to all that happens is told of it, too."""
+    told, bus = [], Bus(SystemClock())
+    everything = bus.subscribe()
     event = "message:reaction" if listens else "agent:end"
     hooks = Hooks([Hook(event, "x", lambda _, facts: told.append(facts))], logger)
     place = Place("one", adapter)
-    teller = Reactions(hooks, Bus(SystemClock()), logger, lambda child: place, lambda peer: f"one:{peer.chat_id}")
+    teller = Reactions(hooks, bus, logger, lambda child: place, lambda peer: f"one:{peer.chat_id}")
     teller.tell(inbound)
     for _ in range(3):
         gevent.sleep(0.002)
     teller.close()
+    happened = everything.get(0)
+    assert happened.name == "message:reaction" and happened.data["message_id"] == inbound.message_id
     return told
 
 
