@@ -228,6 +228,8 @@ class Application:
             logger.info("found {} turns cut in the middle, {} replies undelivered", found.cut, found.undelivered)
         for sign, then in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, self._on_hup)):
             gevent.signal_handler(sign, then)
+        if signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
+            gevent.signal_handler(signal.SIGTSTP, self._watchdog.suspend)
         # All adapters are imported and built, and the authorities of TLS are read, before anybody is
         # served or dialled: each of these stops the hub for a while.
         trust()

@@ -9,7 +9,9 @@ stacks and ends the process. The third layer is the service manager's, fed by th
 from __future__ import annotations
 
 import faulthandler
+import math
 import os
+import signal
 import sys
 import time
 import traceback
@@ -68,6 +70,14 @@ class Watchdog:
             faulthandler.dump_traceback_later(self._kill, exit=True, file=STDERR)
         else:
             faulthandler.cancel_dump_traceback_later()
+
+    def suspend(self) -> None:
+        """Stop, as Ctrl-Z asks for, until somebody lets us go on; neither layer counts that time."""
+        faulthandler.cancel_dump_traceback_later()
+        self._beat = math.inf
+        signal.raise_signal(signal.SIGSTOP)
+        self._beat = time.monotonic()
+        self.put_off()
 
     def stop(self) -> None:
         """End both layers."""

@@ -100,6 +100,30 @@ def test_what_holds_the_interpreter_lock_is_ended_with_all_stacks():
     assert done.returncode == 1 and "hopeless" in done.stderr
 
 
+def test_a_process_that_a_terminal_has_stopped_lives_on_when_it_goes_on():
+    done = run(
+        """
+        import os, signal, subprocess
+        gevent.signal_handler(signal.SIGTSTP, dog.suspend)
+        gevent.sleep(0.02)
+        me = os.getpid()
+        subprocess.Popen(["sh", "-c", f"until grep -q '^State:.T' /proc/{me}/status; do sleep 0.05; done; "
+                          f"sleep 2.5; kill -CONT {me}"])
+        dog.put_off()
+        began = time.monotonic()
+        os.kill(me, signal.SIGTSTP)
+        while time.monotonic() - began < 2.5:
+            gevent.sleep(0.05)
+            dog.put_off()
+        gevent.sleep(0.2)
+        assert not [stack for _, stack in seen if "suspend" in stack], seen
+        dog.stop()
+        """,
+        kill=2,
+    )
+    assert done.returncode == 0 and "blocked" not in done.stderr, done.stderr
+
+
 def test_a_process_that_puts_it_off_lives_on():
     done = run(
         """
