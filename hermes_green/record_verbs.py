@@ -9,6 +9,7 @@ from typing import Any, Callable, Mapping, Sequence
 
 from hermes_green.core.clock import SystemClock, rfc3339
 from hermes_green.core.errors import HermesError
+from hermes_green.core.tokens import tokens_of
 from hermes_green.ops.places import database_path, require
 from hermes_green.remote import Answer, NotRunning, Remote, quoted
 from hermes_green.verbs import FAILED, OK, body_of, outline_of, say, show, table
@@ -56,21 +57,13 @@ def audit(arguments: Namespace) -> int:
     return OK
 
 
-def _tokens(line: Mapping[str, Any]) -> int | None:
-    """What the agent said that a turn cost, in tokens."""
-    usage = line["usage"] or {}
-    parts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    total = usage.get("total_tokens", sum(part for part in parts if isinstance(part, int)) if any(parts) else None)
-    return total if isinstance(total, int) else None
-
-
 def _totals(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     states = [line["state"] for line in lines]
     return {
         "messages": sum(line["kind"] != "send" for line in lines),
         "sends": sum(line["kind"] == "send" for line in lines),
         **{state: states.count(state) for state in ("done", "refused", "dead")},
-        "tokens": sum(_tokens(line) or 0 for line in lines),
+        "tokens": sum(tokens_of(line["usage"]) for line in lines),
         **{name: sum(line[name] for line in lines) for name in ("delivered", "undelivered", "given_up")},
     }
 
@@ -78,14 +71,14 @@ def _totals(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 def _audit_lines(shown: Mapping[str, Any]) -> list[str]:
     rows = []
     for line in shown["audit"]:
-        seconds, tokens = line["seconds"], _tokens(line)
+        seconds, tokens = line["seconds"], tokens_of(line["usage"])
         rows.append(
             {
                 **line,
                 "user": line["user_id"] or "",
                 "chat": line["chat_id"],
                 "seconds": "" if seconds is None else f"{seconds:.1f}",
-                "tokens": "" if tokens is None else tokens,
+                "tokens": tokens or "",
                 "arrived": f"{line['delivered']}/{line['delivered'] + line['undelivered'] + line['given_up']}",
             }
         )

@@ -1,8 +1,8 @@
-"""Tokens: how much text a model is given, counted roughly, because every model counts otherwise."""
+"""Tokens: how much a model is given, counted roughly, because every model counts otherwise; and what it took."""
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Any, Mapping, Sequence
 
 from hermes_green.core.model import Message
 
@@ -28,3 +28,15 @@ def within(history: Sequence[Message], tokens: int) -> Sequence[Message]:
         if history[place].role == "user":
             start = place
     return history[start:]
+
+
+def tokens_of(usage: Mapping[str, Any] | None) -> int:
+    """All tokens of a call, by whichever names the agent reports them."""
+    if not usage:
+        return 0
+    names = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
+    return _count(usage.get("total_tokens")) or sum(_count(usage.get(name)) for name in names)
+
+
+def _count(value: Any) -> int:
+    return max(0, value) if isinstance(value, int) else 0

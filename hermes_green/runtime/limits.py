@@ -13,6 +13,7 @@ from typing import Any, Callable, Literal, Mapping
 
 from hermes_green.core.clock import Clock
 from hermes_green.core.model import Peer
+from hermes_green.core.tokens import tokens_of
 
 MINUTE = 60.0
 # Users and chats that are counted; beyond them whoever was quiet longest is forgotten.
@@ -164,15 +165,3 @@ class Limits:
 
     def _day(self) -> str:
         return datetime.fromtimestamp(self._clock.wall()).date().isoformat()
-
-
-def tokens_of(usage: Mapping[str, Any] | None) -> int:
-    """All tokens of a call, by whichever names the agent reports them."""
-    if not usage:
-        return 0
-    names = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
-    return _count(usage.get("total_tokens")) or sum(_count(usage.get(name)) for name in names)
-
-
-def _count(value: Any) -> int:
-    return max(0, value) if isinstance(value, int) else 0

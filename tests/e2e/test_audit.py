@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hermes_green import record_verbs
 from hermes_green.cli import since
 from tests.support.scene import Scene, hermes
 from tests.support.stage import Stage, until
@@ -60,6 +61,16 @@ def test_nothing_yet_is_nothing_and_a_time_that_is_none_is_wrong_usage(stage: St
     assert "nothing came in" in hermes(stage, "audit").out
     done = hermes(stage, "audit", "--since", "yesterday-ish")
     assert done.code == 2 and "--since" in done.err and "7d or a date" in done.err
+
+
+def test_tokens_are_told_by_whichever_names_the_agent_reports_them() -> None:
+    line = dict.fromkeys(("at", "child", "user_id", "chat_id", "reason", "text", "answer", "seconds"), "")
+    line |= {"kind": "text", "state": "done", "delivered": 1, "undelivered": 0, "given_up": 0, "seconds": None}
+    lines = [{**line, "usage": {"input_tokens": 300, "output_tokens": 21}}, {**line, "usage": None}]
+    totals = record_verbs._totals(lines)
+    assert totals["tokens"] == 321
+    told = record_verbs._audit_lines({"since": "", "audit": lines, "totals": totals})
+    assert "321" in told[1] and "321" not in told[2] and "tokens 321" in told[3]
 
 
 def test_times_are_understood() -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from hermes_green.core.clock import ManualClock
 from hermes_green.core.model import Peer
-from hermes_green.runtime.limits import SUBJECTS, Limit, Limits, Rules, tokens_of
+from hermes_green.core.tokens import tokens_of
+from hermes_green.runtime.limits import SUBJECTS, Limit, Limits, Rules
 
 DAY = 86_400
 
