@@ -4,7 +4,8 @@
 #   --quick  fewer rounds, and 10 s of idling in place of 60
 # Fails only when a measurement cannot be made; what misses its aim is said and is no failure.
 set -uo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
+here=$(readlink -f "${BASH_SOURCE[0]}" 2>/dev/null || echo "${BASH_SOURCE[0]}")
+. "$(dirname "$here")/venv.sh"
 ensure_venv test test || exit
 cd "$root" || exit
 quick=()

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Style, import order, types and the layers of the house; every tool runs, the worst answer counts.
 set -uo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
+here=$(readlink -f "${BASH_SOURCE[0]}" 2>/dev/null || echo "${BASH_SOURCE[0]}")
+. "$(dirname "$here")/venv.sh"
 ensure_venv lint lint || exit
 cd "$root" || exit
 bin="$root/.venv/bin"

@@ -3,6 +3,7 @@
 # The first start builds .venv; later ones go straight to the gateway, which takes the place of
 # this shell so that signals reach it.
 set -euo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
+here=$(readlink -f "${BASH_SOURCE[0]}" 2>/dev/null || echo "${BASH_SOURCE[0]}")
+. "$(dirname "$here")/venv.sh"
 ensure_venv run
 exec "$root/.venv/bin/hermes-green" run --conf "$root/conf" "$@"

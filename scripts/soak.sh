@@ -3,7 +3,8 @@
 #   scripts/soak.sh [MINUTES]      30 without a number
 # Prints how memory, descriptors, threads and greenlets moved, and what was lost, doubled or out of order.
 set -uo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
+here=$(readlink -f "${BASH_SOURCE[0]}" 2>/dev/null || echo "${BASH_SOURCE[0]}")
+. "$(dirname "$here")/venv.sh"
 ensure_venv test test || exit
 cd "$root" || exit
 case "${1:-30}" in

@@ -6,7 +6,8 @@
 #   scripts/test.sh --hermes   with Hermes Agent itself behind the gateway; installs it once, into .cache
 #   scripts/test.sh tests/contract -k qq    just these
 set -uo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
+here=$(readlink -f "${BASH_SOURCE[0]}" 2>/dev/null || echo "${BASH_SOURCE[0]}")
+. "$(dirname "$here")/venv.sh"
 ensure_venv test test || exit
 cd "$root" || exit
 

@@ -4,7 +4,7 @@
 #
 # Nothing is installed again while setup.cfg, setup.py and the place of the checkout are the same.
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." >/dev/null && pwd)
 
 find_python() {
     local candidate

@@ -11,6 +11,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import Checkout
 from tests.support.pulse import Pulse
 from tests.support.stage import ROOT, clean_env, http, until
@@ -69,6 +71,23 @@ def test_the_script_needs_a_python_that_is_new_enough() -> None:
     code = f". {ROOT}/scripts/venv.sh; PATH=/nowhere PYTHON=; find_python; echo $?"
     done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "69\n" and "3.11" in done.stderr
+
+
+@pytest.mark.parametrize("script", ["run_gateway.sh", "test.sh", "lint.sh", "soak.sh", "bench.sh"])
+def test_a_script_works_by_a_link_to_it_as_well(tmp_path: Path, script: str) -> None:
+    (tmp_path / "check out" / "scripts").mkdir(parents=True)
+    shutil.copy(ROOT / "scripts" / script, tmp_path / "check out" / "scripts" / script)
+    (tmp_path / "check out" / "scripts" / "venv.sh").write_text("ensure_venv() { echo here; exit 3; }\n")
+    (tmp_path / "link").symlink_to(Path("check out") / "scripts" / script)
+    done = subprocess.run([tmp_path / "link"], cwd="/", capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (3, "here\n"), done.stderr
+
+
+def test_a_shells_cdpath_does_not_mislead_the_scripts() -> None:
+    code = '. scripts/venv.sh; printf "%s" "$root"'
+    env = {**clean_env(), "CDPATH": ".:/tmp"}
+    done = subprocess.run(["bash", "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    assert done.stdout == str(ROOT), done
 
 
 def test_the_test_script_joins_its_shards_and_keeps_the_worst_exit_code(tmp_path: Path) -> None:
