@@ -11,6 +11,8 @@ from typing import Any, Sequence
 BOT_NAME = "Sim Bot"
 TENANT = "sim_tenant"
 BOT = "ou_sim_bot"
+# open.feishu.cn "Merge and forward messages": what stands in the message that holds them.
+MERGED = "Merged and Forwarded Message"
 
 
 def new_id(prefix: str) -> str:
@@ -67,6 +69,11 @@ def text_with(text: str, mentions: Sequence[dict[str, Any]]) -> str:
     return text
 
 
+def written(message_type: str, content: dict[str, Any]) -> str:
+    """The content as it stands in a message: JSON, and a sentence where messages were forwarded as one."""
+    return MERGED if message_type == "merge_forward" else json.dumps(content, ensure_ascii=False)
+
+
 def content_of(message_type: str, text: str, mentions: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The content of a message of that type, made from ``text``."""
     key = uuid.uuid4().hex
@@ -113,7 +120,7 @@ def message_received(app_id: str, said: Said) -> dict[str, Any]:
         "chat_id": said.chat,
         "chat_type": said.chat_type,
         "message_type": said.message_type,
-        "content": json.dumps(said.content, ensure_ascii=False),
+        "content": written(said.message_type, said.content),
         "user_agent": "Mozilla/5.0 Lark/7.64.6",
     }
     for key in ("root_id", "parent_id", "thread_id"):

@@ -93,7 +93,7 @@ class Users:
             message_id, chat, "group" if group else "p2p", user, message_type, made, marks, root, parent, thread_id
         )
         self._sim.rest.messages[message_id] = Message(
-            message_id, chat, message_type, json.dumps(made), False, root, parent, thread_id, user=user
+            message_id, chat, message_type, events.written(message_type, made), False, root, parent, thread_id, user=user
         )
         for who, words in forwarded:
             id, words = events.new_id("om_"), json.dumps({"text": words})

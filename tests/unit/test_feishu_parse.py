@@ -30,7 +30,7 @@ def message(text=None, *, kind="text", content=None, sender="user", **fields):
         "chat_id": "oc_e95",
         "chat_type": "p2p",
         "message_type": kind,
-        "content": json.dumps({"text": text} if content is None else content),
+        "content": content if isinstance(content, str) else json.dumps({"text": text} if content is None else content),
         "user_agent": "Mozilla/5.0 Lark/7.64.6",
         **fields,
     }
@@ -344,9 +344,9 @@ def told(kind, content, sender="ou_ann", **more):
 
 
 def test_what_was_forwarded_as_one_is_asked_for_by_the_message_that_holds_it():
-    content = {"content": "Merged and Forwarded Message"}
-    for place in ({}, {"thread_id": "omt_1", "parent_id": "om_0"}):
-        got = read(message(kind="merge_forward", content=content, **place))
+    sentence = "Merged and Forwarded Message"  # which may stand there instead of JSON
+    for place in ({}, {"thread_id": "omt_1", "parent_id": "om_0"}, {"content": sentence}):
+        got = read(message(kind="merge_forward", **{"content": {"content": sentence}, **place}))
         assert got.text == "[forwarded messages]"
         assert got.quote == Quote(message_id="om_x100b55", ref={"message_id": "om_x100b55"})
 
@@ -360,5 +360,7 @@ def test_a_message_that_was_asked_for_says_what_it_says_to_people():
     a, b, c = ({"tag": "text", "text": text} for text in "abc")
     card = {"title": "T", "elements": [[a, b], [c]]}
     assert quoted(told("interactive", card), "cli", ME).text == "T\nab\nc"
+    within = {"msg_type": "merge_forward", "body": {"content": "Merged and Forwarded Message"}}
+    assert quoted(within, "cli", ME).text == "[forwarded messages]"
     with pytest.raises(BadFrame):
         quoted({"body": {"content": "no json"}}, "cli", ME)

@@ -72,7 +72,7 @@ def parse(payload: bytes, *, child: str, bot: Bot = Bot()) -> Inbound | None:
     dm = text_at(message, "chat_type") == "p2p"
     thread_id = text_at(message, "thread_id") or None
     mentions = objects_of(message.get("mentions"))
-    text, attachments = _body(kind, _content(message), message_id)
+    text, attachments = _body(kind, _content(message, kind), message_id)
     event_id = text_at(header, "event_id")
     return Inbound(
         keys=(event_id, message_id) if event_id else (message_id,),
@@ -124,8 +124,7 @@ def quoted(item: Mapping[str, Any], app_id: str, bot: Bot) -> Quote:
         BadFrame: it is none that says anything.
     """
     message_id, kind = text_at(item, "message_id"), text_at(item, "msg_type")
-    content = _content(dict_of(item.get("body")))
-    text, attachments = _body(kind, content, message_id)
+    text, attachments = _body(kind, _content(dict_of(item.get("body")), kind), message_id)
     author = text_at(dict_of(item.get("sender")), "id")
     return Quote(
         text=_named(text, objects_of(item.get("mentions")), bot),
@@ -136,9 +135,10 @@ def quoted(item: Mapping[str, Any], app_id: str, bot: Bot) -> Quote:
     )
 
 
-def _content(message: dict[str, Any]) -> dict[str, Any]:
+def _content(message: dict[str, Any], kind: str) -> dict[str, Any]:
+    """What it holds; what was forwarded as one holds a sentence that is always the same, and need not be JSON."""
     raw = message.get("content")
-    return object_in("{}" if raw in (None, "") else raw)
+    return object_in("{}" if raw in (None, "") or kind == "merge_forward" else raw)
 
 
 def _body(kind: str, content: dict[str, Any], message_id: str) -> tuple[str, tuple[Attachment, ...]]:
