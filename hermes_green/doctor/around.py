@@ -114,4 +114,4 @@ def _gateway(subject: Subject) -> Iterator[Finding]:
     for what in (status.get("config") or {}).get("errors") or []:
         yield Finding("gateway", "note", f"of the last reload: {what}")
     if not late:
-        yield Finding("gateway", "ok", f"process {status.get('pid')}, {len(children)} children, all READY")
+        yield Finding("gateway", "ok", f"process {status.get('pid')}: every platform is READY ({len(children)})")

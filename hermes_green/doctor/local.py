@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,11 @@ from hermes_green.ops.places import media_path, misplaced, published_path
 
 MIB = 1024 * 1024
 LITTLE, FEW = 500 * MIB, 50 * MIB  # bytes of room that are worth a word, and that are too few
-_SECRET = ("secret", "token", "api_key", "password")
+# A key for something secret with its value, which is not taken from elsewhere; or an address with a password in it.
+_SECRET = re.compile(
+    r"""(?:secret|token|api_key|password)["']?\s*:\s*["']?(?!\$\{|file:)[^\s"'#,{}\[\]]|://[^\s/@:]*:[^\s/@]+@"""
+)
+_COMMENT = re.compile(r"(?:^|\s)#.*")
 
 
 def checks(subject: Subject) -> list[Check]:
@@ -99,18 +104,14 @@ def _holds_secret(path: Path) -> bool:
         lines = path.read_text("utf-8", "replace").splitlines()
     except OSError:
         return False
-    for line in lines:
-        name, found, value = line.partition("#")[0].partition(":")
-        value = value.strip().strip("\"'")
-        named = any(name.strip().endswith(word) for word in _SECRET)
-        if found and named and value and not value.startswith(("${", "file:", "{", "[")):
-            return True
-    return False
+    return any(_SECRET.search(_COMMENT.sub("", line)) for line in lines)
 
 
 def _others_read(path: Path) -> bool:
-    mode = path.stat().st_mode
-    return bool(mode & (stat.S_IRGRP | stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH))
+    """Whether others may read or write it, and get to where it lies."""
+    file, folder = path.stat().st_mode, path.parent.stat().st_mode
+    group = file & (stat.S_IRGRP | stat.S_IWGRP) and folder & stat.S_IXGRP
+    return bool(group or (file & (stat.S_IROTH | stat.S_IWOTH) and folder & stat.S_IXOTH))
 
 
 def _locks(subject: Subject) -> Iterator[Finding]:

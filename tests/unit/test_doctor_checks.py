@@ -101,9 +101,16 @@ def test_the_libraries_that_are_needed_are_known() -> None:
         ("# app_secret: abcdef\n", False),
         ('token: ""   # none\n', False),
         ("locale: en\n", False),
+        ("accounts:\n  sales: {app_id: cli_a, app_secret: hunter2}\n", True),
+        ('accounts:\n  sales: {app_id: cli_a, app_secret: "file:sales.secret"}\n', False),
+        ("proxy: http://me:hunter2@proxy.example:3128\n", True),
+        ("proxy: http://proxy.example:3128\n", False),
+        ("agent: {type: openai, api_key: sk-hunter2}\n", True),
+        ("sessions: {history_tokens: 4000}\n", False),
     ],
 )
 def test_a_file_holds_a_secret_where_one_is_written_out(tmp_path: Path, text: str, holds: bool) -> None:
+    tmp_path.chmod(0o755)
     path = tmp_path / "feishu.local.yaml"
     path.write_text(text)
     path.chmod(0o644)
@@ -114,12 +121,21 @@ def test_a_file_holds_a_secret_where_one_is_written_out(tmp_path: Path, text: st
 
 
 def test_files_that_others_can_read_are_named_with_their_cure(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
     (tmp_path / "gateway.sqlite3").write_text("")
     (tmp_path / "gateway.sqlite3").chmod(0o644)
     (told,) = local._folder("data_dir", tmp_path)
     assert told.level == "wrong" and told.action == f"chmod 600 {tmp_path / 'gateway.sqlite3'}"
     (tmp_path / "gateway.sqlite3").chmod(0o600)
     assert [each.level for each in local._folder("data_dir", tmp_path)] == ["ok"]
+
+
+@pytest.mark.parametrize("folder, file, read", [(0o700, 0o644, False), (0o750, 0o604, False), (0o750, 0o640, True)])
+def test_what_lies_where_others_cannot_go_is_read_by_nobody(tmp_path: Path, folder: int, file: int, read: bool) -> None:
+    (tmp_path / "supervisord.log").write_text("")
+    (tmp_path / "supervisord.log").chmod(file)
+    tmp_path.chmod(folder)
+    assert [each.level for each in local._folder("data_dir", tmp_path)] == ["wrong" if read else "ok"]
 
 
 def test_a_place_that_is_not_there_yet_is_fine_where_it_can_be_made(tmp_path: Path) -> None:
