@@ -92,6 +92,9 @@ def test_where_words_lead_is_told_with_them() -> None:
     assert (inbound.text, inbound.mentioned) == ("[hi](https://x.test/a(b))", True)
     other = read(update(chat=GROUP, text="hi", entities=[{**link, "offset": 0, "length": 2}, {**link, "url": None}]))
     assert (other.text, other.mentioned) == ("[hi](https://x.test/a(b))", False)
+    beside = {**link, "offset": 11, "url": "https://y.test"}
+    text = read(update(text="😀 see docsmore", entities=[link, beside])).text
+    assert text == "😀 see [docs](https://x.test/a(b))[more](https://y.test)"
 
 
 def test_a_group_s_command_for_another_bot_is_not_for_us_even_where_nobody_need_mention_us() -> None:

@@ -263,7 +263,8 @@ def _heard(message: Mapping[str, Any], text: str, bot: Bot) -> Heard:
 def _without(raw: bytes, cuts: Sequence[tuple[int, int, str]]) -> str:
     """The text with words in place of these, and without the blank that a name leaves behind."""
     kept, position = [], 0
-    for begin, end, said in sorted(cuts):
+    # Of two links side by side one ends before the other begins.
+    for begin, end, said in sorted(cuts, key=lambda cut: (cut[0], cut[2] == "[", cut[1])):
         kept += [raw[position:begin], said.encode("utf-16-le")]
         alone = not said and (begin == 0 or raw[begin - 2 : begin] in (b" \0", b"\n\0"))
         position = max(position, end + 2 if alone and raw[end : end + 2] == b" \0" else end)

@@ -26,7 +26,7 @@ UNIT = Unit.UTF16
 # and an address with them. A tag counts here as what it takes of them, in units of text.
 TAGS, TAG_BYTES = 200, 8_000
 # tdlib/td LinkManager.cpp (check_link_impl): of a link elsewhere, its words alone would be shown.
-_LEADS = re.compile(r"https?://(?:[^/?#]*@)?(?:\[|[^/?#@]*\.[^/?#@]*(?:[/?#]|$))", re.IGNORECASE)
+_LEADS = re.compile(r"https?://(?:[^/?#]*@)?+(?:\[|[^/?#.]*\.)", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>")
 
 
