@@ -93,13 +93,17 @@ def test_a_message_of_media_alone_gets_an_answer(agent: Agent) -> None:
 
 
 def test_a_turn_that_nobody_iterates_costs_nothing(agent: Agent) -> None:
-    agent.run(turn())
+    for _ in range(50):
+        agent.run(turn())
+    assert answer(agent.run(turn("and one that is"))).strip()
 
 
-def test_an_abandoned_turn_can_be_closed(agent: Agent) -> None:
-    deltas = agent.run(turn())
-    next(deltas)
-    deltas.close()  # type: ignore[attr-defined]
+def test_an_abandoned_turn_can_be_closed_and_the_next_is_answered(agent: Agent) -> None:
+    for _ in range(5):
+        deltas = agent.run(turn())
+        next(deltas)
+        deltas.close()  # type: ignore[attr-defined]
+    assert answer(agent.run(turn("and one to the end"))).strip()
 
 
 def test_an_agent_that_nobody_brings_is_refused_by_name() -> None:

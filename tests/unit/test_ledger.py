@@ -77,6 +77,7 @@ def test_a_reserve_never_takes_the_only_dial_of_a_window(book):
 def test_no_budget_means_no_limit(book):
     for _ in range(20):
         book.book("dial", ())
+    assert book.usage("dial", ((99, 60),))[0]["used"] == 20, "and each is counted all the same"
 
 
 def test_a_check_refuses_as_the_next_booking_would_and_books_nothing(book, clock):
