@@ -108,6 +108,8 @@ def test_a_guild_message_comes_as_it_was_typed():
     typed = {**GUILD, "content": "<@!5> if a &lt; b &amp;&amp; c &gt; d: &amp;lt;"}
     assert read("AT_MESSAGE_CREATE", typed).text == "if a < b && c > d: &lt;"
     assert read("C2C_MESSAGE_CREATE", {**C2C, "content": "&lt;"}).text == "&lt;"
+    strange = f"http://a.test/?b=1&copy=2 &#{'9' * 5000};"
+    assert read("AT_MESSAGE_CREATE", {**GUILD, "content": strange}).text == strange
 
 
 def test_a_guild_message_loses_our_mention_and_keeps_others():

@@ -48,6 +48,15 @@ def test_in_guilds_an_entity_is_shown_as_it_is_written():
     peer = Peer("qq", "C", "channel", extra={"kind": "channel"})
     (payload,) = render(Reply("write `&lt; as &amp;lt; but &copy;` so", peer))
     assert payload["content"] == "write &\u200blt; as &\u200bamp;lt; but &copy; so"
+    (payload,) = render(Reply("write `&lt; as &amp;lt; but &copy;` so", GROUP))  # which undo nothing
+    assert payload["content"] == "write &lt; as &amp;lt; but &copy; so"
+
+
+def test_what_calls_nobody_takes_no_more_room_than_it_has():
+    code = "if (a<b && c@d) {}\n" * 200
+    assert len(code) < LIMIT
+    for peer in (GROUP, Peer("qq", "C", "channel", extra={"kind": "channel"})):
+        assert [payload["content"] for payload in render(Reply(code, peer))] == [code.strip()]
 
 
 def test_what_is_made_harmless_keeps_the_limit():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode
-from html import unescape
 from typing import Any, Mapping
 
 from hermes_green.adapters.qq import wire
@@ -66,8 +65,7 @@ def parse(frame: Frame, child: str, bot_id: str = "") -> Inbound | None:
     if not isinstance(d.get("content"), str | None):
         raise BadFrame(f"{frame.t} whose content is no text")
     attachments, content = _attachments(d), _content(d, bot_id)
-    # bot-docs message_format.md: guilds escape what could be a mark.
-    text, quote = (unescape(content) if guild else content) or wordless(attachments), _quote(d, bot_id)
+    text, quote = (_typed(content) if guild else content) or wordless(attachments), _quote(d, bot_id)
     chat_id, extra = need(d, kind.chat) if kind.chat else user_id, {"kind": kind.name}
     if kind is wire.C2C:
         extra["msg_id"] = message_id  # the working sign answers a message, too
@@ -135,6 +133,11 @@ def _content(holder: Mapping[str, Any], bot_id: str) -> str:
     heard = (text_at(each, "asr_refer_text") for each in objects_of(holder.get("attachments")))
     text = _FACE.sub(_face, text_at(holder, "content").strip() or " ".join(heard))
     return reworded(text, _MENTION, lambda mark: names.get(mark[2], mark[1])).strip()
+
+
+def _typed(content: str) -> str:
+    """As somebody typed it; bot-docs message_format.md: guilds escape what could be a mark, and nothing else."""
+    return content.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
 def _face(mark: re.Match[str]) -> str:

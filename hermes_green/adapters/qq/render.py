@@ -26,8 +26,11 @@ FILE_LIMIT = 10 * 1024 * 1024
 # So much of a growing answer is shown: where it is cut at last, it is cut behind that.
 SHOWN = 3000
 # bot-docs trans/text-chain.md and message_format.md: what calls people, or all of them, in a text for a group or a
-# guild, and what guilds undo. Nobody checked who asked the agent to write it.
-_CALL = re.compile(r"<(?=[@#]|emoji:|qqbot-)|@(?=everyone)|&(?=(?:amp|lt|gt);)", re.IGNORECASE)
+# guild, and what guilds alone undo (nonebot/adapter-qq issue 92). Nobody checked who asked the agent to write it.
+_CALL = re.compile(r"<(?=[@#]|emoji:|qqbot-)|@(?=everyone)", re.IGNORECASE)
+_UNDONE = re.compile(r"&(?=(?:amp|lt|gt);)", re.IGNORECASE)
+# What may be the beginning of these; what follows it may stand in another stretch.
+_MAYBE = re.compile(r"<(?=[@#eq]|\Z)|@(?=e|\Z)|&(?=[alg]|\Z)", re.IGNORECASE)
 
 
 def left_out(count: int) -> str:
@@ -46,7 +49,7 @@ def render(reply: Reply) -> tuple[Mapping[str, Any], ...]:
     room = max(1, (C2C_PARTS if kind is C2C else PARTS) - reply.seq_used)
     sent, named = _media(reply, kind, room)
     room = max(1, room - len(sent))
-    texts = _direct(reply.text, named, room) if kind is C2C else _quiet(reply.text, named, room)
+    texts = _direct(reply.text, named, room) if kind is C2C else _quiet(reply.text, named, room, kind)
     # The platform refuses empty messages.
     return tuple([*texts, *media.payloads(sent)] or [{"content": "…"}])
 
@@ -66,10 +69,11 @@ def _texts(text: str, named: Sequence[Attachment], room: int, size: Unit | Size 
     return [{"content": piece} for piece in fit(pieces, room, LIMIT, size, left_out)]
 
 
-def _quiet(text: str, named: Sequence[Attachment], room: int) -> list[dict[str, Any]]:
-    """Texts that call nobody: a blank without width stands in what would."""
-    texts = _texts(text, named, room, lambda piece: len(piece) + sum(map(piece.count, "<@&")))
-    return [{"content": _CALL.sub("\\g<0>\u200b", each["content"])} for each in texts]
+def _quiet(text: str, named: Sequence[Attachment], room: int, kind: Kind) -> list[dict[str, Any]]:
+    """Texts that call nobody: a blank without width stands in what would, and in what would be undone."""
+    texts = _texts(text, named, room, lambda piece: len(piece) + len(_MAYBE.findall(piece)))
+    broken = [_CALL.sub("\\g<0>\u200b", each["content"]) for each in texts]
+    return [{"content": each if kind is GROUP else _UNDONE.sub("\\g<0>\u200b", each)} for each in broken]
 
 
 def _direct(text: str, named: Sequence[Attachment], room: int) -> list[dict[str, Any]]:
