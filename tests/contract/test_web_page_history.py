@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Iterator
 
+import gevent
 import pytest
 
 from hermes_green.core.clock import SystemClock
 from hermes_green.core.ports import Counts
 from hermes_green.ops.metrics import Metrics
+from hermes_green.web import history as history_module
 from hermes_green.web.history import POINTS, History, quantile
+from tests.support.children import eventually
 from tests.support.gateway import Site
 
 INF = float("inf")
@@ -67,6 +71,23 @@ def test_an_hour_is_kept_and_no_more(metrics: Metrics) -> None:
         history.take(0)
     kept = history.since()
     assert (len(kept), kept[0]["n"], kept[-1]["n"]) == (POINTS, 21, POINTS + 20)
+
+
+def test_points_are_taken_by_themselves_with_the_worst_lag_between_them(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_module, "INTERVAL", 0.01)
+    lags = itertools.cycle([1.0, 9.0])
+    history = History(metrics.spreads, lambda: next(lags), Counts, SystemClock())
+    history.start()
+    history.start()
+    eventually(lambda: len(history.since()) >= 3)
+    history.stop()
+    kept = history.since()
+    assert [point["n"] for point in kept] == list(range(1, len(kept) + 1)), "one greenlet takes them"
+    assert {point["lag_ms"] for point in kept} == {9.0}
+    gevent.sleep(0.03)
+    assert history.since() == kept
 
 
 @pytest.mark.parametrize(
