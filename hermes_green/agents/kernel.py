@@ -24,6 +24,18 @@ _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274, "riscv64": 274}  # its number; 
 _ROUNDS = 50  # of looking for processes that were born while we looked
 
 
+def sees() -> bool:
+    """Whether /proc is there and numbers processes as we do: a container without one of its own may have its host's,
+    where our numbers are other processes."""
+    try:
+        return not LINUX or os.readlink("/proc/self") == str(os.getpid())
+    except OSError:
+        return False
+
+
+SEES = sees()
+
+
 def _prctl(option: int, value: int) -> None:
     if LINUX:
         ctypes.CDLL(None, use_errno=True).prctl(option, ctypes.c_ulong(value), 0, 0, 0)
@@ -88,6 +100,8 @@ def threads() -> int:
 def shares_by_session() -> bool:
     """Whether each session gets the same share of the processor (autogroup, sched(7)), so that being nice
     tells only within one's own."""
+    if not SEES:
+        return False
     try:
         with open("/proc/sys/kernel/sched_autogroup_enabled") as file:
             enabled = file.read().strip() == "1"
@@ -154,10 +168,12 @@ def stopped(pid: int) -> bool:
 
 
 def children(pid: int) -> list[int]:
-    """The living and the dead that were not awaited, one level down."""
+    """The living and the dead that were not awaited, one level down; none where that cannot be told."""
     if not LINUX:
         return _below_all()(pid)
     found: list[int] = []
+    if not SEES:
+        return found
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{thread}/children") as file:
@@ -231,6 +247,8 @@ def send(pid: int, sign: int) -> None:
 
 def resident_mb(pid: int) -> float:
     """Resident memory in MB; 0 where it cannot be told."""
+    if not SEES:
+        return 0.0
     if LINUX:
         try:
             with open(f"/proc/{pid}/statm", "rb") as file:

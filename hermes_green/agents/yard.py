@@ -22,12 +22,16 @@ from gevent.lock import BoundedSemaphore
 from gevent.os import make_nonblocking, nb_read
 from gevent.queue import SimpleQueue
 
-from hermes_green.agents import frames
+from hermes_green.agents import frames, kernel
 from hermes_green.core.errors import AgentFailed
 
 WORKER = [sys.executable, "-m", "hermes_green.agents.worker"]
 # Copying a process that user code has been loaded into is safe on Linux only.
 FORKS = sys.platform.startswith("linux")
+_BLIND = (
+    "what agents leave behind is not ended, and their memory is not bounded: /proc is not there, or is another "
+    "container's; mount one of this container's own"
+)
 END = 3.0  # seconds for the warden to end everything and itself
 
 
@@ -166,6 +170,8 @@ class Yard:
                     self._warden = _Warden(self._home, self._hear, self._lost, self._log)
                 except OSError as error:
                     raise AgentFailed(f"no process can be started: {error}") from error
+                if not kernel.SEES:
+                    self._log.warning(_BLIND)
                 for zygote, targets in self._zygotes.items() if self._forks else ():
                     self._warden.tell({"do": "load", "zygote": zygote, "targets": list(targets)})
             return self._warden

@@ -16,7 +16,7 @@ import gevent
 import psutil
 import pytest
 
-from hermes_green.agents import registry
+from hermes_green.agents import kernel, registry
 from hermes_green.agents.yard import Yard
 from hermes_green.core.errors import AgentFailed, AgentTimeout
 from hermes_green.core.model import Attachment, Message
@@ -408,6 +408,29 @@ def test_a_module_beside_conf_is_found_though_python_shall_not_look_in_the_worki
 ) -> None:
     monkeypatch.setenv("PYTHONSAFEPATH", "1")
     assert said(make("whole").run(turn("x"))) == "echo: x"
+
+
+def test_where_proc_is_anothers_nobody_is_taken_for_ours_by_his_number_and_it_is_said(
+    make: Make, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container without a /proc of its own has none, or its host's, where our numbers are other processes."""
+    monkeypatch.setattr(kernel, "SEES", False)
+    assert not kernel.children(1) and not kernel.resident_mb(os.getpid()) and not kernel.shares_by_session()
+    assert said(make("whole").run(turn("x"))) == "echo: x"
+    assert log.has("what agents leave behind is not ended")
+
+
+@pytest.mark.parametrize("link, sees", [(str(os.getpid()), True), ("4711000", False), (None, False)])
+def test_a_proc_is_ours_if_it_knows_us_by_our_number(
+    monkeypatch: pytest.MonkeyPatch, link: str | None, sees: bool
+) -> None:
+    def readlink(path: str) -> str:
+        if link is None:
+            raise FileNotFoundError(path)
+        return link
+
+    monkeypatch.setattr("os.readlink", readlink)
+    assert kernel.sees() is sees
 
 
 GATEWAY = '''
