@@ -88,16 +88,20 @@ class Watch:
     def _run(self) -> None:
         me = gevent.getcurrent()
         looked: Look | None = None
+        said = ""
         while self._greenlet is me:
             try:
                 now = self._offhub.call(_look, self._paths)
+                said = ""
                 if now != looked:
                     looked = now
                     if self._settled() != self.seen:
                         self._changed()
             except (HermesError, OSError) as error:
                 looked = None
-                self._log.warning("the configuration cannot be watched now: {}", error)
+                if said != str(error):  # it may last for hours
+                    said = str(error)
+                    self._log.warning("the configuration cannot be watched now: {}", said)
             except Exception:  # border: whatever a reload does, the next saved file is seen
                 self._log.exception("a saved configuration could not be applied: this is a bug")
             gevent.sleep(EVERY)

@@ -108,6 +108,25 @@ def test_a_directory_that_is_gone_for_a_while_is_seen_when_it_is_back(seen: Seen
     until(lambda: len(seen.calls) == 2)
 
 
+def test_what_keeps_it_from_looking_is_said_once_until_it_can_look_again(seen: Seen) -> None:
+    said: list[str] = []
+    looks: list[bool] = []
+    paths, sink = seen.watch._paths, logger.add(lambda line: said.append(str(line)), level="WARNING")
+
+    def away() -> Iterator[Path]:
+        looks.append(True)
+        raise OSError(24, "Too many open files")
+
+    for times in (1, 2):
+        seen.watch._paths = away
+        until(lambda: len(looks) > 5 * times)
+        assert len([line for line in said if "Too many" in line]) == times
+        seen.watch._paths = paths
+        seen.file.write_text(f"locale: zh # {times}\n")
+        until(lambda: len(seen.calls) == times)
+    logger.remove(sink)
+
+
 def test_a_pipe_among_the_files_holds_up_nobody(seen: Seen) -> None:
     """To open one waits for who writes into it, on threads that dials and ledgers need."""
     os.mkfifo(seen.home / "foreign.yaml")
