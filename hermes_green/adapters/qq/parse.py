@@ -65,7 +65,9 @@ def parse(frame: Frame, child: str, bot_id: str = "") -> Inbound | None:
     if not isinstance(d.get("content"), str | None):
         raise BadFrame(f"{frame.t} whose content is no text")
     attachments, content = _attachments(d), _content(d, bot_id)
-    text, quote = (_typed(content) if guild else content) or wordless(attachments), _quote(d, bot_id)
+    # bot-docs message_format.md: guilds escape what could be a mark, and nothing else.
+    typed = content.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") if guild else content
+    text, quote = typed or wordless(attachments), _quote(d, bot_id)
     chat_id, extra = need(d, kind.chat) if kind.chat else user_id, {"kind": kind.name}
     if kind is wire.C2C:
         extra["msg_id"] = message_id  # the working sign answers a message, too
@@ -117,8 +119,7 @@ def _quote(d: Mapping[str, Any], bot_id: str) -> Quote | None:
     elements = objects_of(d.get("msg_elements"))
     if d.get("message_type") != QUOTING or not elements:
         return None
-    quoted = elements[0]
-    media = _attachments(quoted)
+    quoted, media = elements[0], _attachments(elements[0])
     text = _content(quoted, bot_id) or wordless(media)
     return Quote(text, text_at(dict_of(quoted.get("author")), "username"), attachments=media) if text else None
 
@@ -133,11 +134,6 @@ def _content(holder: Mapping[str, Any], bot_id: str) -> str:
     heard = (text_at(each, "asr_refer_text") for each in objects_of(holder.get("attachments")))
     text = _FACE.sub(_face, text_at(holder, "content").strip() or " ".join(heard))
     return reworded(text, _MENTION, lambda mark: names.get(mark[2], mark[1])).strip()
-
-
-def _typed(content: str) -> str:
-    """As somebody typed it; bot-docs message_format.md: guilds escape what could be a mark, and nothing else."""
-    return content.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
 def _face(mark: re.Match[str]) -> str:

@@ -28,7 +28,7 @@ SHOWN = 3000
 # bot-docs trans/text-chain.md and message_format.md: what calls people, or all of them, in a text for a group or a
 # guild, and what guilds alone undo (nonebot/adapter-qq issue 92). Nobody checked who asked the agent to write it.
 _CALL = re.compile(r"<(?=[@#]|emoji:|qqbot-)|@(?=everyone)", re.IGNORECASE)
-_UNDONE = re.compile(r"&(?=(?:amp|lt|gt);)", re.IGNORECASE)
+_IN_GUILDS = re.compile(rf"{_CALL.pattern}|&(?=(?:amp|lt|gt);)", re.IGNORECASE)
 # What may be the beginning of these; what follows it may stand in another stretch.
 _MAYBE = re.compile(r"<(?=[@#eq]|\Z)|@(?=e|\Z)|&(?=[alg]|\Z)", re.IGNORECASE)
 
@@ -65,15 +65,13 @@ def _media(reply: Reply, kind: Kind, room: int) -> tuple[list[Attachment], list[
 
 
 def _texts(text: str, named: Sequence[Attachment], room: int, size: Unit | Size = UNIT) -> list[dict[str, Any]]:
-    pieces = (*plain.pieces(text), *media.lines(named))
-    return [{"content": piece} for piece in fit(pieces, room, LIMIT, size, left_out)]
+    return [{"content": each} for each in fit((*plain.pieces(text), *media.lines(named)), room, LIMIT, size, left_out)]
 
 
 def _quiet(text: str, named: Sequence[Attachment], room: int, kind: Kind) -> list[dict[str, Any]]:
     """Texts that call nobody: a blank without width stands in what would, and in what would be undone."""
     texts = _texts(text, named, room, lambda piece: len(piece) + len(_MAYBE.findall(piece)))
-    broken = [_CALL.sub("\\g<0>\u200b", each["content"]) for each in texts]
-    return [{"content": each if kind is GROUP else _UNDONE.sub("\\g<0>\u200b", each)} for each in broken]
+    return [{"content": (_CALL if kind is GROUP else _IN_GUILDS).sub("\\g<0>\u200b", each["content"])} for each in texts]
 
 
 def _direct(text: str, named: Sequence[Attachment], room: int) -> list[dict[str, Any]]:
