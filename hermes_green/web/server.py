@@ -151,8 +151,10 @@ class Server:
         try:
             self._server.init_socket()
         except (OSError, OverflowError) as error:
+            # gevent puts the address behind the system's words, where it stands already.
+            why = str(getattr(error, "strerror", None) or error).partition(": (")[0]
             raise ConfError(
-                f"http cannot listen on {self.host}:{self._asked}: {error}",
+                f"http cannot listen on {self.host}:{self._asked}: {why}",
                 code="http_address",
                 action="set http.port of gateway.yaml to a free port (0 picks one), or http.host to an own address",
             ) from error
