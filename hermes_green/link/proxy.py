@@ -57,12 +57,14 @@ def environment_proxies(url: str) -> dict[str, str]:
 
 
 def near(url: str) -> bool:
-    """Whether who answers there lives on this machine."""
-    host = urlsplit(url).hostname or ""
+    """Whether who answers there lives on this machine: also under 0.0.0.0, which is what many servers say of
+    themselves, and under the names that RFC 6761 gives to it."""
+    host = (urlsplit(url).hostname or "").removesuffix(".")
     try:
-        return host == "localhost" or ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
-        return False
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
 
 
 def parse_proxy(url: str) -> Proxy:

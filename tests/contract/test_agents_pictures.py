@@ -120,7 +120,8 @@ def test_an_agent_on_this_machine_is_told_where_a_file_lies_and_no_other_is(llm:
     agent = openai(llm)
     assert f"[file: report.pdf] {report.path}" in answer(agent.run(turn("read", attachments=(report,))))
     agent.close()
-    assert all(map(near, ("http://127.0.0.1:8642/v1", "http://localhost/v1", "http://[::1]:1/v1")))
+    here = ("http://127.0.0.1:8642/v1", "http://localhost/v1", "http://[::1]:1/v1", "http://0.0.0.0:8000/v1")
+    assert all(map(near, (*here, "http://[::]:1/", "http://LOCALHOST.:8000/v1", "http://ollama.localhost/v1")))
     assert not any(map(near, ("https://api.example.com/v1", "http://10.0.0.7/v1", "http://localhost.evil/")))
 
 
