@@ -73,6 +73,8 @@ STORE_BUSY = 2.0
 STORE_PATIENCE = 0.7
 # From the end of drain_seconds to the exit; service managers are told 5 s.
 CLOSE_WITHIN = 4.5
+# So long hooks may take over the end of the process, where draining has left it.
+PARTING = 5.0
 PROBE_TIMEOUT = 90.0
 
 
@@ -294,6 +296,7 @@ class Application:
         self._live.end()
         self._live.hooks.fire("gateway:shutdown", {"version": __version__})
         self._house.drain(seconds, end)
+        self._live.hooks.part(end.left(PARTING, leaving=2.5))
         side_by_side(
             end.left(1.5, leaving=0.8),
             server=lambda: self._server.stop(0.5),

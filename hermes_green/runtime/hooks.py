@@ -82,6 +82,8 @@ class Hooks:
         self._pool = Pool(PARALLEL)
         # What waits, by hook and chat; a key is there while a greenlet tells of it.
         self._waiting: dict[tuple[str, ...], deque[Call]] = {}
+        # Those of them that tell of the process itself, and of no chat or child.
+        self._of_us: list[gevent.Greenlet] = []
         self._hooks: list[tuple[Hook, Tally]] = []
         self.replace(hooks)
 
@@ -101,7 +103,9 @@ class Hooks:
             waiting = self._waiting.get((hook.title, *about))
             if waiting is None and not self._pool.full():
                 self._waiting[(hook.title, *about)] = deque((call,))
-                self._pool.spawn(self._tell, (hook.title, *about)).name = f"hook-{hook.title}"
+                greenlet = self._pool.spawn(self._tell, (hook.title, *about))
+                greenlet.name = f"hook-{hook.title}"
+                self._of_us = [each for each in self._of_us if not each.dead] + [greenlet] * (not any(about))
             elif waiting is not None and len(waiting) < WAITING:
                 waiting.append(call)
             else:
@@ -130,6 +134,10 @@ class Hooks:
             {"event": hook.event, "hook": hook.title, "calls": tally.calls, "failed": tally.failed, "late": tally.late}
             for hook, tally in self._hooks
         ]
+
+    def part(self, timeout: float) -> None:
+        """Wait until hooks have been told of the process's own end, at most ``timeout`` seconds."""
+        gevent.joinall(self._of_us, timeout=timeout)
 
     def close(self, timeout: float = 2.0) -> None:
         """Let running hooks end within ``timeout``, then kill them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,17 @@ def test_a_hook_that_is_dropped_in_or_taken_away_counts_from_the_next_reload(sta
     (path.parent / "HOOK.yaml").unlink()
     assert scene.gateway.post("/api/reload")[1]["changed"] == ["hooks"]
     assert scene.gateway.status()["hooks"] == []
+
+
+def test_a_hook_that_is_told_of_the_end_has_seconds_for_it_and_one_that_hangs_does_not_keep_it_up(stage: Stage) -> None:
+    note, done = stage.home / "note", stage.home / "done"
+    last = {"event": "gateway:shutdown", "run": ["sh", "-c", f"touch {note}; sleep 2; touch {done}"], "timeout": 30}
+    hangs = {"event": "agent:end", "run": ["sleep", "600"], "timeout": 600}
+    scene = Scene(stage, platforms=("feishu",), gateway={"hooks": [last, hangs], "supervisor": {"drain_seconds": 60}})
+    scene.say("feishu", "e", "hello")
+    scene.expect("feishu", "e", ["hello"])
+    until(lambda: any(each["calls"] for each in scene.gateway.status()["hooks"]), what="a hook that hangs")
+    begun = time.monotonic()
+    assert scene.gateway.kill(signal.SIGTERM) == 0
+    assert done.exists(), "it was not cut off"
+    assert time.monotonic() - begun < 59, "nor were all the drain's seconds spent"
