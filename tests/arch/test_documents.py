@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from hermes_green import __version__, blueprint, cli
 from hermes_green.adapters import registry
 from hermes_green.agents import calling
 from hermes_green.core.machine import State
-from hermes_green.core.model import Peer
+from hermes_green.core.model import Attachment, Delta, Message, Peer, Turn
 from hermes_green.ops.metrics import Metrics
 from hermes_green.runtime.commands import KNOWN
 from hermes_green.runtime.facts import facts_of
@@ -153,6 +154,24 @@ def test_the_example_of_a_hook_is_one_and_is_called(name: str, tmp_path: Path) -
     assert (tmp_path / "hooks/night-watch/asked.txt").read_text().splitlines() == [
         f"{hook.event} u {hook.event}" for hook in config.hooks
     ]
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_example_of_an_agent_answers_and_a_turn_has_what_is_said_of_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (text,) = (text for kind, text in blocks(name) if text.startswith("# my_agent.py\n"))
+    (tmp_path / "my_agent.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_agent", raising=False)
+    who = {"child": "web", "platform": "web", "account": "", "chat_id": "c", "chat_type": "dm", "thread_id": None}
+    turn = Turn(id="t", attempt=1, session_id="s", user_id="u", user_name="Ann", text="hi", **who)
+    answer = "".join(delta.text for delta in calling.deltas(calling.resolve("my_agent:answer")(turn)))
+    assert answer == "Hello Ann. You said: hi"
+    section = prose(name)[prose(name).index("`history`") : prose(name).index("{type: command")]
+    named = set(re.findall(r"`([a-z_]+)`", section))
+    had = {each.name for kind in (Turn, Message, Attachment, Delta) for each in fields(kind)}
+    assert {"history", "chat_id", "path", "role", "usage"} <= named <= had
 
 
 def keys_of(declaration: Any, path: str = "") -> Iterator[str]:
