@@ -281,6 +281,9 @@ class Ledger:
         directory = os.open(self.path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # some file systems sync no directories
+                raise
         finally:
             os.close(directory)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from pathlib import Path
@@ -107,7 +108,7 @@ def make_directory(path: Path) -> None:
 def private(path: Path) -> None:
     """Nobody else reads what people wrote to the bot: mode 0600 for the file and what lies beside it."""
     for name in (path, log_of(path), path.with_name(path.name + "-shm")):
-        if name.exists():
+        if name.exists() and name.stat().st_mode & 0o077:
             os.chmod(name, 0o600)
 
 
@@ -121,5 +122,8 @@ def sync_directory(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some file systems sync no directories
+            raise
     finally:
         os.close(descriptor)

@@ -75,6 +75,9 @@ def _prepared(path: Path, busy_timeout: float) -> Exception | None:
     except PermissionError as error:
         return StoreBroken(f"{path}: {error}", action=f"Give this user read and write permission on {path}.")
     except Exception as error:  # border: it belongs to the greenlet that opens the store
+        if getattr(error, "sqlite_errorname", "") == "SQLITE_IOERR_SHMMAP":
+            text = f"{path}: this file system shares no memory among programs, which a database needs"
+            return StoreBroken(text, action="Put data_dir on a local file system.")
         known = translate(error, path)
         if known is None and isinstance(error, sqlite3.Error):
             known = broken(path, str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sqlite3
@@ -103,6 +104,38 @@ def test_files_are_for_us_alone(path):
         assert mode(path) == 0o600
     finally:
         os.umask(old)
+
+
+def test_a_file_system_that_changes_no_modes_and_syncs_no_directory_holds_a_store(path, monkeypatch):
+    """Such as a stick or a share that is mounted for its user alone."""
+    ours = os.fsync
+
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    def sync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        ours(descriptor)
+
+    monkeypatch.setattr("os.chmod", refuse)
+    monkeypatch.setattr("os.fsync", sync)
+    for _ in range(2):
+        SqliteStore(path).close()
+
+
+def test_a_file_system_that_shares_no_memory_is_named_as_the_trouble(path, monkeypatch):
+    """Shared folders of virtual machines, for one: to wait, or to free space, would be no help."""
+
+    def connect(*_, **__):
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode, error.sqlite_errorname = 5386, "SQLITE_IOERR_SHMMAP"
+        raise error
+
+    monkeypatch.setattr("hermes_green.store.schema.connect", connect)
+    with pytest.raises(StoreBroken) as broken:
+        SqliteStore(path)
+    assert "local file system" in broken.value.action
 
 
 def test_what_was_committed_is_there_after_reopening(path):

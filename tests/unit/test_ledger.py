@@ -1,6 +1,9 @@
 """The dial ledger: budgets that hold through crashes and clock changes."""
 
+import errno
 import json
+import os
+import stat
 
 import pytest
 
@@ -53,6 +56,19 @@ def test_a_refused_dial_is_not_booked(book, clock):
         {"window": 120, "used": 4, "limit": 4},
         {"window": 900, "used": 4, "limit": 8},
     ]
+
+
+def test_dials_are_booked_where_a_file_system_syncs_no_directory(book, monkeypatch):
+    ours = os.fsync
+
+    def sync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        ours(descriptor)
+
+    monkeypatch.setattr("os.fsync", sync)
+    book.book("dial", BUDGET)
+    assert book.usage("dial", BUDGET)[0]["used"] == 1
 
 
 def test_kinds_have_budgets_of_their_own(book, clock):
