@@ -92,8 +92,9 @@ class Users:
         said = events.Said(
             message_id, chat, "group" if group else "p2p", user, message_type, made, marks, root, parent, thread_id
         )
+        words = events.written(message_type, made)
         self._sim.rest.messages[message_id] = Message(
-            message_id, chat, message_type, events.written(message_type, made), False, root, parent, thread_id, user=user
+            message_id, chat, message_type, words, False, root, parent, thread_id, user=user
         )
         for who, words in forwarded:
             id, words = events.new_id("om_"), json.dumps({"text": words})

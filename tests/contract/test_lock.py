@@ -1,5 +1,6 @@
 """Locks of the kernel: one owner, named to whoever comes second, gone with its process."""
 
+import fcntl
 import json
 import os
 import signal
@@ -61,6 +62,18 @@ def test_a_killed_owner_leaves_no_lock_behind(tmp_path, holder):
     first.wait()
     assert owner(tmp_path / "x.lock") is None
     FileLock(tmp_path / "x.lock").acquire()
+
+
+def test_a_name_that_the_dead_have_left_is_not_taken_for_the_new_holders(tmp_path, holder):
+    path = tmp_path / "x.lock"
+    first = holder(path)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert owner(path) == Owner(0), "somebody, who has not written who he is"
+        path.write_text("{")
+        assert owner(path) == Owner(0)
 
 
 def test_what_cannot_be_there_is_held_by_nobody(tmp_path):

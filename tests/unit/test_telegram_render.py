@@ -121,7 +121,9 @@ def test_plain_of_shows_what_html_shows() -> None:
     assert plain_of('<a href="x&quot;">a &lt;b&gt;</a> &amp;amp;') == "a <b> &amp;"
 
 
-@pytest.mark.parametrize("name", ["a." * 60_000 + "@pi", "@." * 60_000 + "@pi", "@" * 120_000, "." * 60_000 + "@" * 60_000])
+@pytest.mark.parametrize(
+    "name", ["a." * 60_000 + "@pi", "@." * 60_000 + "@pi", "@" * 120_000, "." * 60_000 + "@" * 60_000]
+)
 def test_an_address_of_the_wildest_kind_is_judged_in_little_time(name: str) -> None:
     started = time.process_time()
     said = "".join(payload["text"] for payload in render(Reply(f"[a](http://{name})", PEER)))

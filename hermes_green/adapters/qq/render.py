@@ -71,7 +71,7 @@ def _texts(text: str, named: Sequence[Attachment], room: int, size: Unit | Size 
 def _quiet(text: str, named: Sequence[Attachment], room: int, kind: Kind) -> list[dict[str, Any]]:
     """Texts that call nobody: a blank without width stands in what would, and in what would be undone."""
     texts = _texts(text, named, room, lambda piece: len(piece) + len(_MAYBE.findall(piece)))
-    return [{"content": (_CALL if kind is GROUP else _IN_GUILDS).sub("\\g<0>\u200b", each["content"])} for each in texts]
+    return [{"content": (_CALL if kind is GROUP else _IN_GUILDS).sub("\\g<0>\u200b", one["content"])} for one in texts]
 
 
 def _direct(text: str, named: Sequence[Attachment], room: int) -> list[dict[str, Any]]:
