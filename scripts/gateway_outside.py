@@ -62,7 +62,7 @@ class Home:
         looked up first."""
         for name in ("gateway.local.yaml", "gateway.yaml"):
             try:
-                text = (self.conf / name).read_text("utf-8")
+                text = (self.conf / name).read_text("utf-8", "replace")
             except OSError:
                 continue
             value = r"""("[^"\n]*"|'[^'\n]*'|(?:\$\{[^}\n]*\}|[^\s,}#])+)"""
@@ -74,7 +74,8 @@ class Home:
     def _resolved(self, value: str, env: dict[str, str]) -> str:
         if value.startswith("file:"):
             return (self.conf / value[5:]).read_text("utf-8").strip()
-        return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", lambda match: env.get(match[1]) or match[2] or "", value)
+        told = {name: text.rstrip("\r\n") for name, text in env.items()}  # as the gateway takes it
+        return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", lambda match: told.get(match[1]) or match[2] or "", value)
 
     def _token(self, pid: int) -> str:
         """As the gateway was given it; empty where we cannot know."""
@@ -175,7 +176,7 @@ def free(path: Path) -> bool:
 def environ_of(pid: int) -> dict[str, str]:
     """The environment that a process was started with; empty where the system does not tell."""
     try:
-        raw = Path(f"/proc/{pid}/environ").read_bytes().decode("utf-8", "replace")
+        raw = os.fsdecode(Path(f"/proc/{pid}/environ").read_bytes())
     except OSError:
         return {}
     return dict(pair.split("=", 1) for pair in raw.split("\0") if "=" in pair)
@@ -349,7 +350,7 @@ def way_of(home: Home, pid: int, via: str, name: str) -> Supervisord | Command:
 def own_way(home: Home, pid: int, env: dict[str, str]) -> Command:
     """The command, directory and environment that it runs with now, else the shipped script."""
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
+        words = os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).rstrip("\0").split("\0")
         argv, cwd = [word for word in words if word != "--replace"], os.readlink(f"/proc/{pid}/cwd")
     except OSError:
         argv, cwd = [str(ROOT / "scripts" / "run_gateway.sh"), "--conf", str(home.conf.absolute())], str(ROOT)

@@ -51,6 +51,8 @@ class Log:
 
     def __init__(self, path: Path, out: Any) -> None:
         self._path, self._out = path, out
+        if hasattr(out, "reconfigure"):
+            out.reconfigure(errors="backslashreplace")  # a path may be no text, and a terminal may not show it
 
     def __call__(self, decision: str, text: str, **more: Any) -> None:
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -61,7 +63,7 @@ class Log:
         except OSError:
             return  # without a directory there is no gateway to log about
         try:
-            os.write(fd, line.encode())
+            os.write(fd, line.encode("utf-8", "backslashreplace"))
         finally:
             os.close(fd)
 

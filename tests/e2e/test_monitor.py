@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import importlib
+import io
 import json
 import os
 import re
@@ -64,6 +65,14 @@ def test_once_tells_a_fine_gateway_from_a_stopped_one_and_from_none(stage: Stage
     lines = decisions(stage)
     assert [line["decision"] for line in lines][:2] == ["fine", "stale"], "69 had no directory to log into"
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", line["time"]) for line in lines)
+
+
+def test_a_file_that_is_no_utf_8_does_not_blind_the_monitor(stage: Stage) -> None:
+    """The gateway goes on with what it has read before, and has to be watched."""
+    stage.gateway()
+    (stage.conf / "gateway.local.yaml").write_bytes("# 网关\nlocale: zh\n".encode("gbk"))
+    fine = Said(stage, "--once")
+    assert fine.code == 0 and fine.out.startswith("fine"), fine.out
 
 
 def test_a_hung_gateway_is_killed_within_the_deadline_and_every_lock_is_free(stage: Stage) -> None:
@@ -207,6 +216,26 @@ def test_a_gateway_that_nobody_looks_after_is_started_again_by_its_own_command(s
     finally:
         os.kill(second, signal.SIGTERM)
         until(lambda: Said(stage, "--once").code == 69, what="its end")
+
+
+def test_a_command_that_is_no_text_is_started_again_byte_for_byte(
+    monkeypatch: pytest.MonkeyPatch, stage: Stage, tmp_path: Path
+) -> None:
+    """Such as one with a directory that was named in another encoding, and a variable that says it, too."""
+    monkeypatch.syspath_prepend(os.path.dirname(MONITOR))
+    outside = importlib.import_module("gateway_outside")
+    program = [sys.executable, "-c", "import time; time.sleep(600)", b"caf\xe9"]
+    process = subprocess.Popen(program, env={**os.environb, b"ODD": b"caf\xe9"})
+    try:
+        until(lambda: "ODD" in outside.environ_of(process.pid))
+        way = outside.own_way(outside.Home(stage.conf, ""), process.pid, outside.environ_of(process.pid))
+        assert (os.fsencode(way._argv[-1]), os.fsencode(way._env["ODD"])) == (b"caf\xe9", b"caf\xe9")
+    finally:
+        process.kill()
+        process.wait()
+    log = importlib.import_module("monitor_gateway").Log(tmp_path / "log", io.TextIOWrapper(io.BytesIO(), "utf-8"))
+    log("refused", os.fsdecode(b"caf\xe9"))
+    assert "caf\\udce9" in (tmp_path / "log").read_text("utf-8")
 
 
 def test_who_looks_after_a_process_is_found_out(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
