@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from functools import cache
 from itertools import chain
@@ -73,7 +74,10 @@ def _prepared(path: Path, busy_timeout: float) -> Exception | None:
         schema.prepare(path, busy_timeout=busy_timeout)
         return None
     except PermissionError as error:
-        return StoreBroken(f"{path}: {error}", action=f"Give this user read and write permission on {path}.")
+        action = f"Give this user read and write permission on {path}."
+        if error.errno == errno.EPERM:  # what only its owner may do: to let nobody else read it
+            action = f"Let {path} and what lies beside it belong to this user alone."
+        return StoreBroken(f"{path}: {error}", action=action)
     except Exception as error:  # border: it belongs to the greenlet that opens the store
         if getattr(error, "sqlite_errorname", "") == "SQLITE_IOERR_SHMMAP":
             text = f"{path}: this file system shares no memory among programs, which a database needs"

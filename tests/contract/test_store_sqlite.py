@@ -122,6 +122,12 @@ def test_a_file_system_that_changes_no_modes_and_syncs_no_directory_holds_a_stor
     monkeypatch.setattr("os.fsync", sync)
     for _ in range(2):
         SqliteStore(path).close()
+    monkeypatch.undo()
+    os.chmod(path, 0o660)
+    monkeypatch.setattr("os.chmod", refuse)
+    with pytest.raises(StoreBroken) as broken:  # it could be read and written, and by others, too
+        SqliteStore(path)
+    assert "belong to this user alone" in broken.value.action
 
 
 def test_a_file_system_that_shares_no_memory_is_named_as_the_trouble(path, monkeypatch):
