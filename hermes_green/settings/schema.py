@@ -41,6 +41,22 @@ def _bad_host(value: str) -> str:
         return "" if fits else f'"{value}" is no address or name; it stands alone, without http:// and brackets'
 
 
+def _unsendable(text: str) -> str:
+    """Why a header cannot carry it, which may be secret."""
+    fits = not re.search(r"[\r\n]", text) and all(ord(character) < 256 for character in text)
+    return "" if fits else "it holds a line break or a character that an HTTP header cannot carry"
+
+
+def _bad_secret(value: Secret) -> str:
+    return _unsendable(value.reveal())
+
+
+def _bad_token(value: Secret) -> str:
+    text = value.reveal()
+    # What a header's value begins and ends with is not part of it.
+    return "it begins or ends with a blank" if text != text.strip() else _unsendable(text)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Http:
     """The gateway's own web server."""
@@ -51,7 +67,9 @@ class Http:
         check=_bad_host,
     )
     port: int = key(8787, help="port to listen on; 0 picks a free one", minimum=0, maximum=65535)
-    token: Secret = key(Secret(""), help="bearer token that requests must carry; needed when host is not loopback")
+    token: Secret = key(
+        Secret(""), help="bearer token that requests must carry; needed when host is not loopback", check=_bad_token
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,16 +89,6 @@ class EchoAgent:
 
     type: Literal["echo"] = key("echo", help="which agent answers")
     pace: float = key(0, help="seconds between two words; 0 answers at once", minimum=0)
-
-
-def _unsendable(text: str) -> str:
-    """Why a header cannot carry it, which may be secret."""
-    fits = not re.search(r"[\r\n]", text) and all(ord(character) < 256 for character in text)
-    return "" if fits else "it holds a line break or a character that an HTTP header cannot carry"
-
-
-def _bad_secret(value: Secret) -> str:
-    return _unsendable(value.reveal())
 
 
 def _bad_headers(value: dict[str, str]) -> str:

@@ -82,6 +82,8 @@ BROKEN: dict[str, tuple[str, str | bytes, int, int, str, str]] = {
     "host with a scheme": ("gateway.yaml", "http: {host: 'http://h'}\n", 1, 14, "http.host", "without http://"),
     "host in brackets": ("gateway.yaml", "http:\n  host: '[::1]'\n", 2, 9, "http.host", "brackets"),
     "host with a port": ("gateway.yaml", "http:\n  host: 'h:80'\n", 2, 9, "http.host", "no address or name"),
+    "token that no header carries": ("gateway.yaml", "http: {token: 密码}\n", 1, 15, "http.token", "cannot carry"),
+    "token with a blank": ("gateway.yaml", "http:\n  token: 'a '\n", 2, 10, "http.token", "blank"),
     "no host": ("gateway.yaml", "http:\n  host: ''\n", 2, 9, "http.host", "no address or name"),
     "key that no header carries": (
         "gateway.yaml",
