@@ -51,6 +51,7 @@ class HookCalls:
         target = hook.run
         if hook.isolation == "process":
             return lambda event, context: self._outside(target, event, context, limit)
+        self._yard.inside()
         if hook.isolation == "thread":
             return lambda event, context: self._thread(target, event, context, limit)
         return lambda event, context: calling.given(calling.resolve(target)(event, context))

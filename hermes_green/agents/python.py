@@ -140,4 +140,5 @@ def create(options: PythonOptions, log: Any, yard: Yard) -> InProcess | InThread
     """As ``isolation`` says."""
     if options.isolation == "process":
         return InProcess(options, log, yard)
+    yard.inside()
     return InThread(options, log) if options.isolation == "thread" else InGreenlet(options, log)

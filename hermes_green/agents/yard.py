@@ -65,6 +65,12 @@ class Yard:
 
     # --- zygotes ---
 
+    def inside(self) -> None:
+        """Some code of the user's runs in this process: here, too, his modules beside conf/ are found, behind all
+        others, which they must not hide."""
+        if str(self._home) not in sys.path:
+            sys.path.append(str(self._home))
+
     def load(self, zygote: str, targets: Sequence[str]) -> None:
         """Begin to load the modules of ``targets``, once for all workers of this name."""
         self._zygotes[zygote] = tuple(targets)

@@ -144,6 +144,22 @@ def test_a_string_pieces_media_or_nothing_are_an_answer(
 
 
 @everywhere
+def test_a_module_beside_conf_is_found_wherever_it_runs(
+    yard: Yard, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, isolation: str
+) -> None:
+    """The shipped script starts a program of .venv/bin, where Python looks first, and not beside conf/."""
+    (tmp_path / f"beside_{isolation}.py").write_text(MINE)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    where: Any = {"target": f"beside_{isolation}:whole", "isolation": isolation}
+    agent = registry.create(PythonAgent(type="python", **where), log, yard)
+    try:
+        assert said(agent.run(turn("x"))) == "echo: x"
+    finally:
+        agent.close()
+        sys.modules.pop(f"beside_{isolation}", None)
+
+
+@everywhere
 def test_the_turn_is_the_turn(make: Make, isolation: str) -> None:
     asked = turn(
         "x",
