@@ -33,7 +33,7 @@ ensure_venv() {
         "$python" -m venv --clear "$root/.venv" || return
     fi
     echo "hermes-green: installing what is needed (once; a minute or two)" >&2
-    if ! "$root/.venv/bin/python" -m pip install --no-input --disable-pip-version-check \
+    if ! PIP_USER=0 "$root/.venv/bin/python" -m pip install --no-input --disable-pip-version-check \
         --editable "$root${extras:+[$extras]}" >"$root/.venv/install.log" 2>&1 </dev/null; then
         cat "$root/.venv/install.log" >&2
         echo "hermes-green: the installation failed; what pip said stands above" >&2

@@ -83,6 +83,22 @@ def test_a_script_works_by_a_link_to_it_as_well(tmp_path: Path, script: str) -> 
     assert (done.returncode, done.stdout) == (3, "here\n"), done.stderr
 
 
+def test_what_is_installed_for_the_user_elsewhere_is_installed_into_the_environment_here(tmp_path: Path) -> None:
+    """pip refuses to install for the user (PIP_USER, as hosted shells have it) where there is an environment."""
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "venv.sh", tmp_path / "scripts")
+    for name in ("setup.cfg", "setup.py"):
+        (tmp_path / name).touch()
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.write_text('#!/bin/sh\n[ "$3" = --version ] || echo "$3 user=$PIP_USER" >&2\n')
+    python.chmod(0o755)
+    code = f". '{tmp_path}/scripts/venv.sh'; ensure_venv run; cat \"$root/.venv/install.log\""
+    env = {**clean_env(), "PIP_USER": "1"}
+    done = subprocess.run(["bash", "-c", code], env=env, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "install user=0\n", done
+
+
 def test_a_shells_cdpath_does_not_mislead_the_scripts() -> None:
     code = '. scripts/venv.sh; printf "%s" "$root"'
     env = {**clean_env(), "CDPATH": ".:/tmp"}
