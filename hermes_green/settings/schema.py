@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union
 
 from hermes_green.core.model import Secret
 from hermes_green.core.options import HTTP, Access, PlatformOptions, key
+from hermes_green.settings.sound import (
+    bad_headers,
+    bad_hook,
+    bad_host,
+    bad_key,
+    bad_program,
+    bad_target,
+    bad_time,
+    bad_token,
+)
 
 Isolation = Literal["process", "thread", "greenlet"]
 
@@ -32,31 +40,6 @@ HookEvent = Literal[
 ]
 
 
-def _bad_host(value: str) -> str:
-    try:
-        ipaddress.ip_address(value)
-        return ""
-    except ValueError:
-        fits = re.fullmatch(r"[A-Za-z0-9_.-]+", value)
-        return "" if fits else f'"{value}" is no address or name; it stands alone, without http:// and brackets'
-
-
-def _unsendable(text: str) -> str:
-    """Why a header cannot carry it, which may be secret."""
-    fits = not re.search(r"[\r\n]", text) and all(ord(character) < 256 for character in text)
-    return "" if fits else "it holds a line break or a character that an HTTP header cannot carry"
-
-
-def _bad_secret(value: Secret) -> str:
-    return _unsendable(value.reveal())
-
-
-def _bad_token(value: Secret) -> str:
-    text = value.reveal()
-    # What a header's value begins and ends with is not part of it.
-    return "it begins or ends with a blank" if text != text.strip() else _unsendable(text)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Http:
     """The gateway's own web server."""
@@ -64,11 +47,11 @@ class Http:
     host: str = key(
         "127.0.0.1",
         help="address to listen on; anything but loopback needs http.token",
-        check=_bad_host,
+        check=bad_host,
     )
     port: int = key(8787, help="port to listen on; 0 picks a free one", minimum=0, maximum=65535)
     token: Secret = key(
-        Secret(""), help="bearer token that requests must carry; needed when host is not loopback", check=_bad_token
+        Secret(""), help="bearer token that requests must carry; needed when host is not loopback", check=bad_token
     )
 
 
@@ -91,22 +74,13 @@ class EchoAgent:
     pace: float = key(0, help="seconds between two words; 0 answers at once", minimum=0)
 
 
-def _bad_headers(value: dict[str, str]) -> str:
-    for name, text in value.items():
-        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
-            return f'"{name}" cannot name a header'
-        if wrong := _unsendable(text):
-            return f"of {name}: {wrong}"
-    return ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenaiAgent:
     """Any endpoint that speaks the OpenAI chat protocol."""
 
     type: Literal["openai"] = key(help="which agent answers")
     base_url: str = key(help="address up to and including /v1", url=HTTP)
-    api_key: Secret = key(Secret(""), help="bearer key; empty sends none", check=_bad_secret)
+    api_key: Secret = key(Secret(""), help="bearer key; empty sends none", check=bad_key)
     model: str = key(help="the model's name as the endpoint knows it")
     system_prompt: str = key("", help="first message of every conversation; file:prompt.txt reads a file")
     history_turns: int = key(20, help="how many earlier exchanges are sent along", minimum=0)
@@ -114,30 +88,9 @@ class OpenaiAgent:
     connect_timeout: float = key(10, help="seconds until the connection stands", minimum=0.05)
     first_byte_timeout: float = key(120, help="seconds until the answer begins", minimum=0.05)
     chunk_timeout: float = key(60, help="seconds between two pieces of the answer", minimum=0.05)
-    headers: dict[str, str] = key(factory=dict, help="headers sent with every request", masked=True, check=_bad_headers)
+    headers: dict[str, str] = key(factory=dict, help="headers sent with every request", masked=True, check=bad_headers)
     session: Literal["local", "hermes"] = key("local", help="who keeps the conversation: the gateway or the endpoint")
     stream: bool = key(True, help="ask for the answer piece by piece")
-
-
-def _bad_target(value: str) -> str:
-    module, _, function = value.rpartition(":")
-    return "" if module.strip() and function.strip() else f'"{value}" has not the form package.module:function'
-
-
-def _bad_program(value: list[str]) -> str:
-    return "" if value and value[0].strip() else "the list must begin with a program"
-
-
-def _bad_hook(value: str | list[str]) -> str:
-    if isinstance(value, list):
-        return _bad_program(value)
-    if ":" in value:
-        return _bad_target(value)
-    from importlib.metadata import entry_points  # slow to import, and seldom needed
-
-    # A single word names what a package offers.
-    offered = entry_points(group="hermes_green.hooks", name=value)
-    return "" if offered else f'no package offers a hook called "{value}"; write package.module:function, or a list'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +98,7 @@ class PythonAgent:
     """A Python callable of yours."""
 
     type: Literal["python"] = key(help="which agent answers")
-    target: str = key(help='the callable, as "package.module:function"', check=_bad_target)
+    target: str = key(help='the callable, as "package.module:function"', check=bad_target)
     isolation: Isolation = key("process", help="where it runs; only a process cannot delay anything else")
     workers: int = key(4, help="how many processes", minimum=1)
     worker_max_rss_mb: float = key(512, help="memory in MB that ends a worker and its turn; 0: none", minimum=0)
@@ -158,7 +111,7 @@ class CommandAgent:
     """A program: the turn as JSON on its input, the answer on its output."""
 
     type: Literal["command"] = key(help="which agent answers")
-    argv: list[str] = key(help="the program and its arguments", check=_bad_program)
+    argv: list[str] = key(help="the program and its arguments", check=bad_program)
     timeout: float = key(600, help="seconds for the whole answer", minimum=0.05)
 
 
@@ -210,12 +163,6 @@ class Turns:
     )
 
 
-def _bad_time(value: str) -> str:
-    hour, _, minute = value.partition(":")
-    fits = hour.isdecimal() and minute.isdecimal() and len(minute) == 2 and int(hour) < 24 and int(minute) < 60
-    return "" if fits else f'"{value}" is not a time of day such as 04:00'
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reset:
     """When a conversation begins anew by itself."""
@@ -224,7 +171,7 @@ class Reset:
         "none", help="when conversations begin anew by themselves", live=True
     )
     idle_minutes: float = key(1440, help="with reset: idle, minutes without a message", minimum=0.01, live=True)
-    daily_at: str = key("04:00", help="with reset: daily, the local time of day", check=_bad_time, live=True)
+    daily_at: str = key("04:00", help="with reset: daily, the local time of day", check=bad_time, live=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,7 +259,7 @@ class Hook:
     """Something of yours that is called when something happens."""
 
     event: HookEvent = key(help="when it is called")
-    run: str | list[str] = key(help='"package.module:function", or a program and its arguments', check=_bad_hook)
+    run: str | list[str] = key(help='"package.module:function", or a program and its arguments', check=bad_hook)
     timeout: float = key(5, help="seconds after which it is given up", minimum=0.05)
     isolation: Isolation = key("process", help="where a Python callable runs")
     name: str = key("", help="what it is called in the log; empty: what it runs")
