@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union
@@ -10,6 +9,7 @@ from typing import Any, Literal, Union
 from hermes_green.core.model import Secret
 from hermes_green.core.options import HTTP, Access, PlatformOptions, key
 from hermes_green.settings.sound import (
+    bad_directory,
     bad_headers,
     bad_hook,
     bad_host,
@@ -265,15 +265,6 @@ class Hook:
     name: str = key("", help="what it is called in the log; empty: what it runs")
 
 
-def _directory(value: str) -> str:
-    if not value.strip():
-        return "a directory must be named"
-    try:
-        return "" if b"\0" not in os.fsencode(value) else "this cannot be the name of a directory"
-    except UnicodeEncodeError:
-        return "this cannot be the name of a directory"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
     """gateway.yaml as it stands."""
@@ -281,7 +272,7 @@ class Gateway:
     data_dir: str = key(
         "var",
         help="where the gateway keeps its data; relative to the configuration directory's parent",
-        check=_directory,
+        check=bad_directory,
     )
     locale: Literal["en", "zh"] = key("en", help="language of the gateway's own sentences", live=True)
     http: Http = key(Http(), help="the gateway's own web server")

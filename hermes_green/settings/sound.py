@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 
 from hermes_green.core.model import Secret
@@ -75,3 +76,13 @@ def bad_time(value: str) -> str:
     hour, _, minute = value.partition(":")
     fits = hour.isdecimal() and minute.isdecimal() and len(minute) == 2 and int(hour) < 24 and int(minute) < 60
     return "" if fits else f'"{value}" is not a time of day such as 04:00'
+
+
+def bad_directory(value: str) -> str:
+    """Of a directory's name."""
+    if not value.strip():
+        return "a directory must be named"
+    try:
+        return "" if b"\0" not in os.fsencode(value) else "this cannot be the name of a directory"
+    except UnicodeEncodeError:
+        return "this cannot be the name of a directory"
