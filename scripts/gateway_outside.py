@@ -108,7 +108,7 @@ class Home:
         """Where the locks of a living process may lie: its data directory's and those of its bots."""
         its = environ_of(pid)
         state = its.get("HERMES_GREEN_STATE_DIR") or os.environ.get("HERMES_GREEN_STATE_DIR") or ""
-        folder = state or os.path.join(its.get("HOME") or "~", ".local/state/hermes-green")
+        folder = state.rstrip("\r\n") or os.path.join(its.get("HOME") or "~", ".local/state/hermes-green")
         return [self.lock, *sorted(Path(os.path.expanduser(folder)).glob("*.lock"))]
 
     def held_by(self, pid: int, locks: list[Path]) -> list[str]:

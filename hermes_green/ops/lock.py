@@ -222,7 +222,7 @@ def data_lock_path(data_dir: Path) -> Path:
 def state_dir(env: Mapping[str, str] | None = None) -> Path:
     """Where locks and dial ledgers live: outside data_dir, so that two copies of one configuration meet."""
     env = os.environ if env is None else env
-    chosen = env.get("HERMES_GREEN_STATE_DIR", "")
+    chosen = env.get("HERMES_GREEN_STATE_DIR", "").rstrip("\r\n")
     if chosen:
         return Path(chosen).expanduser().absolute()
     home = env.get("HOME") or os.path.expanduser("~")

@@ -151,6 +151,7 @@ def test_a_lock_that_cannot_be_made_is_a_configuration_error(tmp_path):
 
 def test_the_state_directory_follows_the_environment(tmp_path):
     assert state_dir({"HERMES_GREEN_STATE_DIR": str(tmp_path)}) == tmp_path
+    assert state_dir({"HERMES_GREEN_STATE_DIR": f"{tmp_path}\r"}) == tmp_path  # of a file that was saved elsewhere
     assert state_dir({"HOME": "/home/x"}).as_posix() == "/home/x/.local/state/hermes-green"
 
 
