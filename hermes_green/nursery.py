@@ -62,7 +62,7 @@ class Nursery:
         self._worker = worker
         self._injected = injected
         self._budgets: dict[str, Windows | None] = {}
-        self._shelters: dict[str, Shelter] = {}
+        self._shelters: dict[Path, Shelter] = {}
 
     def build(self, config: ChildConfig, pace: Pace, house: House) -> Member:
         """A child in IDLE, with what belongs to it; nothing is dialled yet."""
@@ -103,7 +103,7 @@ class Nursery:
             house.desk.judge,
             house.lanes.unforesee,
             lambda inbound: house.policy.addressed(house.rekeyed.inbound(inbound)),
-            None if adapter.caps.default.resends else self._shelter(config.id, log),
+            None if adapter.caps.default.resends else self._shelter(config, log),
         )
         child = Child(
             id=config.id,
@@ -121,11 +121,13 @@ class Nursery:
         )
         return Member(child, Express(config.id, self._store, self._clock, log, self._worker), dials)
 
-    def _shelter(self, child: str, log: Any) -> Shelter:
-        """One for all that bear this name after each other: two would write over each other's frames."""
-        if child not in self._shelters:
-            self._shelters[child] = Shelter(place_of(self._data_dir, child), log)
-        return self._shelters[child]
+    def _shelter(self, config: ChildConfig, log: Any) -> Shelter:
+        """One for all that bear this name and are this bot after each other: two would write over each other's
+        frames."""
+        place = place_of(self._data_dir, config.id, credential(config) or "")
+        if place not in self._shelters:
+            self._shelters[place] = Shelter(place, log)
+        return self._shelters[place]
 
     def set_budget(self, config: ChildConfig) -> None:
         """The operator's dial budget for a child; applies to its next dial."""

@@ -201,9 +201,11 @@ class Shelter:
             self._log.warning("no room to shelter more messages until their commit: a kill now would cost them")
 
 
-def place_of(data_dir: Path, child: str) -> Path:
-    """The file for a child of the gateway that has this data directory, and of this user."""
-    whose, name = (hashlib.sha256(os.fsencode(text)).hexdigest()[:16] for text in (data_dir.resolve(), child))
+def place_of(data_dir: Path, child: str, bot: str = "") -> Path:
+    """The file for a child of the gateway that has this data directory, and of this user. ``bot``: its credential, for
+    containers that share this memory may call their directories and children alike, and are other bots."""
+    texts = (data_dir.resolve(), f"{child}\0{bot}")
+    whose, name = (hashlib.sha256(os.fsencode(text)).hexdigest()[:16] for text in texts)
     return MEMORY / f"hermes-green-{os.geteuid()}-{whose}-{name}"
 
 

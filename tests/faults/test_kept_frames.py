@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from pathlib import Path
 
@@ -12,6 +11,12 @@ from tests.support.six import six
 from tests.support.stage import PATIENCE, until
 
 ONCE = ("dingtalk", "wecom")
+
+
+def kept_in(data_dir: Path) -> list[Path]:
+    """The files of all bots of a data directory."""
+    one = place_of(data_dir, "")
+    return list(one.parent.glob(f"{one.name.rpartition('-')[0]}-*"))
 
 
 def holds(place: Path, chats: list[str]) -> bool:
@@ -28,8 +33,8 @@ def test_killed_while_the_disk_kept_their_commits_waiting_all_that_came_is_answe
             for chat in chats:
                 scene.say(name, chat, chat)
             until(lambda name=name: len(scene.sims[name].record("push")) == len(chats), what="the pushes")
-        places = [place_of(stage.home / "var", name) for name in ONCE]
-        until(lambda: all(holds(place, chats) for place in places), what="all of it to be kept")
+        until(lambda: len(places := kept_in(stage.home / "var")) == len(ONCE) and all(
+            holds(place, chats) for place in places), what="all of it to be kept")  # fmt: skip
         scene.gateway.kill(signal.SIGKILL)
     scene.gateway = stage.gateway()
     scene.gateway.until_ready()
@@ -39,7 +44,7 @@ def test_killed_while_the_disk_kept_their_commits_waiting_all_that_came_is_answe
     told = f"{len(chats)} frames that came just before the last end were taken up"
     assert scene.gateway.log.read_text().count(told) == len(ONCE)
     scene.gateway.kill(signal.SIGTERM)
-    assert not any(os.path.exists(place) for place in places), "nothing is left of what was answered"
+    assert not kept_in(stage.home / "var"), "nothing is left of what was answered"
 
 
 def test_told_to_stop_it_leaves_what_comes_then_to_the_next_process(stage, seed) -> None:

@@ -230,8 +230,9 @@ def test_without_such_memory_nothing_is_kept_and_nothing_fails(tmp_path) -> None
 
 
 def test_each_child_of_each_data_directory_has_a_file_of_its_own(tmp_path) -> None:
-    places = {place_of(tmp_path / data, child) for data in ("a", "b") for child in ("dingtalk", "wecom:one/../x")}
-    assert len(places) == 4 and len({place.parent for place in places}) == 1
+    children = [(child, bot) for child in ("dingtalk", "wecom:one/../x") for bot in ("", "a bot", "another")]
+    places = {place_of(tmp_path / data, child, bot) for data in ("a", "b") for child, bot in children}
+    assert len(places) == 12 and len({place.parent for place in places}) == 1
 
 
 def test_a_killed_process_leaves_what_it_kept(tmp_path) -> None:
