@@ -44,6 +44,17 @@ def test_a_lost_link_is_dialled_again_and_the_sibling_does_not_notice(bench):
     assert child.losses == 1 and len(sibling.links) == 1
 
 
+def test_other_numbers_hold_for_a_child_that_runs_and_its_link_stays(bench):
+    adapter = ScriptedAdapter(lambda number: 1 / 0 if number else None)
+    child = bench.child(adapter, pace=replace(QUICK, backoff_min=600.0, backoff_max=600.0, crashes=50))
+    eventually(lambda: child.state is State.READY)
+    child.repace(replace(QUICK, crashes=3))
+    assert child.state is State.READY and len(adapter.links) == 1
+    adapter.links[0].end(LinkLost("RST"))
+    eventually(lambda: child.state is State.FAILED)
+    assert child.restarts == 2, "three crashes were too many, and each was soon followed by the next dial"
+
+
 @pytest.mark.parametrize("error", [LinkLost("refused"), StoreAway("no answer from the disk within 5 s")])
 def test_an_outage_of_many_dials_ends_in_ready_and_never_trips(bench, error):
     def refuse(number):

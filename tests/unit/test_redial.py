@@ -30,6 +30,15 @@ def test_the_numbers_that_are_shipped_are_those_of_the_settings():
     assert all(getattr(Pace(), name) == getattr(shipped, name) for name in Pace.__slots__)
 
 
+def test_other_numbers_hold_from_the_next_wait_on():
+    redial = Redial(Pace(backoff_min=1, backoff_max=60, healthy_after=30), highest)
+    assert [redial.after_failure() for _ in range(4)] == [1, 2, 4, 8]
+    redial.repace(Pace(backoff_min=0.5, backoff_max=6, healthy_after=5))
+    assert [redial.after_failure() for _ in range(2)] == [6, 6]
+    assert redial.after_run(5, LinkLost("x")) == FIRST_REDIAL, "that is healthy by now"
+    assert redial.after_failure() == 1, "the second wait of those that begin with half a second"
+
+
 def test_a_planned_close_of_a_short_link_is_redialled_at_once_without_raising_the_back_off():
     redial = Redial(Pace(), highest)
     assert redial.after_run(6, None) <= FIRST_REDIAL
