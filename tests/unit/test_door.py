@@ -12,7 +12,7 @@ from loguru import logger
 
 from hermes_green.core.clock import ManualClock
 from hermes_green.core.errors import AgentFailed, StoreAway
-from hermes_green.core.model import Secret
+from hermes_green.core.model import Inbound, Peer, Secret
 from hermes_green.core.options import Access
 from hermes_green.ops.log import add_secrets
 from hermes_green.runtime import loops
@@ -163,6 +163,14 @@ def test_tokens_that_an_answer_cost_count_for_its_user(open_rooms):
     rooms.say("c", user_id="u")
     eventually(lambda: "tomorrow" in rooms.texts[-1])
     assert len(rooms.agent.turns) == 2
+
+
+@pytest.mark.parametrize("against", ["", "access", "limits", "loops"])
+def test_a_turn_is_foreseen_only_where_nothing_speaks_against_it(open_rooms, monkeypatch, against):
+    door = open_rooms(access=Access(dm="closed" if against == "access" else "open")).door
+    if against in ("limits", "loops"):
+        monkeypatch.setattr(getattr(door, against), "passes", lambda about: False)
+    assert door.passes(Inbound(("k",), Peer("one", "c", "dm", user_id="u"), "m", "hi")) is (not against)
 
 
 def test_counts_are_saved_once_for_many_changes_and_at_the_end():
