@@ -112,6 +112,21 @@ class TestDingTalk(AdapterContract):
         assert isinstance(error, LinkLost) and "nothing heard" in error.text, repr(error)
         assert run.port.heartbeats["answered"] - before <= 5, "pongs go on and prove nothing"
 
+    def test_silence_is_noticed_as_soon_as_the_operators_pace_and_the_platforms_own_allow(self, bench: Bench) -> None:
+        bench.anew(ping_timeout=3)
+        run = bench.ready()
+        wait_for(lambda: run.ended or len(bench.sim.record(kind="beat")) >= 3, what="pings and their answers")
+        bench.sim.options = replace(bench.sim.options, ping_every=0.0, keepalive_every=0.0)
+        error = run.until_end()
+        assert isinstance(error, LinkLost) and "nothing heard" in error.text, repr(error)
+
+    def test_a_pace_that_is_set_does_not_cut_a_link_whose_platform_speaks_more_rarely(self, bench: Bench) -> None:
+        bench.anew(ping_timeout=1)
+        bench.sim.options = replace(bench.sim.options, ping_every=2.0, keepalive_every=2.5)
+        run = bench.ready()
+        wait_for(lambda: run.ended or len(bench.sim.record(kind="beat")) >= 3, what="rare pings")
+        assert not run.ended
+
     def test_silence_of_a_platform_that_never_pinged_is_none(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:

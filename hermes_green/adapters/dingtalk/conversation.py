@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any, Callable, Mapping
 
@@ -23,6 +24,8 @@ TIMEOUT = 20.0
 # Seconds without a word of the platform's own, after it has pinged this link once. Pongs do not count:
 # connections that nothing is routed to any more answer pings all the same.
 SILENCE = 90.0
+# Where the operator has set a pace, silence is shorter: so many times the longest pause of a sign of life that repeats.
+PAUSES = 3
 # Seconds from the announced end of a link until the platform cuts it.
 DRAIN = 10.0
 # The memo of a conversation is named by its id.
@@ -36,6 +39,9 @@ class Conversation(Dialogue):
     def __init__(self, port: Port, ctx: Context, settings: Settings) -> None:
         super().__init__(port, ctx, settings, INTERVAL, TIMEOUT)
         self._who = settings.client_id
+        self._paced = settings.ping_interval is not None
+        self._signs: dict[str, float] = {}
+        self._pause = 0.0
         self._ending: gevent.Greenlet | None = None
         self._handlers: Mapping[str, Callable[[Frame, str | bytes], None]] = {
             wire.SYSTEM: self._on_system,
@@ -69,7 +75,7 @@ class Conversation(Dialogue):
     def _on_system(self, frame: Frame, raw: str | bytes) -> None:
         assert self._heart is not None and self._ws is not None
         if frame.topic in (wire.PING, wire.KEEPALIVE):
-            self._heart.watch_silence(SILENCE)
+            self._heart.watch_silence(self._silence(frame.topic))
         if frame.topic == wire.PING:
             self._say(wire.acknowledgement(frame.id, frame.data))
         elif frame.topic == wire.DISCONNECT and self._ending is None:
@@ -78,6 +84,15 @@ class Conversation(Dialogue):
             # Nothing is routed here any more: were the platform's own cut missing, we would be deaf.
             self._ending = self._later("drain", DRAIN, self._ws.close)
             self._port.retire(DRAIN)
+
+    def _silence(self, sign: str) -> float:
+        """Seconds without a word that cut this link, after a sign of life: never fewer than the platform's own pace
+        allows, since each needless dial counts."""
+        now = time.monotonic()
+        before = self._signs.setdefault(sign, now)
+        self._signs[sign], self._pause = now, max(self._pause, now - before)
+        known = self._paced and self._pause > 0
+        return min(SILENCE, max(self._interval + self._timeout, PAUSES * self._pause)) if known else SILENCE
 
     def _on_event(self, frame: Frame, raw: str | bytes) -> None:
         """Not asked for; what comes all the same is sent again until it is acknowledged."""
