@@ -213,7 +213,7 @@ def glance(home: Home, timeout: float) -> Look:
     """One look, which a moment's trouble may deceive."""
     holder = home.owner()
     if holder is None:
-        return Look("down", 0, "nobody holds the data directory")
+        return Look("down", 0, f"nobody holds the data directory {home.data}")
     pid, age = holder
     try:
         health = home.ask("GET", "/healthz", pid, timeout)

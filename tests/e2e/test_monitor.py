@@ -53,7 +53,8 @@ def decisions(stage: Stage) -> list[dict[str, Any]]:
 
 
 def test_once_tells_a_fine_gateway_from_a_stopped_one_and_from_none(stage: Stage) -> None:
-    assert Said(stage, "--once").code == 69
+    none = Said(stage, "--once")
+    assert none.code == 69 and str(stage.home / "var") in none.out, none.out
     gateway = stage.gateway()
     fine = Said(stage, "--once")
     assert fine.code == 0 and fine.out.startswith("fine"), fine.out
