@@ -42,6 +42,7 @@ def test_a_mark_of_byte_order_at_the_head_costs_nothing(step: int) -> None:
     assert read(b"\xef\xbb\xbf" + delta("first ") + delta("\ufeffsecond") + DONE, step)[0] == "first \ufeffsecond"
 
 
+@pytest.mark.thorough
 def test_what_is_no_such_stream_and_has_no_end_is_taken_apart_in_linear_time() -> None:
     """An endpoint may answer with anything; the hub must not stand still over it."""
     touched = _Touched()

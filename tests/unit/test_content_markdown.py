@@ -211,6 +211,7 @@ def test_nesting_is_bounded_and_no_word_is_lost(mark):
 SOUP = "* ** _ ~~ ` `` ``` [ ]( ](http://x) ![ ) ] < <br> &lt; | |-|-| > - 1. # --- \\ |a|b| 好 ： \ud83d \0 w".split(" ")
 
 
+@pytest.mark.thorough
 def test_no_soup_of_marks_is_sent_back_as_it_came(monkeypatch):
     def refused(text):
         raise AssertionError(text)

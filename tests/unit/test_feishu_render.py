@@ -125,6 +125,7 @@ def test_every_part_fits_after_rendering_and_nothing_is_lost(words):
     assert letters("".join(part.get("text") or "".join(part["rows"]) for part in parts)) == letters(text)
 
 
+@pytest.mark.thorough
 def test_a_long_plain_text_comes_in_few_parts():
     assert len(payloads("word " * 50_000)) <= 3
 

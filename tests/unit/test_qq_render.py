@@ -111,6 +111,7 @@ def test_the_first_text_of_a_direct_chat_has_its_markdown_beside_it():
     assert render(Reply("**hi**", GROUP)) == ({"content": "hi"},)
 
 
+@pytest.mark.thorough
 def test_what_a_stream_shows_is_the_beginning_of_the_first_text_at_any_time():
     code = "```py\n" + "x = 1\n" * 120 + "```\n\n"
     for whole in ("\n\n".join([PARAGRAPH] * 12), code * 12, "y" * 20000, "  " + PARAGRAPH * 3 + "\n", "z\n" * 4000):

@@ -223,6 +223,7 @@ def test_a_dangling_link_is_an_error(tmp_path: Path) -> None:
     assert "cannot be read" in problem.what
 
 
+@pytest.mark.thorough
 def test_a_file_that_names_billions_of_values_is_refused_quickly(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]

@@ -121,6 +121,7 @@ def test_plain_of_shows_what_html_shows() -> None:
     assert plain_of('<a href="x&quot;">a &lt;b&gt;</a> &amp;amp;') == "a <b> &amp;"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "name", ["a." * 60_000 + "@pi", "@." * 60_000 + "@pi", "@" * 120_000, "." * 60_000 + "@" * 60_000]
 )
