@@ -228,19 +228,37 @@ def test_a_broken_file_is_shown_until_it_is_mended(full_site: Site, browser: Bro
     assert "qq.yaml" not in text(page, "#trouble")
 
 
+RULE = "document.querySelector('#charts .rule').getAttribute('visibility') === 'visible'"
+CHART = "document.querySelector('#charts svg')"
+
+
+def point_at_chart(page: Page) -> None:
+    """Until it shows; what is above may have grown since we looked where the chart is, then the pointer goes there
+    again."""
+    page.eval(f"{CHART}.scrollIntoView()")
+
+    def pointed() -> bool:
+        box = page.eval(f"(({{ x, y, width }}) => [x + width * .8, y + 50])({CHART}.getBoundingClientRect())")
+        page.call("Input.dispatchMouseEvent", type="mouseMoved", x=box[0], y=box[1])
+        return bool(page.eval(RULE))
+
+    until(pointed)
+
+
 def test_charts_show_the_hour_and_what_is_under_the_pointer(full_site: Site, browser: Browser) -> None:
     page = open_at(browser, full_site, "board")
     page.until("document.querySelectorAll('#charts path.series-0[d^=M]').length === 5", what="five charts with lines")
     told = page.eval("[...document.querySelectorAll('#charts svg')].map((each) => each.getAttribute('aria-label'))")
     assert told[0].startswith("Hub lag") and "4.5 ms" in told[0]
     assert "p95" in told[1] and "answers" in told[3]
-    page.eval("document.querySelector('#charts svg').scrollIntoView()")
-    box = page.eval("(() => { const r = document.querySelector('#charts svg').getBoundingClientRect();"
-                    " return [r.x + r.width * .9, r.y + 50] })()")  # fmt: skip
     before = text(page, "#charts .legend")
-    page.call("Input.dispatchMouseEvent", type="mouseMoved", x=box[0], y=box[1])
-    page.until("document.querySelector('#charts .rule').getAttribute('visibility') === 'visible'")
+    point_at_chart(page)
     assert text(page, "#charts .legend") != before
+    # Drawn anew below a pointer that rests, as each minute does it: what it points at stays there to be read.
+    page.eval("document.querySelector('#charts .rule').id = 'before'")
+    page.eval("document.querySelector('#charts figure').style.width = '90%'")
+    page.until("!document.getElementById('before')", what="a chart that is drawn anew")
+    assert page.eval(RULE)
 
 
 def test_charts_without_a_past_say_when_there_will_be_one(browser: Browser) -> None:

@@ -20,7 +20,7 @@ const EACH = 60; // seconds that one drawn point stands for: no screen shows mor
 // minute; `say` writes a value. The first series is a line, the second an area behind it.
 export class Chart {
   constructor(title, series, say) {
-    Object.assign(this, { title, series, say, points: [] });
+    Object.assign(this, { title, series, say, points: [], pointed: null });
     this.svg = shape("svg", { role: "img" });
     this.heading = make("figcaption", { class: "head" });
     this.legend = make("p", { class: "legend" });
@@ -51,7 +51,7 @@ export class Chart {
     const all = this.series.map((each, number) => this.summary(number)).join("; ");
     const told = { title: t(this.title), all: points.length ? all : t("chart.none") };
     this.svg.setAttribute("aria-label", t("chart.told", told));
-    this.point(null);
+    this.point(this.pointed);
   }
 
   most() {
@@ -94,8 +94,9 @@ export class Chart {
     return t("chart.now", { name, now: this.say(values.at(-1)), most: this.say(Math.max(...values)) });
   }
 
-  // The values under the pointer; without one, the last of each.
+  // The values under the pointer, which may rest while the chart is drawn anew; without one, the last of each.
   point(x) {
+    this.pointed = x;
     const found = x === null || !this.points.length ? null : this.nearest(this.scale.at(x));
     this.rule.setAttribute("visibility", found ? "visible" : "hidden");
     if (found) {
