@@ -151,8 +151,9 @@ def test_a_gateway_is_started_again_through_its_service_manager(
         assert done.code == 0 and "SIGKILL" not in done.out and f"through {via} " in done.out, done.out
         assert first.popen.wait(timeout=PATIENCE) == 0, "it was drained"
         (second,) = manager.started()
-        # Asked twice: first whether it would do so at all.
-        assert f"pid {first.pid} is now pid {second}" in done.out and manager.asked() == [asked, asked]
+        assert f"pid {first.pid} is now pid {second}" in done.out
+        # Asked twice: first whether it would do so at all; on a busy machine again, until the new one is there.
+        assert len(manager.asked()) >= 2 and all(each == asked for each in manager.asked())
         assert Said(stage, "--once").code == 0
         again = Said(stage, "--force-restart", "--via", via, more=manager.env)
         assert again.code == 1 and "refused" in again.out and manager.started() == [second]
