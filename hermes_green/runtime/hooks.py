@@ -105,7 +105,8 @@ class Hooks:
                 self._waiting[(hook.title, *about)] = deque((call,))
                 greenlet = self._pool.spawn(self._tell, (hook.title, *about))
                 greenlet.name = f"hook-{hook.title}"
-                self._of_us = [each for each in self._of_us if not each.dead] + [greenlet] * (not any(about))
+                if not any(about):
+                    self._of_us = [*(each for each in self._of_us if not each.dead), greenlet]
             elif waiting is not None and len(waiting) < WAITING:
                 waiting.append(call)
             else:

@@ -21,6 +21,7 @@ from hermes_green.core.model import Inbound, Peer
 from hermes_green.core.ports import Intake, Lease, NewPart, Resets, Settled, TurnEnd
 from hermes_green.store import connection as opening, schema
 from hermes_green.store.sqlite import SqliteStore
+from tests.support.disks import sync_no_directory
 from tests.support.port import wait_for
 from tests.support.stage import PATIENCE
 from tests.support.turns import Turns
@@ -108,18 +109,12 @@ def test_files_are_for_us_alone(path):
 
 def test_a_file_system_that_changes_no_modes_and_syncs_no_directory_holds_a_store(path, monkeypatch):
     """Such as a stick or a share that is mounted for its user alone."""
-    ours = os.fsync
 
     def refuse(*_):
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
-    def sync(descriptor):
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        ours(descriptor)
-
     monkeypatch.setattr("os.chmod", refuse)
-    monkeypatch.setattr("os.fsync", sync)
+    sync_no_directory(monkeypatch)
     for _ in range(2):
         SqliteStore(path).close()
     monkeypatch.undo()

@@ -1,9 +1,6 @@
 """The dial ledger: budgets that hold through crashes and clock changes."""
 
-import errno
 import json
-import os
-import stat
 
 import pytest
 
@@ -11,6 +8,7 @@ from hermes_green.core.clock import ManualClock
 from hermes_green.core.errors import Throttled
 from hermes_green.ops import ledger as module
 from hermes_green.ops.ledger import MARGIN, Ledger
+from tests.support.disks import sync_no_directory
 
 BUDGET = ((4, 120), (8, 900))
 
@@ -59,14 +57,7 @@ def test_a_refused_dial_is_not_booked(book, clock):
 
 
 def test_dials_are_booked_where_a_file_system_syncs_no_directory(book, monkeypatch):
-    ours = os.fsync
-
-    def sync(descriptor):
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        ours(descriptor)
-
-    monkeypatch.setattr("os.fsync", sync)
+    sync_no_directory(monkeypatch)
     book.book("dial", BUDGET)
     assert book.usage("dial", BUDGET)[0]["used"] == 1
 
